@@ -1,0 +1,1 @@
+//! cauce-model: ONNX inference and what a score means.

@@ -1,0 +1,3 @@
+//! The `cauce` binary.
+
+fn main() {}
