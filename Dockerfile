@@ -1,0 +1,50 @@
+# syntax=docker/dockerfile:1
+# The same `cauce` binary as `make run`, with ONNX Runtime and the shipped bundles.
+#
+#   docker build -t cauce .
+#   docker run --rm -p 8080:8080 --read-only --cap-drop ALL --security-opt no-new-privileges cauce
+#
+# Three kinds of layer, by how often they change: dependencies (built from the manifests alone, by cargo-chef), ONNX Runtime
+# (from its pin alone), and the code.
+
+ARG RUST=1.95
+ARG DEBIAN=bookworm
+
+FROM rust:${RUST}-${DEBIAN} AS chef
+RUN cargo install --locked --version 0.1.78 cargo-chef
+WORKDIR /build
+
+FROM chef AS plan
+COPY . .
+RUN cargo chef prepare --recipe-path recipe.json
+
+FROM chef AS build
+COPY --from=plan /build/recipe.json recipe.json
+RUN cargo chef cook --release --locked --package cauce --recipe-path recipe.json
+COPY . .
+RUN cargo build --release --locked --package cauce
+
+# The shared library and its notices, checked against the sha256 of its pin.
+FROM python:3.13-slim-${DEBIAN} AS onnxruntime
+WORKDIR /build
+COPY scripts/onnxruntime scripts/onnxruntime.pin scripts/
+RUN scripts/onnxruntime
+
+FROM debian:${DEBIAN}-slim
+RUN useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nologin cauce
+COPY --from=onnxruntime /build/.runtime/onnxruntime /opt/onnxruntime
+COPY LICENSE /usr/share/doc/cauce/LICENSE
+COPY model/artifacts /usr/share/cauce/bundles
+COPY --from=build /build/target/release/cauce /usr/local/bin/cauce
+
+# Numeric, so that Kubernetes' runAsNonRoot can see that it is not root.
+USER 10001:10001
+WORKDIR /usr/share/cauce
+ENV ORT_DYLIB_PATH=/opt/onnxruntime/lib/libonnxruntime.so
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+# `cauce` asks itself: the image needs no curl.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
+    CMD ["cauce", "health", "--url", "http://127.0.0.1:8080/readyz"]
+ENTRYPOINT ["cauce"]
+CMD ["serve", "--listen", "0.0.0.0:8080", "--bundle", "/usr/share/cauce/bundles/ahorro-valle"]
