@@ -1,0 +1,71 @@
+//! What the layers of a configuration do to each other.
+
+use super::*;
+
+fn load(file: &str, environment: &[(&str, &str)], flags: &[&str]) -> Result<Config, String> {
+    let path = std::env::temp_dir().join(format!("cauce-config-{}-{:x}.toml", std::process::id(), rand_of(file)));
+    fs::write(&path, file).unwrap();
+    let environment = environment.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+    let flags = flags.iter().map(|text| Override::parse(text).unwrap()).collect();
+    let loaded = Config::load(Some(&path), environment, flags);
+    fs::remove_file(&path).unwrap();
+    loaded.map_err(|error| error.to_string().replace(&path.display().to_string(), "FILE"))
+}
+
+/// Tests run side by side: each file needs a name of its own.
+fn rand_of(text: &str) -> usize {
+    text.as_ptr() as usize ^ std::thread::current().name().map_or(0, |name| name.as_ptr() as usize)
+}
+
+#[test]
+fn defaults_alone_are_a_configuration() {
+    let config = load("", &[], &[]).unwrap();
+    assert_eq!(config.server.listen, "127.0.0.1:8080");
+    assert_eq!(config.server.body.bytes(), 65_536);
+    assert_eq!(config.server.batch_items, 1000);
+}
+
+#[test]
+fn flags_win_over_environment_over_file_over_defaults() {
+    let file = "[server]\nbody = \"1KiB\"\nbatch_items = 1\nworkers = 1";
+    let environment = [("CAUCE__SERVER__BATCH_ITEMS", "2"), ("CAUCE__SERVER__WORKERS", "2"), ("PATH", "/bin")];
+    let config = load(file, &environment, &["server.workers=3"]).unwrap();
+    assert_eq!((config.server.body.bytes(), config.server.batch_items, config.server.workers), (1024, 2, 3));
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_the_nearest_one() {
+    let cases: [(&str, &[(&str, &str)], &[&str], &str); 4] = [
+        ("[server]\nlisen = \"x\"", &[], &[], "FILE: unknown setting `server.lisen`, did you mean `server.listen`?"),
+        ("[severs]\n", &[], &[], "FILE: unknown setting `severs`, did you mean `server`?"),
+        (
+            "",
+            &[("CAUCE__STORE__PEPLE", "1")],
+            &[],
+            "environment: unknown setting `store.peple`, did you mean `store.people`?",
+        ),
+        ("", &[], &["log.colour_of_text=red"], "command line: unknown setting `log.colour_of_text`"),
+    ];
+    for (file, environment, flags, expected) in cases {
+        assert_eq!(load(file, environment, flags).unwrap_err(), expected);
+    }
+}
+
+#[test]
+fn a_value_of_the_wrong_kind_is_refused_by_name() {
+    assert_eq!(
+        load("[store]\npeople = \"many\"", &[], &[]).unwrap_err(),
+        "FILE: `store.people` must be a whole number"
+    );
+    assert_eq!(load("server = 1", &[], &[]).unwrap_err(), "FILE: `server` must be a section");
+    let flags = ["store.people=many"];
+    assert_eq!(load("", &[], &flags).unwrap_err(), "command line: `store.people` must be a whole number");
+    assert!(load("", &[], &["server.body=64 parsecs"]).unwrap_err().contains("`64KiB`"));
+}
+
+#[test]
+fn what_is_printed_loads_to_the_same() {
+    let config = load("[server]\nkeep_alive = \"90s\"\nbody = \"3KiB\"", &[], &[]).unwrap();
+    assert_eq!(load(&config.to_toml(), &[], &[]).unwrap(), config);
+    assert!(config.to_toml().contains("keep_alive = \"90s\""));
+}
