@@ -13,10 +13,15 @@
 //! Reading order: [`spec`] (what a user writes) → [`event`], [`application`] (raw record to valid value) → [`plan`] (the
 //! specification compiled) → [`timeline`] (the set of events) → [`vector`] (the pure read).
 
+mod aggregate;
 pub mod application;
 pub mod event;
 pub mod expression;
 pub mod fixed;
+pub mod plan;
 pub mod record;
 pub mod spec;
 pub mod time;
+pub mod timeline;
+pub mod vector;
+mod window;
