@@ -1,0 +1,21 @@
+# The commands of this repository; each is one or two lines, so that nothing is hidden here.
+export ORT_DYLIB_PATH ?= $(CURDIR)/.runtime/onnxruntime/lib/libonnxruntime.so
+
+.PHONY: run test lint bench runtime
+
+run: runtime
+	cargo run --release --package cauce -- serve
+
+test: runtime
+	cargo test --workspace
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- --deny warnings
+
+bench: runtime
+	cargo bench --package cauce-model --bench inference
+
+# ONNX Runtime's shared library, from the wheel that scripts/onnxruntime.pin names.
+runtime:
+	@scripts/onnxruntime
