@@ -1,19 +1,73 @@
 //! A loan application: raw record to valid value, parsed once at the edge.
 
-use crate::event::EventId;
+use crate::event::{Event, EventId};
+use crate::record::{Envelope, EnvelopeKind, FieldError, RecordErrors, Unknown};
+use crate::spec::Specification;
+use crate::time::Timestamp;
 
 /// A valid application.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Application {
-    person: String,
+    /// The person's id and, behind it, the application's: one allocation for both.
+    ids: String,
+    person_bytes: usize,
     id: EventId,
     values: Vec<i64>,
 }
 
+/// An application of a history file: when it stood, and how it ended if that is known.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HistoricApplication {
+    pub application: Application,
+    pub as_of: Timestamp,
+    /// Whether the loan defaulted.
+    pub label: Option<bool>,
+}
+
 impl Application {
+    /// Reads `{"person_id"?, "application_id"?, "application": {…}}`: valid, or every wrong field at once. An application
+    /// without an id takes `id_if_absent`, which the caller makes from the request's.
+    pub fn from_json(specification: &Specification, json: &[u8], id_if_absent: &str) -> Result<Self, RecordErrors> {
+        Envelope::read(specification, json, EnvelopeKind::Application, id_if_absent).map(Self::from_envelope)
+    }
+
+    /// Reads the fields alone, for an adapter whose envelope is another: `person` may be empty, for nobody known.
+    pub fn from_fields(
+        specification: &Specification,
+        person: &str,
+        id: &str,
+        fields: &[u8],
+        unknown: Unknown,
+    ) -> Result<Self, RecordErrors> {
+        let wrong_id = |path: &str, error| RecordErrors::Fields(vec![FieldError::id(path, error)]);
+        if !person.is_empty() {
+            crate::record::check_id(person).map_err(|error| wrong_id("person_id", error))?;
+        }
+        let event_id = EventId::parse(id).map_err(|error| wrong_id("application_id", error))?;
+        let values = specification.application.read(fields, unknown)?;
+        Ok(Self { ids: format!("{person}{id}"), person_bytes: person.len(), id: event_id, values })
+    }
+
+    /// An application whose parts are already valid: `values` in declared order, [`crate::fixed::MISSING`] where not given.
+    pub fn new(person: &str, id: EventId, values: Vec<i64>) -> Self {
+        Self { ids: person.to_owned(), person_bytes: person.len(), id, values }
+    }
+
+    fn from_envelope(envelope: Envelope) -> Self {
+        let Envelope { ids, person_bytes, id, values, .. } = envelope;
+        Self { ids, person_bytes, id, values }
+    }
+
+    /// The event of type `application` as which it is recorded when it is scored, without the protected fields.
+    pub fn as_event(&self, specification: &Specification, as_of: Timestamp) -> Event {
+        let fields = &specification.application.fields;
+        let values = fields.iter().zip(&self.values).filter(|(field, _)| !field.protected).map(|(_, value)| *value);
+        Event::new(self.person(), self.id, as_of, specification.application_event(), values.collect())
+    }
+
     /// Whose application it is; empty for nobody known.
     pub fn person(&self) -> &str {
-        &self.person
+        &self.ids[..self.person_bytes]
     }
 
     /// The identity under which it is recorded as an event; the read never counts it for itself.
@@ -21,8 +75,22 @@ impl Application {
         self.id
     }
 
+    /// Its id as it was given; empty for an application that was not read from a record.
+    pub fn id_text(&self) -> &str {
+        &self.ids[self.person_bytes..]
+    }
+
     /// Its raw values in declared order, [`crate::fixed::MISSING`] where not given.
     pub fn values(&self) -> &[i64] {
         &self.values
+    }
+}
+
+impl HistoricApplication {
+    /// Reads an application with `as_of` and, optionally, `label` (0 or 1) beside it.
+    pub fn from_json(specification: &Specification, json: &[u8], id_if_absent: &str) -> Result<Self, RecordErrors> {
+        let envelope = Envelope::read(specification, json, EnvelopeKind::HistoricApplication, id_if_absent)?;
+        let (as_of, label) = (envelope.time, envelope.label);
+        Ok(Self { application: Application::from_envelope(envelope), as_of, label })
     }
 }

@@ -51,7 +51,7 @@ pub fn parse_decimal(text: &str, scale: u8) -> Result<i64, DecimalError> {
 fn plain(digits: &[u8], scale: u8) -> Option<i64> {
     let mut raw = 0_i64;
     let mut decimals = None;
-    if digits.len() > 10 {
+    if digits.len() > 18 {
         return None;
     }
     for &byte in digits {

@@ -18,6 +18,7 @@ pub mod application;
 pub mod event;
 pub mod expression;
 pub mod fixed;
+pub mod nearest;
 pub mod plan;
 pub mod record;
 pub mod spec;

@@ -3,6 +3,38 @@
 use crate::expression::Expression;
 use crate::time::Span;
 
+/// Everything wrong with a specification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpecErrors {
+    pub errors: Vec<SpecError>,
+}
+
+/// One thing wrong, and where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{file}:{line}:{column}: {message}")]
+pub struct SpecError {
+    pub file: String,
+    /// Lines and columns count from 1; a column is a character.
+    pub line: usize,
+    pub column: usize,
+    pub message: String,
+}
+
+/// A line for each error.
+impl std::fmt::Display for SpecErrors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (position, error) in self.errors.iter().enumerate() {
+            if position > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for SpecErrors {}
+
 /// A parsed and validated `features.toml`.
 #[derive(Debug)]
 pub struct Specification {
@@ -24,6 +56,23 @@ pub struct Specification {
     pub hash: [u8; 32],
 }
 
+impl Specification {
+    /// Parses and validates: a specification that holds, or all that is wrong with it.
+    pub fn parse(_file_name: &str, _text: &str) -> Result<Self, SpecErrors> {
+        unimplemented!()
+    }
+
+    /// Index of an event type by its name.
+    pub fn event_type(&self, name: &str) -> Option<usize> {
+        self.events.iter().position(|event| event.name == name)
+    }
+
+    /// Index of the implicit event type `application`.
+    pub fn application_event(&self) -> usize {
+        self.events.len() - 1
+    }
+}
+
 /// One type of event.
 #[derive(Debug)]
 pub struct EventType {
@@ -37,8 +86,15 @@ pub struct Record {
     pub fields: Vec<Field>,
 }
 
+impl Record {
+    /// Index of the field with this name or alias.
+    pub fn index_of(&self, name: &str) -> Option<usize> {
+        self.fields.iter().position(|field| field.name == name || field.aliases.iter().any(|alias| alias == name))
+    }
+}
+
 /// One field of a record.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
     pub name: String,
     pub kind: FieldKind,
