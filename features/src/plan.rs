@@ -16,6 +16,9 @@ use crate::timeline::rows::{self, Column, HEADER, Layout, MAX_STRIDE};
 /// The most different (event type, filter) pairs that one specification may use: one bit each in a row.
 pub const MAX_STREAMS: usize = 64;
 
+/// The most fields of a record, which the specification keeps to.
+const MAX_FIELDS: usize = 64;
+
 /// Why a valid specification cannot be compiled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
@@ -78,6 +81,8 @@ struct KindLayout {
     /// The field's index in the event type, and where it stands.
     columns: Vec<(usize, Column)>,
     streams: Vec<usize>,
+    /// The streams that its events can belong to.
+    mask: u64,
     filtered: bool,
     /// 10^scale of every field, as filters see them.
     units: Vec<f64>,
@@ -214,6 +219,7 @@ impl Streams {
         for (index, (stream, uses)) in streams.iter_mut().zip(&fields).enumerate() {
             stream.measures = measures.len()..measures.len() + uses.len();
             kinds[stream.kind].streams.push(index);
+            kinds[stream.kind].mask |= 1 << index;
             for used in uses {
                 if used.distinct {
                     distinct.push(measures.len());
@@ -265,7 +271,7 @@ impl Streams {
 
     /// The streams that one event type can belong to, as a mask.
     pub(crate) fn possible_mask(&self, kind: usize) -> u64 {
-        self.kinds[kind].streams.iter().fold(0, |mask, stream| mask | 1 << stream)
+        self.kinds[kind].mask
     }
 
     /// Packs an event into a row: the fields that features read, and which streams it belongs to.
@@ -282,11 +288,12 @@ impl Streams {
     }
 
     fn mask(&self, kind: &KindLayout, values: &[i64]) -> u64 {
-        let mut slots = [f64::NAN; 64];
-        if kind.filtered {
-            for ((slot, &unit), &value) in slots.iter_mut().zip(&kind.units).zip(values) {
-                *slot = number(value, unit);
-            }
+        if !kind.filtered {
+            return kind.mask;
+        }
+        let mut slots = [f64::NAN; MAX_FIELDS];
+        for ((slot, &unit), &value) in slots.iter_mut().zip(&kind.units).zip(values) {
+            *slot = number(value, unit);
         }
         kind.streams.iter().fold(0, |mask, &stream| {
             let passes = self.streams[stream].filter.as_ref().is_none_or(|filter| filter.evaluate(&slots) == 1.0);
@@ -358,6 +365,7 @@ fn kind_layouts(
         KindLayout {
             columns,
             streams: Vec::new(),
+            mask: 0,
             filtered: mine().any(|(stream, _)| stream.filter.is_some()),
             units: event.record.fields.iter().map(|field| unit_of(&field.kind)).collect(),
         }
