@@ -21,11 +21,13 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use cauce_features::plan::{FeaturePlan, PlanError};
+use cauce_features::spec::{SpecErrors, Specification};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::guard::{self, GuardError};
-use crate::onnx::ModelError;
+use crate::onnx::{ModelError, OnnxModel};
 use crate::reason::{Reasons, ReasonsError};
 use crate::reference::{Reference, ReferenceError};
 use crate::runtime::{self, RuntimeError};
@@ -46,6 +48,7 @@ pub struct Bundle {
     name: String,
     version: String,
     hash: String,
+    plan: FeaturePlan,
     model: Vec<u8>,
     metadata: BTreeMap<String, String>,
     scorecard: Scorecard,
@@ -78,8 +81,10 @@ pub enum BundleError {
     Manifest(String),
     #[error("`{file}` is not the file that `bundle.json` describes: its sha256 is {given}, {expected} expected")]
     Hash { file: &'static str, given: String, expected: String },
-    #[error("{0}")]
-    Specification(String),
+    #[error(transparent)]
+    Specification(#[from] SpecErrors),
+    #[error("`features.toml`: {0}")]
+    Plan(#[from] PlanError),
     #[error("`scorecard.json`: {0}")]
     Scorecard(#[from] ScorecardError),
     #[error("`reasons.toml`: {0}")]
@@ -107,8 +112,26 @@ impl Bundle {
     pub fn load(directory: &Path, limits: &Limits) -> Result<Bundle, BundleError> {
         runtime::environment()?;
         let files = Files::read(directory, limits)?;
-        let _ = text(SPECIFICATION, &files.specification)?;
-        Err(BundleError::Specification("features cannot be parsed yet".to_owned()))
+        let plan = compile(text(SPECIFICATION, &files.specification)?)?;
+        let names: Vec<&str> = plan.names().collect();
+        let scorecard = Scorecard::parse(text(SCORECARD, &files.scorecard)?, &names)?;
+        let reasons = Reasons::parse(text(REASONS, &files.reasons)?, &names)?;
+        let reference = Reference::parse(text(REFERENCE, &files.reference)?, &names)?;
+        let metadata = guard::inspect(&files.model, plan.width())?;
+        check::metadata(&metadata, &plan)?;
+        check::outputs(&mut OnnxModel::from_bytes(&files.model, plan.width())?, &scorecard, &reference)?;
+        Ok(Bundle {
+            card: text(CARD, &files.card)?.to_owned(),
+            name: files.manifest.name,
+            version: files.manifest.version,
+            hash: files.hash,
+            model: files.model,
+            plan,
+            metadata,
+            scorecard,
+            reasons,
+            reference,
+        })
     }
 
     pub fn name(&self) -> &str {
@@ -123,6 +146,11 @@ impl Bundle {
     /// Hex SHA-256 of `bundle.json`, and so of everything in the bundle: what answers carry.
     pub fn hash(&self) -> &str {
         &self.hash
+    }
+
+    /// What applies events and computes vectors for this model.
+    pub fn plan(&self) -> &FeaturePlan {
+        &self.plan
     }
 
     /// The model's metadata, training facts among them.
@@ -153,7 +181,7 @@ impl Bundle {
 
     /// How many features a vector has.
     pub fn width(&self) -> usize {
-        self.reference.features.len()
+        self.plan.width()
     }
 
     pub(crate) fn model_bytes(&self) -> &[u8] {
@@ -240,5 +268,13 @@ fn text<'a>(file: &'static str, bytes: &'a [u8]) -> Result<&'a str, BundleError>
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    format!("{:x}", Sha256::digest(bytes))
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn compile(text: &str) -> Result<FeaturePlan, BundleError> {
+    Ok(FeaturePlan::compile(Specification::parse(SPECIFICATION, text)?)?)
 }
