@@ -31,7 +31,7 @@ COPY scripts/onnxruntime scripts/onnxruntime.pin scripts/
 RUN scripts/onnxruntime
 
 FROM debian:${DEBIAN}-slim
-RUN useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nologin cauce
+RUN groupadd --gid 10001 cauce && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin cauce
 COPY --from=onnxruntime /build/.runtime/onnxruntime /opt/onnxruntime
 COPY LICENSE /usr/share/doc/cauce/LICENSE
 COPY model/artifacts /usr/share/cauce/bundles
