@@ -9,6 +9,7 @@
 mod app;
 mod cli;
 mod config;
+mod offline;
 
 use std::process::ExitCode;
 

@@ -1,0 +1,5 @@
+//! The commands that work without a server.
+
+mod health;
+
+pub(crate) use health::Health;

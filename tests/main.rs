@@ -1,0 +1,9 @@
+//! What Cauce promises from outside: each test runs the real `cauce`, on free ports and in a directory of its own.
+
+#![allow(clippy::unwrap_used)]
+
+/// Runs the binary, holds a server, keeps a directory.
+mod support;
+
+/// The command line itself: health, wrong arguments.
+mod commands;
