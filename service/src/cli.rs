@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::app::App;
 use crate::config::{Config, Override};
-use crate::offline::Health;
+use crate::offline::{Backfill, Health};
 
 #[derive(Debug, Parser)]
 #[command(name = "cauce", version, about = "Real-time default-risk scoring on live history")]
@@ -23,6 +23,7 @@ enum Command {
     Serve(ServeArgs),
     /// Print the effective configuration: defaults, file, environment and flags merged.
     Config(ServeArgs),
+    Backfill(Backfill),
     Health(Health),
 }
 
@@ -54,6 +55,7 @@ pub fn run() -> Result<ExitCode, Box<dyn Error>> {
     match Cli::parse().command {
         Command::Serve(args) => App::build(args.load()?)?.run()?,
         Command::Config(args) => print!("{}", args.load()?.to_toml()),
+        Command::Backfill(command) => return command.run(),
         Command::Health(command) => return command.run(),
     }
     Ok(ExitCode::SUCCESS)

@@ -1,0 +1,93 @@
+//! `cauce backfill`: the training table, point in time, out of a history in files.
+//!
+//! What an application may see is decided in [`super::replay`]; what the table looks like in [`super::table`]. A line that is not
+//! a valid record is never left out silently: without `--skip-invalid` nothing is written.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use cauce_features::plan::FeaturePlan;
+use cauce_features::spec::Specification;
+use cauce_features::time::Span;
+use clap::Args;
+
+use super::replay::Replayed;
+use super::{history, replay, table};
+
+/// Make the training table: what the service would have computed for every application at its `as_of`.
+#[derive(Debug, Args)]
+pub(crate) struct Backfill {
+    #[command(flatten)]
+    specification: SpecificationSource,
+    /// Events (NDJSON), in any order; `arrived_at` says when one became known, otherwise it is when it happened.
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    events: Vec<PathBuf>,
+    /// Applications (NDJSON), each with its `as_of` and, where known, its `label` (0 or 1).
+    #[arg(long, value_name = "FILE")]
+    applications: PathBuf,
+    /// The Parquet file to write.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Let an application see only events of at least this age, such as `30d`: what stale history costs.
+    #[arg(long, value_name = "SPAN", value_parser = Span::parse)]
+    withhold: Option<Span>,
+    /// Leave out lines that are not valid records, and say how many.
+    #[arg(long)]
+    skip_invalid: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct SpecificationSource {
+    /// The bundle whose features to compute.
+    #[arg(long, value_name = "DIR")]
+    bundle: Option<PathBuf>,
+    /// A specification that is not in a bundle yet.
+    #[arg(long, value_name = "FILE")]
+    spec: Option<PathBuf>,
+}
+
+impl Backfill {
+    /// Reads, replays, writes.
+    pub(crate) fn run(self) -> Result<ExitCode, Box<dyn Error>> {
+        let plan = self.specification.load()?;
+        let (history, problems) = history::read(plan.specification(), &self.events, &self.applications)?;
+        if problems.lines() > 0 {
+            problems.report();
+            if !self.skip_invalid {
+                eprintln!("nothing was written; `--skip-invalid` leaves these lines out");
+                return Ok(ExitCode::from(super::INVALID_INPUT));
+            }
+        }
+        let (events, events_of_others) = (history.events, history.events_of_others);
+        let replayed = replay::replay(&plan, history, self.withhold.unwrap_or(Span::from_millis(0)));
+        table::write(&self.out, &plan, &replayed.applications, &replayed.vectors)
+            .map_err(|error| format!("cannot write `{}`: {error}", self.out.display()))?;
+        summarise(&replayed, plan.width(), events, events_of_others, &self.out);
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl SpecificationSource {
+    fn load(&self) -> Result<FeaturePlan, Box<dyn Error>> {
+        let file = match (&self.bundle, &self.spec) {
+            (Some(bundle), _) => bundle.join("features.toml"),
+            (None, Some(spec)) => spec.clone(),
+            (None, None) => unreachable!("clap requires one of the two"),
+        };
+        let text =
+            std::fs::read_to_string(&file).map_err(|error| format!("cannot read `{}`: {error}", file.display()))?;
+        Ok(FeaturePlan::compile(Specification::parse(&file.display().to_string(), &text)?)?)
+    }
+}
+
+fn summarise(replayed: &Replayed, width: usize, events: u64, events_of_others: u64, out: &Path) {
+    let counts = &replayed.counts;
+    eprintln!("{}: {} applications, {width} features", out.display(), replayed.applications.len());
+    eprintln!(
+        "{events} events: {} applied, {} repeated, {} in conflict with another of their identity, {} too late, \
+         {events_of_others} of people without an application, the rest known after the last application",
+        counts.new, counts.duplicates, counts.conflicts, counts.too_late
+    );
+}
