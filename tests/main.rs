@@ -5,5 +5,7 @@
 /// Runs the binary, holds a server, keeps a directory.
 mod support;
 
+/// `cauce backfill`: the training table, point in time.
+mod backfill;
 /// The command line itself: health, wrong arguments.
 mod commands;
