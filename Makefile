@@ -12,6 +12,8 @@ test: runtime
 lint:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- --deny warnings
+	@if cargo deny --version > /dev/null 2>&1; then cargo deny check licenses bans sources; \
+	else echo "licences and sources are not checked: cargo install --locked cargo-deny"; fi
 
 bench: runtime
 	cargo bench --package cauce-model --bench inference
