@@ -62,7 +62,12 @@ fn throughput(plan: &FeaturePlan, stream: &[Arrival], figures: &mut Figures) -> 
     drop(applied);
     let (timelines, ns) = run(plan, stream, true);
     figures.put("apply_read_ns", ns, 1_000.0, "ns per event applied with a full vector after it, CPU time");
-    figures.put("apply_read_events_per_s", 1e9 / ns, 1e6, "events/s on one core with a full vector after each (at least)");
+    figures.put(
+        "apply_read_events_per_s",
+        1e9 / ns,
+        1e6,
+        "events/s on one core with a full vector after each (at least)",
+    );
     timelines
 }
 
@@ -145,8 +150,18 @@ fn busy(plan: &FeaturePlan, figures: &mut Figures) {
     let mut late = |days: i64| days * DAY_MS - jitter.below(DAY_MS as usize) as i64;
     let mut sample = |name: &str, lag_days: i64, as_of_ms: i64, applies: bool, what: &str| {
         let mut taken: Vec<f64> = (0..20_000).map(|_| one(&mut || late(lag_days), as_of_ms, applies)).collect();
-        figures.put(&format!("{name}_us_p50"), quantile(&mut taken, 0.5), 10.0, &format!("µs, busy person: {what}, median"));
-        figures.put(&format!("{name}_us_p999"), quantile(&mut taken, 0.999), 50.0, &format!("µs, busy person: {what}, p99.9"));
+        figures.put(
+            &format!("{name}_us_p50"),
+            quantile(&mut taken, 0.5),
+            10.0,
+            &format!("µs, busy person: {what}, median"),
+        );
+        figures.put(
+            &format!("{name}_us_p999"),
+            quantile(&mut taken, 0.999),
+            50.0,
+            &format!("µs, busy person: {what}, p99.9"),
+        );
     };
     sample("read_busy", 0, end_ms, false, "a read");
     sample("idle_busy", 0, end_ms + 29 * DAY_MS, false, "first read after 29 silent days");
@@ -175,7 +190,10 @@ fn plan() -> FeaturePlan {
     }
     let session = "window = { session = \"30m\" }";
     feature("session_count".into(), &format!("from = \"transaction\"\naggregate = \"count\"\n{session}"));
-    feature("session_sum".into(), &format!("from = \"transaction\"\naggregate = \"sum\"\nfield = \"amount\"\n{session}"));
+    feature(
+        "session_sum".into(),
+        &format!("from = \"transaction\"\naggregate = \"sum\"\nfield = \"amount\"\n{session}"),
+    );
     feature("idle".into(), "from = \"transaction\"\naggregate = \"time_since_last\"\nwindow = { sliding = \"90d\" }");
     feature("burst".into(), "expression = \"sum_24h / sum_30d\"\ndefault = 0.0");
     feature("burden".into(), "expression = \"amount / (income + 1.0)\"");

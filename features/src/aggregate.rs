@@ -47,6 +47,9 @@ const NO_VALUES: Tally = Tally { count: 0, sum: 0, min: i64::MAX, max: i64::MIN,
 /// The tallies of all streams and fields over one run of events.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Summary {
+    /// The instants of the oldest and newest event, whatever streams they are in; the first later than the last: no event.
+    pub(crate) first_ms: i64,
+    pub(crate) last_ms: i64,
     pub(crate) streams: Box<[StreamTally]>,
     pub(crate) tallies: Box<[Tally]>,
     pub(crate) moments: Box<[Moments]>,
@@ -56,6 +59,8 @@ impl Summary {
     /// The summary of no events.
     pub(crate) fn empty(streams: &Streams) -> Self {
         Self {
+            first_ms: i64::MAX,
+            last_ms: i64::MIN,
             streams: vec![NO_STREAM; streams.count()].into(),
             tallies: vec![NO_VALUES; streams.measures.len()].into(),
             moments: vec![Moments::default(); streams.moments].into(),
@@ -63,6 +68,7 @@ impl Summary {
     }
 
     pub(crate) fn clear(&mut self) {
+        (self.first_ms, self.last_ms) = (i64::MAX, i64::MIN);
         self.streams.fill(NO_STREAM);
         self.tallies.fill(NO_VALUES);
         self.moments.fill(Moments::default());
@@ -81,6 +87,8 @@ impl Summary {
     #[inline(always)]
     fn push<const NEWER: bool>(&mut self, streams: &Streams, row: &[u8]) {
         let time = rows::time(row);
+        self.first_ms = self.first_ms.min(time);
+        self.last_ms = self.last_ms.max(time);
         let mut mask = streams.layout.mask(row);
         while mask != 0 {
             let stream = mask.trailing_zeros() as usize;
@@ -88,6 +96,9 @@ impl Summary {
             self.streams[stream].push::<NEWER>(time);
             for index in streams.measures_of(stream) {
                 let measure = &streams.measures[index];
+                if !measure.tallied {
+                    continue;
+                }
                 let Some(value) = measure.column.load(row) else { continue };
                 self.tallies[index].push::<NEWER>(value);
                 if let Some(moments) = measure.moments {
@@ -99,6 +110,8 @@ impl Summary {
 
     /// Adds a run of events that stands before all so far.
     pub(crate) fn join_older(&mut self, streams: &Streams, older: &Summary) {
+        self.first_ms = self.first_ms.min(older.first_ms);
+        self.last_ms = self.last_ms.max(older.last_ms);
         for (newer, older) in self.streams.iter_mut().zip(&older.streams) {
             newer.join_older(older);
         }
@@ -114,12 +127,6 @@ impl Summary {
 
     pub(crate) fn heap_bytes(&self) -> usize {
         size_of_val(&*self.streams) + size_of_val(&*self.tallies) + size_of_val(&*self.moments)
-    }
-
-    /// The instants of the oldest and the newest event that any stream saw.
-    pub(crate) fn extent(&self) -> Option<(i64, i64)> {
-        let seen = || self.streams.iter().filter(|stream| stream.count > 0);
-        Some((seen().map(|s| s.first_ms).min()?, seen().map(|s| s.last_ms).max()?))
     }
 }
 
@@ -219,18 +226,11 @@ impl Finish<'_> {
         let Some(measure) = emission.measure else { return self.of_stream(stream, emission.aggregate) };
         let tally = &self.summary.tallies[measure];
         let unit = emission.unit;
-        let (count, sum) = (tally.count as f64, tally.sum as f64);
-        if emission.aggregate == Aggregate::Sum {
-            return sum / unit;
-        }
-        if emission.aggregate == Aggregate::Rate {
-            return self.per_day(sum / unit, stream);
-        }
-        if tally.count == 0 {
-            return f64::NAN;
-        }
         match emission.aggregate {
-            Aggregate::Mean => sum / (count * unit),
+            Aggregate::Sum => float(tally.sum) / unit,
+            Aggregate::Rate => self.per_day(float(tally.sum) / unit, stream),
+            _ if tally.count == 0 => f64::NAN,
+            Aggregate::Mean => float(tally.sum) / (tally.count as f64 * unit),
             Aggregate::Min => tally.min as f64 / unit,
             Aggregate::Max => tally.max as f64 / unit,
             Aggregate::First => tally.first as f64 / unit,
@@ -288,12 +288,17 @@ impl Moments {
     }
 }
 
+/// The nearest `f64`. Nearly every sum fits 64 bits, which the processor converts at once.
+fn float(exact: i128) -> f64 {
+    i64::try_from(exact).map_or_else(|_| exact as f64, |exact| exact as f64)
+}
+
 /// `a·b − c·d`, exactly where it fits in 127 bits (all but absurd amounts), and never below zero through rounding where it
 /// does.
 fn difference_of_products(a: i128, b: i128, c: i128, d: i128) -> f64 {
     match (a.checked_mul(b), c.checked_mul(d)) {
         (Some(left), Some(right)) => match left.checked_sub(right) {
-            Some(exact) => exact as f64,
+            Some(exact) => float(exact),
             None => left as f64 - right as f64,
         },
         _ => a as f64 * b as f64 - c as f64 * d as f64,

@@ -72,6 +72,8 @@ struct Stream {
 pub(crate) struct Measure {
     pub(crate) stream: usize,
     pub(crate) column: Column,
+    /// Whether any feature needs more of it than how many different values there are.
+    pub(crate) tallied: bool,
     pub(crate) moments: Option<usize>,
 }
 
@@ -227,7 +229,7 @@ impl Streams {
                 let moment = used.moments.then_some(moments);
                 moments += usize::from(used.moments);
                 let column = kinds[stream.kind].column_of(used.field);
-                measures.push(Measure { stream: index, column, moments: moment });
+                measures.push(Measure { stream: index, column, tallied: used.tallied, moments: moment });
             }
         }
         let lifetime = |(aggregate, _): (&AggregateFeature, usize)| aggregate.window == Window::Lifetime;
@@ -274,9 +276,8 @@ impl Streams {
         self.kinds[kind].mask
     }
 
-    /// Packs an event into a row: the fields that features read, and which streams it belongs to.
-    pub(crate) fn pack<'a>(&self, event: &Event, buffer: &'a mut [u8; MAX_STRIDE]) -> &'a [u8] {
-        let row = &mut buffer[..self.layout.stride];
+    /// Packs an event into a row of zeros: the fields that features read, and which streams it belongs to.
+    pub(crate) fn pack(&self, event: &Event, row: &mut [u8]) {
         let kind = &self.kinds[event.kind()];
         rows::set_header(row, (event.time().millis(), event.id().bits()), event.kind());
         for (field, column) in &kind.columns {
@@ -284,7 +285,6 @@ impl Streams {
             column.store(row, (value != MISSING).then_some(value));
         }
         self.layout.set_mask(row, self.mask(kind, event.values()));
-        row
     }
 
     fn mask(&self, kind: &KindLayout, values: &[i64]) -> u64 {
@@ -320,6 +320,7 @@ impl Streams {
 /// What the features ask of one field of a stream.
 struct FieldUse {
     field: usize,
+    tallied: bool,
     moments: bool,
     distinct: bool,
 }
@@ -327,10 +328,11 @@ struct FieldUse {
 impl FieldUse {
     fn note(uses: &mut Vec<FieldUse>, field: usize, aggregate: Aggregate) {
         let index = uses.iter().position(|known| known.field == field).unwrap_or_else(|| {
-            uses.push(FieldUse { field, moments: false, distinct: false });
+            uses.push(FieldUse { field, tallied: false, moments: false, distinct: false });
             uses.len() - 1
         });
         uses[index].moments |= matches!(aggregate, Aggregate::Stddev | Aggregate::Trend);
+        uses[index].tallied |= aggregate != Aggregate::Distinct;
         uses[index].distinct |= aggregate == Aggregate::Distinct;
     }
 }

@@ -25,7 +25,7 @@ use crate::time::Timestamp;
 
 use busy::Busy;
 pub use codec::{DecodeError, MAX_EVENTS};
-use rows::{MAX_STRIDE, Rows};
+use rows::{MAX_STRIDE, Rows, USUAL_STRIDE};
 
 /// Up to so many events a person is one run of rows. Measured: a scan of 256 rows costs about what the chunk edges of a
 /// 40-feature read cost a busy person, and a smaller limit pays with memory.
@@ -85,8 +85,17 @@ impl Timeline {
         if event.time().millis() <= self.frontier_ms {
             return Applied::TooLate;
         }
-        let mut buffer = [0; MAX_STRIDE];
-        self.insert(&plan.streams, plan.streams.pack(event, &mut buffer))
+        // Clearing the widest row there can be would cost more than packing the usual one.
+        let (mut usual, mut widest);
+        let row = if plan.streams.layout.stride <= USUAL_STRIDE {
+            usual = [0; USUAL_STRIDE];
+            &mut usual[..plan.streams.layout.stride]
+        } else {
+            widest = [0; MAX_STRIDE];
+            &mut widest[..plan.streams.layout.stride]
+        };
+        plan.streams.pack(event, row);
+        self.insert(&plan.streams, row)
     }
 
     fn insert(&mut self, streams: &Streams, row: &[u8]) -> Applied {
@@ -271,8 +280,7 @@ impl Past {
     /// Merges an event, newer than all merged so far, into its hour.
     fn coarsen(&mut self, streams: &Streams, row: &[u8]) {
         let hour = |time_ms: i64| time_ms.div_euclid(HOUR_MS);
-        let last = self.coarse.last().and_then(Summary::extent);
-        if last.is_none_or(|(_, last_ms)| hour(last_ms) != hour(rows::time(row))) {
+        if self.coarse.last().is_none_or(|bucket| hour(bucket.last_ms) != hour(rows::time(row))) {
             self.coarse.push(Summary::empty(streams));
         }
         if let Some(bucket) = self.coarse.last_mut() {
@@ -282,8 +290,7 @@ impl Past {
 
     /// Moves the hours that have left the horizon to the lifetime tallies.
     fn forget(&mut self, streams: &Streams, through_ms: i64) {
-        let gone = |bucket: &Summary| bucket.extent().is_none_or(|(_, last_ms)| last_ms <= through_ms);
-        let count = self.coarse.iter().take_while(|bucket| gone(bucket)).count();
+        let count = self.coarse.iter().take_while(|bucket| bucket.last_ms <= through_ms).count();
         for bucket in self.coarse.drain(..count) {
             let mut newer = bucket;
             newer.join_older(streams, &self.lifetime);

@@ -194,7 +194,7 @@ impl Busy {
         let layout = &streams.layout;
         let mut kept = Vec::new();
         for node in std::mem::take(&mut self.nodes) {
-            if node.first_ms(layout) > through_ms {
+            if node.summary.first_ms > through_ms {
                 kept.push(node);
                 continue;
             }
@@ -224,17 +224,14 @@ impl Busy {
     pub(crate) fn distinct(&self, streams: &Streams, index: usize, bounds: Bounds, own: Key) -> usize {
         let layout = &streams.layout;
         let Bounds { after_ms, through_ms, .. } = bounds;
+        let overlaps = |part: &Summary| part.last_ms > after_ms && part.first_ms <= through_ms;
         let mut count = 0;
-        for node in &self.nodes {
-            let (first, last) = (node.first_ms(layout), node.last_ms(layout));
-            if last <= after_ms || first > through_ms {
-                continue;
-            }
-            if first > after_ms && last <= through_ms {
+        for node in self.nodes.iter().filter(|node| overlaps(&node.summary)) {
+            if node.summary.first_ms > after_ms && node.summary.last_ms <= through_ms {
                 count += node.previous[index].partition_point(|&previous| previous <= after_ms);
                 continue;
             }
-            for chunk in &node.chunks {
+            for chunk in node.chunks.iter().filter(|chunk| overlaps(&chunk.summary)) {
                 let low = chunk.rows.count_through(layout, after_ms);
                 let high = chunk.rows.count_through(layout, through_ms).max(low);
                 count += chunk.previous[index][low..high].iter().filter(|&&previous| previous <= after_ms).count();
@@ -352,15 +349,6 @@ impl Node {
         *self = Node::of(streams, std::mem::take(&mut self.chunks));
         Node::of(streams, tail)
     }
-
-    pub(crate) fn first_ms(&self, layout: &Layout) -> i64 {
-        self.chunks[0].first_ms(layout)
-    }
-
-    fn last_ms(&self, layout: &Layout) -> i64 {
-        let last = self.chunks.last().and_then(|chunk| chunk.rows.last(layout));
-        last.map_or(i64::MIN, rows::time)
-    }
 }
 
 impl Chunk {
@@ -384,10 +372,6 @@ impl Chunk {
         tail.summarise(streams);
         self.summarise(streams);
         tail
-    }
-
-    pub(crate) fn first_ms(&self, layout: &Layout) -> i64 {
-        self.rows.first(layout).map_or(i64::MAX, rows::time)
     }
 }
 

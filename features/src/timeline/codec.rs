@@ -264,6 +264,7 @@ fn read_past(reader: &mut BitReader<'_>, streams: &Streams) -> Result<Past, Deco
 }
 
 fn write_summary(writer: &mut BitWriter, summary: &Summary) {
+    write_values(writer, [summary.first_ms, summary.last_ms]);
     for stream in &summary.streams {
         writer.write_number(u128::from(stream.count));
         if stream.count > 0 {
@@ -284,6 +285,7 @@ fn write_summary(writer: &mut BitWriter, summary: &Summary) {
 
 fn read_summary(reader: &mut BitReader<'_>, streams: &Streams) -> Result<Summary, DecodeError> {
     let mut summary = Summary::empty(streams);
+    [summary.first_ms, summary.last_ms] = read_values(reader)?;
     for stream in &mut summary.streams {
         let count = read_count(reader)?;
         if count > 0 {

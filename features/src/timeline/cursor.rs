@@ -57,8 +57,8 @@ impl<'a> Cursor<'a> {
                 place.and_then(|place| busy.row_at(layout, Place { row: place.row - 1, ..place }))
             }
         };
-        let coarse = || self.past?.coarse.get(self.coarse_left.checked_sub(1)?)?.extent();
-        in_log.map(rows::key).or_else(|| coarse().map(|(_, last_ms)| (last_ms, 0)))
+        let coarse = || self.past?.coarse.get(self.coarse_left.checked_sub(1)?);
+        in_log.map(rows::key).or_else(|| coarse().map(|bucket| (bucket.last_ms, 0)))
     }
 
     /// Takes the events behind `own` and passes over the one at it, where it stands next to the cursor's instant.
@@ -108,9 +108,10 @@ impl<'a> Cursor<'a> {
             }
             Position::Busy { busy, place } => {
                 while let Some(at) = *place {
-                    match take_step(streams, busy, at, after_ms, taker) {
-                        Some(next) => *place = next,
-                        None => return,
+                    let left = take_run(streams, busy, at, after_ms, taker);
+                    *place = before(busy, streams, left);
+                    if left.row > 0 {
+                        return;
                     }
                 }
             }
@@ -121,7 +122,7 @@ impl<'a> Cursor<'a> {
     fn take_past(&mut self, after_ms: i64, taker: &mut impl Taker) {
         let Some(past) = self.past else { return };
         while let Some(bucket) = self.coarse_left.checked_sub(1).map(|index| &past.coarse[index]) {
-            if bucket.extent().is_some_and(|(_, last_ms)| last_ms <= after_ms) {
+            if bucket.last_ms <= after_ms {
                 return;
             }
             taker.run(self.streams, bucket);
@@ -156,31 +157,24 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Takes the largest run that ends at the place and lies wholly inside; `None` if nothing does.
-fn take_step(
-    streams: &Streams,
-    busy: &Busy,
-    at: Place,
-    after_ms: i64,
-    taker: &mut impl Taker,
-) -> Option<Option<Place>> {
-    let layout = &streams.layout;
+/// Takes what lies inside of the node or chunk that ends at the place, as one where it lies inside whole. Returns where the
+/// rest ends; with no row left, the run is taken.
+fn take_run(streams: &Streams, busy: &Busy, at: Place, after_ms: i64, taker: &mut impl Taker) -> Place {
     let node = &busy.nodes()[at.node];
     let chunk = &node.chunks[at.chunk];
-    let ends_chunk = at.row == chunk.rows.len(layout);
-    if ends_chunk && at.chunk + 1 == node.chunks.len() && node.first_ms(layout) > after_ms {
+    let ends_chunk = at.row == chunk.rows.len(&streams.layout);
+    if ends_chunk && at.chunk + 1 == node.chunks.len() && node.summary.first_ms > after_ms {
         taker.run(streams, &node.summary);
-        return Some(before(busy, streams, Place { chunk: 0, row: 0, ..at }));
+        return Place { chunk: 0, row: 0, ..at };
     }
-    if ends_chunk && chunk.first_ms(layout) > after_ms {
+    if ends_chunk && chunk.summary.first_ms > after_ms {
         taker.run(streams, &chunk.summary);
-        return Some(before(busy, streams, Place { row: 0, ..at }));
+        return Place { row: 0, ..at };
     }
-    let row = chunk.rows.row(layout, at.row - 1);
-    (rows::time(row) > after_ms).then(|| {
-        taker.row(streams, row);
-        before(busy, streams, Place { row: at.row - 1, ..at })
-    })
+    let rows = chunk.rows.iter(&streams.layout).take(at.row).rev();
+    let inside = rows.take_while(|row| rows::time(row) > after_ms);
+    let taken = inside.map(|row| taker.row(streams, row)).count();
+    Place { row: at.row - taken, ..at }
 }
 
 /// The end place at or before `at`: a place whose row number is how many rows of its chunk are left, never zero.

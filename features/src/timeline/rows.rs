@@ -11,6 +11,9 @@ pub(crate) const HEADER: usize = 13;
 /// The widest row a specification can ask for: header, 64 stream bits, 64 fields of 8 bytes.
 pub(crate) const MAX_STRIDE: usize = HEADER + 8 + 64 * 8;
 
+/// Rows of most specifications are no wider.
+pub(crate) const USUAL_STRIDE: usize = 64;
+
 /// Where a row stands: time in milliseconds, then id.
 pub(crate) type Key = (i64, u64);
 
@@ -166,10 +169,10 @@ impl Rows {
         low
     }
 
-    /// Puts a row in its place. Room grows by an eighth: memory per person counts for more than the odd copy.
+    /// Puts a row in its place. Room grows by a fifth: memory per person counts for more than the odd copy.
     pub(crate) fn insert(&mut self, layout: &Layout, index: usize, row: &[u8]) {
         if self.bytes.capacity() - self.bytes.len() < layout.stride {
-            self.bytes.reserve_exact(layout.stride * (2 + self.len(layout) / 8));
+            self.bytes.reserve_exact(layout.stride * (self.len(layout) / 5).max(4));
         }
         let at = index * layout.stride;
         let behind = self.bytes.len() - at;
