@@ -221,13 +221,11 @@ struct TakeInto<'a> {
 }
 
 impl Taker for TakeInto<'_> {
-    #[inline(always)]
-    fn row(&mut self, streams: &Streams, row: &[u8]) {
-        self.summary.push_older(streams, row);
+    fn rows(&mut self, streams: &Streams, rows: &[u8]) {
+        self.summary.push_older(streams, rows);
         for (index, seen) in self.seen.iter_mut().enumerate() {
-            if let Some(value) = streams.distinct_value(index, row) {
-                seen.insert(value);
-            }
+            let values = rows.chunks_exact(streams.layout.stride).filter_map(|row| streams.distinct_value(index, row));
+            values.for_each(|value| seen.insert(value));
         }
     }
 

@@ -362,7 +362,8 @@ impl Chunk {
 
     fn summarise(&mut self, streams: &Streams) {
         self.summary.clear();
-        self.rows.iter(&streams.layout).for_each(|row| self.summary.push_newer(streams, row));
+        let all = 0..self.rows.len(&streams.layout);
+        self.summary.push_older(streams, self.rows.slice(&streams.layout, all));
     }
 
     fn split_off(&mut self, streams: &Streams, at: usize) -> Chunk {

@@ -10,8 +10,8 @@ use crate::window::Bounds;
 
 /// What takes in the events of a window, newest first.
 pub(crate) trait Taker {
-    /// One event.
-    fn row(&mut self, streams: &Streams, row: &[u8]);
+    /// Sorted rows.
+    fn rows(&mut self, streams: &Streams, rows: &[u8]);
     /// A whole run of events.
     fn run(&mut self, streams: &Streams, summary: &Summary);
 }
@@ -69,7 +69,7 @@ impl<'a> Cursor<'a> {
                 // Only an ordinary timeline's last few rows can share the instant.
                 let Ok(index) = rows.find(layout, own) else { return };
                 if index < *left {
-                    (index + 1..*left).rev().for_each(|index| taker.row(streams, rows.row(layout, index)));
+                    taker.rows(streams, rows.slice(layout, index + 1..*left));
                     *left = index;
                 }
             }
@@ -85,7 +85,7 @@ impl<'a> Cursor<'a> {
                         break;
                     }
                     if let Some(row) = busy.row_at(layout, index) {
-                        taker.row(streams, row);
+                        taker.rows(streams, row);
                     }
                 }
             }
@@ -97,13 +97,11 @@ impl<'a> Cursor<'a> {
         let (streams, layout) = (self.streams, &self.streams.layout);
         match &mut self.log {
             Position::Ordinary { rows, left } => {
-                while *left > 0 {
-                    let row = rows.row(layout, *left - 1);
-                    if rows::time(row) <= after_ms {
-                        return;
-                    }
-                    taker.row(streams, row);
-                    *left -= 1;
+                let start = rows.start_after(layout, after_ms, *left);
+                taker.rows(streams, rows.slice(layout, start..*left));
+                *left = start;
+                if start > 0 {
+                    return;
                 }
             }
             Position::Busy { busy, place } => {
@@ -144,7 +142,7 @@ impl<'a> Cursor<'a> {
                     let Some(index) = left.checked_sub(1) else { break };
                     let row = rows.row(&self.streams.layout, index);
                     walk.open &= rows::time(row) > after_ms;
-                    walk.row(self.streams, row);
+                    walk.rows(self.streams, row);
                     *left = index;
                 }
                 Position::Busy { busy, place } => {
@@ -171,10 +169,9 @@ fn take_run(streams: &Streams, busy: &Busy, at: Place, after_ms: i64, taker: &mu
         taker.run(streams, &chunk.summary);
         return Place { row: 0, ..at };
     }
-    let rows = chunk.rows.iter(&streams.layout).take(at.row).rev();
-    let inside = rows.take_while(|row| rows::time(row) > after_ms);
-    let taken = inside.map(|row| taker.row(streams, row)).count();
-    Place { row: at.row - taken, ..at }
+    let start = chunk.rows.start_after(&streams.layout, after_ms, at.row);
+    taker.rows(streams, chunk.rows.slice(&streams.layout, start..at.row));
+    Place { row: start, ..at }
 }
 
 /// The end place at or before `at`: a place whose row number is how many rows of its chunk are left, never zero.
@@ -205,9 +202,11 @@ struct SessionWalk {
 }
 
 impl Taker for SessionWalk {
-    fn row(&mut self, streams: &Streams, row: &[u8]) {
-        if self.open && streams.layout.mask(row) >> self.stream & 1 == 1 {
-            self.extend(rows::time(row), rows::time(row));
+    fn rows(&mut self, streams: &Streams, rows: &[u8]) {
+        for row in rows.rchunks_exact(streams.layout.stride) {
+            if self.open && streams.layout.mask(row) >> self.stream & 1 == 1 {
+                self.extend(rows::time(row), rows::time(row));
+            }
         }
     }
 
@@ -246,7 +245,7 @@ impl SessionWalk {
         }
         let row = chunk.rows.row(layout, at.row - 1);
         self.open &= rows::time(row) > after_ms;
-        self.row(streams, row);
+        self.rows(streams, row);
         before(busy, streams, Place { row: at.row - 1, ..at })
     }
 }

@@ -127,6 +127,17 @@ impl Rows {
         &self.bytes[index * layout.stride..(index + 1) * layout.stride]
     }
 
+    /// The rows of a range, side by side.
+    pub(crate) fn slice(&self, layout: &Layout, range: std::ops::Range<usize>) -> &[u8] {
+        &self.bytes[range.start * layout.stride..range.end * layout.stride]
+    }
+
+    /// Where the rows later than `after_ms` begin among the first `end`: a scan, since few rows are passed over as a rule.
+    pub(crate) fn start_after(&self, layout: &Layout, after_ms: i64, end: usize) -> usize {
+        let rows = self.bytes[..end * layout.stride].rchunks_exact(layout.stride);
+        end - rows.take_while(|row| time(row) > after_ms).count()
+    }
+
     pub(crate) fn iter(&self, layout: &Layout) -> impl DoubleEndedIterator<Item = &[u8]> + ExactSizeIterator {
         self.bytes.chunks_exact(layout.stride)
     }
