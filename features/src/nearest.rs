@@ -9,10 +9,19 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     let limit = (word.chars().count() / 3).max(1);
     candidates
         .into_iter()
-        .map(|candidate| (distance(&word, &candidate.to_lowercase()), candidate))
+        .map(|candidate| (farness(&word, &candidate.to_lowercase()), candidate))
         .filter(|(distance, _)| *distance <= limit)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+}
+
+/// A beginning (`bool`) is as near as one slip.
+fn farness(word: &str, candidate: &str) -> usize {
+    if word.len() >= 3 && candidate.starts_with(word) {
+        usize::from(word != candidate)
+    } else {
+        distance(word, candidate)
+    }
 }
 
 /// Letters to insert, drop, replace, or swap with their neighbour, to make one word the other.
@@ -46,6 +55,7 @@ mod tests {
         assert_eq!(nearest("amuont", WORDS), Some("amount"));
         assert_eq!(nearest("montly_income", WORDS), Some("monthly_income"));
         assert_eq!(nearest("Age", WORDS), Some("age"));
+        assert_eq!(nearest("term", WORDS), Some("term_months"));
     }
 
     #[test]

@@ -1,10 +1,27 @@
 //! One JSON object against one declared record: every wrong field at once, never the value of one.
+//!
+//! This stands on the request path, so it streams: `serde_json` finds the members, a field is expected where the declaration
+//! has it and looked up otherwise, and its raw text becomes an integer without a float or a tree between. When all is
+//! well one allocation holds the values. `serde_json` bounds recursion and skips what nobody asked for without recursing.
+
+mod envelope;
+mod fields;
+mod names;
+mod object;
+#[cfg(test)]
+mod tests;
+mod value;
 
 use serde::Serialize;
 
 use crate::event::EventId;
-use crate::spec::{Record, Specification};
-use crate::time::Timestamp;
+use crate::fixed::MISSING;
+use crate::spec::Record;
+pub(crate) use envelope::{Envelope, EnvelopeKind};
+use fields::Fields;
+pub(crate) use names::Names;
+pub use object::text_member;
+use object::{Errors, read_object};
 
 /// What becomes of a key that no field has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,40 +114,11 @@ pub fn check_id(text: &str) -> Result<(), IdError> {
 }
 
 impl Record {
-    /// The raw values of a JSON object in declared order.
-    pub fn read(&self, _json: &[u8], _unknown: Unknown) -> Result<Vec<i64>, RecordErrors> {
-        unimplemented!()
-    }
-}
-
-/// Which keys stand around a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum EnvelopeKind {
-    Event,
-    HistoricEvent,
-    Application,
-    HistoricApplication,
-}
-
-/// A record with what stands around it, all valid.
-pub(crate) struct Envelope {
-    pub(crate) ids: String,
-    pub(crate) person_bytes: usize,
-    pub(crate) id: EventId,
-    pub(crate) time: Timestamp,
-    pub(crate) arrived_at: Option<Timestamp>,
-    pub(crate) label: Option<bool>,
-    pub(crate) event_type: usize,
-    pub(crate) values: Vec<i64>,
-}
-
-impl Envelope {
-    pub(crate) fn read(
-        _specification: &Specification,
-        _json: &[u8],
-        _kind: EnvelopeKind,
-        _id_if_absent: &str,
-    ) -> Result<Self, RecordErrors> {
-        unimplemented!()
+    /// The raw values of a JSON object in declared order, [`crate::fixed::MISSING`] where not given; a `null` is not given.
+    pub fn read(&self, json: &[u8], unknown: Unknown) -> Result<Vec<i64>, RecordErrors> {
+        let mut values = vec![MISSING; self.fields.len()];
+        let mut errors = Errors::default();
+        read_object(json, &mut Fields { record: self, unknown, path: "", values: &mut values, errors: &mut errors })?;
+        errors.or(values)
     }
 }

@@ -1,7 +1,24 @@
 //! The feature specification: what an application and each event carry, and the features made of them.
+//!
+//! A specification is written by people, so it is judged whole: everything wrong is found in one reading, each with its
+//! line and column and the word that was probably meant. What [`Specification::parse`] returns holds; nothing downstream
+//! checks again. Its hash ties the parts of a bundle together (M1).
+
+mod canonical;
+mod feature;
+mod fields;
+mod parse;
+mod source;
+#[cfg(test)]
+mod tests;
+mod window;
 
 use crate::expression::Expression;
+use crate::record::Names;
 use crate::time::Span;
+
+/// The most bytes of the text in a text field.
+pub const MAX_TEXT_BYTES: usize = 256;
 
 /// Everything wrong with a specification.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,8 +75,8 @@ pub struct Specification {
 
 impl Specification {
     /// Parses and validates: a specification that holds, or all that is wrong with it.
-    pub fn parse(_file_name: &str, _text: &str) -> Result<Self, SpecErrors> {
-        unimplemented!()
+    pub fn parse(file_name: &str, text: &str) -> Result<Self, SpecErrors> {
+        parse::parse(file_name, text)
     }
 
     /// Index of an event type by its name.
@@ -84,12 +101,19 @@ pub struct EventType {
 #[derive(Debug)]
 pub struct Record {
     pub fields: Vec<Field>,
+    names: Names,
 }
 
 impl Record {
+    /// A record of these fields.
+    pub(crate) fn new(fields: Vec<Field>) -> Self {
+        let names = fields.iter().enumerate().flat_map(|(index, field)| field.names().map(move |name| (name, index)));
+        Self { names: Names::new(names), fields }
+    }
+
     /// Index of the field with this name or alias.
     pub fn index_of(&self, name: &str) -> Option<usize> {
-        self.fields.iter().position(|field| field.name == name || field.aliases.iter().any(|alias| alias == name))
+        self.names.find(name)
     }
 }
 
@@ -105,6 +129,13 @@ pub struct Field {
     /// The smallest and largest raw value (see [`crate::fixed`]); categories run from 0, booleans from 0 to 1.
     pub min: i64,
     pub max: i64,
+}
+
+impl Field {
+    /// Its name, then its aliases.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.name.as_str()).chain(self.aliases.iter().map(String::as_str))
+    }
 }
 
 /// What a field holds, and so what its raw `i64` means.

@@ -1,0 +1,183 @@
+//! The text of a specification, read by key, with everything wrong noted where it stands.
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::{SpecError, SpecErrors};
+use crate::nearest::nearest;
+
+pub(super) type Value<'t> = Spanned<DeValue<'t>>;
+
+/// A table and where it stands.
+#[derive(Clone, Copy)]
+pub(super) struct Section<'v> {
+    pub(super) table: &'v DeTable<'v>,
+    pub(super) at: usize,
+}
+
+/// A value read, and where it stands.
+#[derive(Clone, Copy)]
+pub(super) struct Found<T> {
+    pub(super) value: T,
+    pub(super) at: usize,
+}
+
+/// The text and what is wrong with it so far, as byte offsets.
+pub(super) struct Source<'t> {
+    pub(super) text: &'t str,
+    wrong: Vec<(usize, String)>,
+}
+
+impl<'t> Source<'t> {
+    pub(super) fn new(text: &'t str) -> Self {
+        Self { text, wrong: Vec::new() }
+    }
+
+    pub(super) fn refuse(&mut self, at: usize, message: impl Into<String>) {
+        self.wrong.push((at, message.into()));
+    }
+
+    pub(super) fn is_right(&self) -> bool {
+        self.wrong.is_empty()
+    }
+
+    /// All that is wrong, from the top of the file to its end.
+    pub(super) fn into_errors(mut self, file: &str) -> SpecErrors {
+        self.wrong.sort();
+        self.wrong.dedup();
+        let error = |(at, message): (usize, String)| {
+            let before = self.text.get(..at).unwrap_or(self.text);
+            let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+            let line = 1 + before.bytes().filter(|&byte| byte == b'\n').count();
+            SpecError { file: file.to_owned(), line, column: 1 + before[line_start..].chars().count(), message }
+        };
+        SpecErrors { errors: self.wrong.drain(..).map(error).collect() }
+    }
+
+    /// Refuses every key that is not among these.
+    pub(super) fn only(&mut self, section: Section<'_>, known: &[&str]) {
+        for key in section.table.keys() {
+            let name: &str = key.get_ref();
+            if !known.contains(&name) {
+                let message = format!("unknown key `{name}`{}", meant(name, known.iter().copied()));
+                self.refuse(key.span().start, message);
+            }
+        }
+    }
+
+    /// The entries of a table of tables in the order of the file.
+    pub(super) fn sections<'v>(&mut self, section: Section<'v>) -> Vec<(Found<&'v str>, Section<'v>)> {
+        let mut entries: Vec<_> = section.table.iter().collect();
+        entries.sort_by_key(|(key, _)| key.span().start);
+        let mut sections = Vec::new();
+        for (key, value) in entries {
+            let name = Found { value: &**key.get_ref(), at: key.span().start };
+            if let Some(inner) = self.as_section(name.value, name.at, value) {
+                sections.push((name, inner));
+            }
+        }
+        sections
+    }
+
+    pub(super) fn section<'v>(&mut self, section: Section<'v>, key: &str) -> Option<Section<'v>> {
+        let (name, value) = section.table.get_key_value(key)?;
+        self.as_section(key, name.span().start, value)
+    }
+
+    pub(super) fn as_section<'v>(&mut self, name: &str, at: usize, value: &'v Value<'v>) -> Option<Section<'v>> {
+        match value.get_ref() {
+            DeValue::Table(table) => Some(Section { table, at }),
+            other => self.wrong_type(value, name, "a table", other),
+        }
+    }
+
+    pub(super) fn text<'v>(&mut self, section: Section<'v>, key: &str) -> Option<Found<&'v str>> {
+        let value = section.table.get(key)?;
+        match value.get_ref() {
+            DeValue::String(text) => Some(Found { value: &**text, at: value.span().start }),
+            other => self.wrong_type(value, key, "a text in quotes", other),
+        }
+    }
+
+    pub(super) fn required_text<'v>(&mut self, section: Section<'v>, key: &str) -> Option<Found<&'v str>> {
+        if !section.table.contains_key(key) {
+            self.refuse(section.at, format!("`{key}` is missing"));
+        }
+        self.text(section, key)
+    }
+
+    pub(super) fn boolean(&mut self, section: Section<'_>, key: &str) -> Option<bool> {
+        let value = section.table.get(key)?;
+        match value.get_ref() {
+            DeValue::Boolean(boolean) => Some(*boolean),
+            other => self.wrong_type(value, key, "true or false", other),
+        }
+    }
+
+    /// A number as it is written, so that a decimal stays exact.
+    pub(super) fn number(&mut self, section: Section<'_>, key: &str) -> Option<Found<String>> {
+        let value = section.table.get(key)?;
+        let written = match value.get_ref() {
+            DeValue::Integer(number) if number.radix() == 10 => number.as_str(),
+            DeValue::Float(number) => number.as_str(),
+            other => return self.wrong_type(value, key, "a number", other),
+        };
+        let plain = written.strip_prefix('+').unwrap_or(written).replace('_', "");
+        Some(Found { value: plain, at: value.span().start })
+    }
+
+    pub(super) fn texts<'v>(&mut self, section: Section<'v>, key: &str) -> Option<Vec<Found<&'v str>>> {
+        let value = section.table.get(key)?;
+        let DeValue::Array(items) = value.get_ref() else {
+            return self.wrong_type(value, key, "a list of texts", value.get_ref());
+        };
+        let mut texts = Vec::new();
+        for item in items.iter() {
+            match item.get_ref() {
+                DeValue::String(text) => texts.push(Found { value: &**text, at: item.span().start }),
+                other => self.wrong_type(item, key, "a list of texts", other).unwrap_or(()),
+            }
+        }
+        Some(texts)
+    }
+
+    /// A name as specifications use them: `[a-z][a-z0-9_]*`, at most 64 bytes.
+    pub(super) fn check_name(&mut self, what: &str, name: Found<&str>) {
+        let letters = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        let starts = name.value.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
+        if !starts || !name.value.bytes().all(letters) || name.value.len() > 64 {
+            let rule = "begins with a small letter, goes on with small letters, digits and `_`, and has at most 64";
+            self.refuse(name.at, format!("{what} `{}`: a name {rule}", name.value));
+        }
+    }
+
+    fn wrong_type<T>(&mut self, value: &Value<'_>, key: &str, expected: &str, given: &DeValue<'_>) -> Option<T> {
+        self.refuse(value.span().start, format!("`{key}` is {expected}, not {}", kind_of(given)));
+        None
+    }
+}
+
+fn kind_of(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(number) if number.radix() != 10 => "a number in another base than ten",
+        DeValue::Integer(_) | DeValue::Float(_) => "a number",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+/// What an unknown word is followed by: the one that was probably meant, or all there are if they are few.
+pub(super) fn meant<'n>(word: &str, known: impl IntoIterator<Item = &'n str> + Clone) -> String {
+    if let Some(name) = nearest(word, known.clone()) {
+        return format!("; did you mean `{name}`?");
+    }
+    let all: Vec<_> = known.into_iter().map(|name| format!("`{name}`")).collect();
+    match all.len() {
+        0 => String::new(),
+        1..=16 => format!("; there are {}", all.join(", ")),
+        _ => String::new(),
+    }
+}
