@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::app::App;
 use crate::config::{Config, Override};
+use crate::log;
 use crate::offline::{Backfill, Health};
 
 #[derive(Debug, Parser)]
@@ -53,7 +54,12 @@ struct ServeArgs {
 /// Does what the command line asks.
 pub fn run() -> Result<ExitCode, Box<dyn Error>> {
     match Cli::parse().command {
-        Command::Serve(args) => App::build(args.load()?)?.run()?,
+        Command::Serve(args) => {
+            let config = args.load()?;
+            log::start(&config.log);
+            // On standard output, so that whoever started the process on port 0 can read the port.
+            App::build(config)?.run(|address| println!("listening on http://{address}"))?;
+        }
         Command::Config(args) => print!("{}", args.load()?.to_toml()),
         Command::Backfill(command) => return command.run(),
         Command::Health(command) => return command.run(),

@@ -9,6 +9,7 @@ mod values;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use cauce_features::nearest::nearest;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -58,6 +59,7 @@ pub struct Model {
 pub struct Store {
     pub people: usize,
     pub events_per_person: usize,
+    pub sweep: Duration,
 }
 
 /// What is logged, and how.
@@ -145,6 +147,25 @@ impl Config {
             .map_err(|cause| ConfigError::Malformed { origin: "configuration".into(), cause })
     }
 
+    /// Every bound by the name of its setting, sizes in bytes and durations in milliseconds (S5).
+    pub fn bounds(&self) -> Vec<(&'static str, u64)> {
+        let Self { server, store, .. } = self;
+        vec![
+            ("server.workers", server.workers as u64),
+            ("server.connections", server.connections as u64),
+            ("server.backlog", u64::from(server.backlog)),
+            ("server.body", server.body.bytes() as u64),
+            ("server.batch_body", server.batch_body.bytes() as u64),
+            ("server.batch_items", server.batch_items as u64),
+            ("server.head_timeout", server.head_timeout.get().as_millis() as u64),
+            ("server.body_timeout", server.body_timeout.get().as_millis() as u64),
+            ("server.keep_alive", server.keep_alive.get().as_millis() as u64),
+            ("server.shutdown_timeout", server.shutdown_timeout.get().as_millis() as u64),
+            ("store.people", store.people as u64),
+            ("store.events_per_person", store.events_per_person as u64),
+        ]
+    }
+
     /// The effective configuration in the form of a configuration file.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("a configuration is tables of plain values")
@@ -190,7 +211,7 @@ fn set(base: &mut Table, one: &Override, origin: &str) -> Result<(), ConfigError
 }
 
 fn unknown(known: &Table, origin: &str, prefix: &str, key: &str) -> ConfigError {
-    let nearest = values::nearest(key, known.keys().map(String::as_str)).map(|near| format!("{prefix}{near}"));
+    let nearest = nearest(key, known.keys().map(String::as_str)).map(|near| format!("{prefix}{near}"));
     ConfigError::Unknown { origin: origin.into(), key: format!("{prefix}{key}"), nearest }
 }
 

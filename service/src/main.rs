@@ -8,8 +8,16 @@
 
 mod app;
 mod cli;
+mod clock;
 mod config;
+mod error;
+mod http;
+mod ingest;
+mod log;
+mod metrics;
 mod offline;
+mod scoring;
+mod store;
 
 use std::process::ExitCode;
 

@@ -64,15 +64,6 @@ impl From<Size> for String {
     }
 }
 
-/// The word among `known` that `word` was most likely meant to be.
-pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= candidate.len().max(word.len()) / 3 + 1)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
-}
-
 /// The end of a message that knows what was meant.
 pub fn did_you_mean(nearest: &Option<String>) -> String {
     nearest.as_ref().map(|word| format!(", did you mean `{word}`?")).unwrap_or_default()

@@ -1,0 +1,147 @@
+//! What can go wrong on the way in, said to the outside: a status, a stable code and a public message. Causes stay in the log.
+//!
+//! [`CODES`] is the one table of codes; the OpenAPI document, the documentation and the tests read it. Messages name
+//! fields and kinds, never values: a body is personal data.
+
+use std::borrow::Cow;
+
+use crate::ingest::Refusal;
+use cauce_features::record::{FieldError, RecordErrors};
+
+/// A stable code. Clients may match on it; its row in [`CODES`] says the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Code {
+    MalformedJson,
+    EmptyBody,
+    IncompleteBody,
+    InvalidFields,
+    InvalidQuery,
+    EventTooLate,
+    EventInFuture,
+    EmptyBatch,
+    TooManyItems,
+    PersonUnknown,
+    NotFound,
+    MethodNotAllowed,
+    BodyTimeout,
+    BodyTooLarge,
+    UnsupportedMediaType,
+    StoreFull,
+    Stopping,
+    Internal,
+}
+
+/// One row of the table of codes.
+#[derive(Debug)]
+pub struct CodeRow {
+    pub code: Code,
+    pub name: &'static str,
+    pub status: u16,
+    pub title: &'static str,
+}
+
+const fn row(code: Code, name: &'static str, status: u16, title: &'static str) -> CodeRow {
+    CodeRow { code, name, status, title }
+}
+
+/// All codes, in the order of [`Code`].
+pub const CODES: [CodeRow; 18] = [
+    row(Code::MalformedJson, "malformed_json", 400, "The body is not JSON of the form that is expected"),
+    row(Code::EmptyBody, "empty_body", 400, "The body is empty"),
+    row(Code::IncompleteBody, "incomplete_body", 400, "The body ended before its announced length"),
+    row(Code::InvalidFields, "invalid_fields", 422, "Fields are missing, unknown, of the wrong type or out of range"),
+    row(Code::InvalidQuery, "invalid_query", 400, "The query of the address has a parameter that is wrong"),
+    row(
+        Code::EventTooLate,
+        "event_too_late",
+        422,
+        "The event happened before the horizon of the feature specification",
+    ),
+    row(Code::EventInFuture, "event_in_future", 422, "The event is further in the future than clocks may differ"),
+    row(Code::EmptyBatch, "empty_batch", 422, "The batch has no items"),
+    row(Code::TooManyItems, "too_many_items", 413, "The batch has more items than are allowed"),
+    row(Code::PersonUnknown, "person_unknown", 404, "Nothing is known of this person"),
+    row(Code::NotFound, "not_found", 404, "There is nothing at this address"),
+    row(Code::MethodNotAllowed, "method_not_allowed", 405, "This address does not take this method"),
+    row(Code::BodyTimeout, "body_timeout", 408, "The body took too long to arrive"),
+    row(Code::BodyTooLarge, "body_too_large", 413, "The body is larger than allowed"),
+    row(
+        Code::UnsupportedMediaType,
+        "unsupported_media_type",
+        415,
+        "The body is not of a content type that is understood",
+    ),
+    row(Code::StoreFull, "store_full", 507, "No further person fits into the store"),
+    row(Code::Stopping, "stopping", 503, "The service is stopping; another instance will answer"),
+    row(Code::Internal, "internal", 500, "Something went wrong that is not the caller's fault"),
+];
+
+/// What is answered instead of a result.
+#[derive(Debug, Clone)]
+pub struct ApiError {
+    pub code: Code,
+    /// What is wrong with this very request, and what would be right.
+    pub detail: Cow<'static, str>,
+    /// All wrong fields.
+    pub errors: Vec<FieldError>,
+}
+
+impl Code {
+    /// Its row in the table.
+    pub fn row(self) -> &'static CodeRow {
+        let row = &CODES[self as usize];
+        debug_assert_eq!(row.code, self, "the table is not in order. This is a bug");
+        row
+    }
+}
+
+impl ApiError {
+    /// An error without wrong fields.
+    pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, detail: detail.into(), errors: Vec::new() }
+    }
+
+    /// Its HTTP status.
+    pub fn status(&self) -> u16 {
+        self.code.row().status
+    }
+}
+
+impl From<RecordErrors> for ApiError {
+    fn from(errors: RecordErrors) -> Self {
+        match errors {
+            RecordErrors::Malformed { line, column, .. } => {
+                Self::new(Code::MalformedJson, format!("the body is not JSON from line {line}, column {column} on"))
+            }
+            RecordErrors::Fields(errors) => Self {
+                code: Code::InvalidFields,
+                detail: format!("{} wrong field(s), listed in `errors`", errors.len()).into(),
+                errors,
+            },
+        }
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::TooLate => Self::new(Code::EventTooLate, "`time` is before what a feature can still reach"),
+            Refusal::InFuture => Self::new(Code::EventInFuture, "`time` is later than now by more than `clock_skew`"),
+            Refusal::StoreFull => Self::new(Code::StoreFull, "events of people already known are still taken"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_stands_in_its_own_row() {
+        for (position, row) in CODES.iter().enumerate() {
+            assert_eq!(row.code as usize, position, "{}", row.name);
+            assert!((400..600).contains(&row.status), "{}", row.name);
+            assert!(CODES.iter().filter(|other| other.name == row.name).count() == 1, "{}", row.name);
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The HTTP edge: bytes in, bytes out, and everything that only HTTP knows.
+//!
+//! One file a resource. Every handler has the same three steps: begin a [`Call`](call::Call), read the body, answer. What a
+//! worker thread needs to score it owns ([`Worker`]), so a request is handled where it arrives: no lock around the model,
+//! no hand-off, one await for the body.
+
+mod ahorro_valle;
+mod answer;
+mod batch;
+mod body;
+mod bundle;
+mod call;
+mod docs;
+mod events;
+mod health;
+mod openapi;
+mod people;
+pub mod routes;
+mod score;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use cauce_model::bundle::Bundle;
+
+use crate::clock::Clock;
+use crate::config::Server;
+use crate::metrics::Metrics;
+use crate::scoring::Scorer;
+use crate::store::Store;
+
+pub use openapi::document;
+pub use routes::configure;
+
+/// What all worker threads share.
+pub struct Shared {
+    pub bundle: Arc<Bundle>,
+    pub store: Arc<Store>,
+    pub metrics: Metrics,
+    pub clock: Clock,
+    pub server: Server,
+    /// Name and value of every configured bound, for the metrics page.
+    pub bounds: Vec<(&'static str, u64)>,
+    /// The OpenAPI document of the bundle that is served.
+    pub openapi: Bytes,
+    /// Set once the service was told to stop: not ready, and connections close after their answer.
+    pub stopping: AtomicBool,
+}
+
+/// What one worker thread owns.
+pub struct Worker {
+    shared: Arc<Shared>,
+    /// Never borrowed across an await.
+    scorer: RefCell<Scorer>,
+    ids: call::RequestIds,
+}
+
+impl Worker {
+    /// A worker with its own scorer, to be given to the application of its thread.
+    pub fn new(shared: Arc<Shared>, scorer: Scorer) -> Rc<Self> {
+        Rc::new(Self { shared, scorer: RefCell::new(scorer), ids: call::RequestIds::new() })
+    }
+}
+
+impl Shared {
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+}

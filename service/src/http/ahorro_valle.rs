@@ -1,0 +1,160 @@
+//! `POST /predecir`: the contract of the Ahorro Valle front-end, as a thin adapter over scoring.
+//!
+//! Its fields are the application's under their aliases, its errors have their own form, and its times are seconds.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use actix_web::web::Payload;
+use actix_web::{HttpRequest, HttpResponse};
+use cauce_features::application::Application;
+use cauce_features::record::{FieldError, Unknown};
+use cauce_features::spec::Record;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::answer::Answer;
+use super::body;
+use super::call::Call;
+use super::routes::Endpoint;
+use super::score::{BundleRef, StopWatch};
+use crate::error::{ApiError, Code};
+use crate::scoring::{Mode, Stage};
+
+/// Scores one application.
+pub async fn predecir(request: HttpRequest, payload: Payload) -> HttpResponse {
+    let call = Call::begin(&request, Endpoint::Predecir);
+    let body = body::document(&call, &request, payload).await;
+    call.answer_in(error_answer, |call| predict(call, &body?))
+}
+
+#[derive(Deserialize)]
+struct Prediccion<'a> {
+    #[serde(borrow)]
+    datos: &'a RawValue,
+    #[serde(borrow, default)]
+    session_id: Option<Name<'a>>,
+}
+
+/// Where the person may be named inside `datos`.
+#[derive(Deserialize)]
+struct Persona<'a> {
+    #[serde(borrow, default)]
+    user_id: Option<Name<'a>>,
+    #[serde(borrow, default)]
+    cliente_id: Option<Name<'a>>,
+}
+
+/// An id as text or as a number.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Name<'a> {
+    Text(#[serde(borrow)] Cow<'a, str>),
+    Number(u64),
+}
+
+impl Name<'_> {
+    fn text(self) -> String {
+        match self {
+            Self::Text(text) => text.into_owned(),
+            Self::Number(number) => number.to_string(),
+        }
+    }
+}
+
+fn predict(call: &Call, body: &[u8]) -> Result<Answer, ApiError> {
+    let shared = call.shared();
+    let mut watch = StopWatch::start(&shared.metrics);
+    let application = read(call, body)?;
+    watch.done(Stage::Parse);
+    let as_of = shared.clock.now();
+    let mut scorer = call.worker().scorer.borrow_mut();
+    let decision = scorer.score(&application, as_of, |stage| watch.done(stage));
+    shared.metrics.scored(decision.mode, decision.score.decision);
+    let probability = decision.score.probability_of_default;
+    let answer = Respuesta {
+        prediccion: u8::from(probability >= 0.5),
+        probabilidades: [1.0 - probability, probability],
+        confianza: decision.score.confidence,
+        tiempo_procesamiento: seconds(call.started().elapsed()),
+        request_id: call.request_id(),
+        historial: decision.history.known,
+        decision: decision.score.decision.as_str(),
+        modo: decision.mode,
+        modelo: BundleRef::of(&shared.bundle),
+    };
+    Ok(Answer::json(200, &answer))
+}
+
+fn read(call: &Call, body: &[u8]) -> Result<Application, ApiError> {
+    let not_the_contract = |_| ApiError::new(Code::MalformedJson, "se espera un objeto JSON con `datos`");
+    let Prediccion { datos, session_id } = serde_json::from_slice(body).map_err(not_the_contract)?;
+    let Persona { user_id, cliente_id } = serde_json::from_str(datos.get()).map_err(not_the_contract)?;
+    let person = user_id.or(cliente_id).or(session_id).map(Name::text).unwrap_or_default();
+    let specification = call.shared().bundle.plan().specification();
+    let fields = datos.get().as_bytes();
+    Ok(Application::from_fields(specification, &person, call.request_id(), fields, Unknown::Ignore)?)
+}
+
+/// The keys up to `request_id` are the contract; the front-end ignores the others.
+#[derive(Serialize)]
+struct Respuesta<'a> {
+    prediccion: u8,
+    probabilidades: [f32; 2],
+    confianza: f32,
+    tiempo_procesamiento: f64,
+    request_id: &'a str,
+    historial: bool,
+    decision: &'a str,
+    modo: Mode,
+    modelo: BundleRef<'a>,
+}
+
+#[derive(Serialize)]
+struct Fallo<'a> {
+    error: &'a str,
+    codigo: &'a str,
+    tiempo_procesamiento: f64,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errores: Vec<CampoErroneo<'a>>,
+}
+
+#[derive(Serialize)]
+struct CampoErroneo<'a> {
+    campo: &'a str,
+    #[serde(flatten)]
+    error: &'a FieldError,
+}
+
+fn error_answer(call: &Call, error: &ApiError) -> Answer {
+    let (status, codigo, message) = match error.code {
+        Code::MalformedJson | Code::EmptyBody | Code::IncompleteBody | Code::UnsupportedMediaType => {
+            (400, "E001", "se espera un cuerpo JSON que sea un objeto con `datos`")
+        }
+        Code::BodyTooLarge | Code::BodyTimeout => (400, "E001", "el cuerpo es demasiado grande o tarda demasiado"),
+        Code::InvalidFields => (400, "E002", "hay campos que faltan, de tipo erróneo o fuera de rango"),
+        _ => (500, "E500", "error interno"),
+    };
+    let record = &call.shared().bundle.plan().specification().application;
+    let fields = error.errors.iter().map(|error| CampoErroneo { campo: front_end_name(record, &error.path), error });
+    let fallo = Fallo {
+        error: message,
+        codigo,
+        tiempo_procesamiento: seconds(call.started().elapsed()),
+        request_id: call.request_id(),
+        errores: fields.collect(),
+    };
+    Answer::json(status, &fallo)
+}
+
+/// The alias under which the front-end knows the field at a path.
+fn front_end_name<'a>(record: &'a Record, path: &'a str) -> &'a str {
+    let name = path.strip_prefix("application.").unwrap_or(path);
+    let field = record.fields.iter().find(|field| field.name == name);
+    field.and_then(|field| field.aliases.first()).map_or(name, String::as_str)
+}
+
+fn seconds(took: Duration) -> f64 {
+    took.as_micros() as f64 / 1e6
+}

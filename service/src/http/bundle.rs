@@ -1,0 +1,80 @@
+//! `GET /v1/bundle`: what is served, down to the features and their reasons.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
+
+use super::answer::Answer;
+use super::call::Call;
+use super::people::Origin;
+use super::routes::Endpoint;
+
+/// Describes the bundle.
+pub async fn describe(request: HttpRequest) -> HttpResponse {
+    Call::begin(&request, Endpoint::Bundle).answer(|call| {
+        let bundle = &call.shared().bundle;
+        let specification = bundle.plan().specification();
+        let policy = bundle.policy();
+        let features = specification.features.iter().enumerate().map(|(position, feature)| {
+            let reason = bundle.reasons().of(position);
+            FeatureAnswer {
+                name: &feature.name,
+                may_be_missing: bundle.plan().may_be_missing(position),
+                reason_code: &reason.code,
+                reason: &reason.text,
+                origin: Origin::of(specification, feature),
+            }
+        });
+        let hash = specification.hash.iter().fold(String::with_capacity(64), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        });
+        Ok(Answer::json(
+            200,
+            &BundleAnswer {
+                request_id: call.request_id(),
+                name: bundle.name(),
+                version: bundle.version(),
+                hash: bundle.hash(),
+                specification: hash,
+                horizon: specification.horizon.to_string(),
+                clock_skew: specification.clock_skew.to_string(),
+                approve_below: policy.approve_below(),
+                decline_from: policy.decline_from(),
+                bands: policy.bands().collect(),
+                features: features.collect(),
+                model: bundle.metadata(),
+            },
+        ))
+    })
+}
+
+#[derive(Serialize)]
+struct BundleAnswer<'a> {
+    request_id: &'a str,
+    name: &'a str,
+    version: &'a str,
+    hash: &'a str,
+    /// Hash of the canonical feature specification.
+    specification: String,
+    horizon: String,
+    clock_skew: String,
+    approve_below: f32,
+    decline_from: f32,
+    bands: Vec<&'a str>,
+    features: Vec<FeatureAnswer<'a>>,
+    /// What the model file says about itself.
+    model: &'a BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+struct FeatureAnswer<'a> {
+    name: &'a str,
+    may_be_missing: bool,
+    reason_code: &'a str,
+    reason: &'a str,
+    #[serde(flatten)]
+    origin: Origin<'a>,
+}

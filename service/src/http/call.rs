@@ -1,0 +1,220 @@
+//! One exchange: who asks (a request id), since when, and the answer, counted once. A defect met on the way is an answer too.
+
+use std::cell::Cell;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
+
+use super::answer::Answer;
+use super::routes::{Endpoint, Route, UNMATCHED};
+use super::{Shared, Worker};
+use crate::error::{ApiError, Code};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Leaves room for what ids of a batch's applications add to it.
+const REQUEST_ID_BYTES_MAX: usize = 96;
+
+/// An exchange under way.
+pub struct Call {
+    worker: Rc<Worker>,
+    route: usize,
+    started: Instant,
+    request_id: HeaderValue,
+}
+
+/// Makes ids that no other request has: random per worker, then counted, in the form of a UUID (version 8).
+pub struct RequestIds {
+    random: u64,
+    count: Cell<u64>,
+}
+
+impl Call {
+    /// Begins the exchange of a request. A request id of the client's is kept if it is fit for headers and logs.
+    pub fn begin(request: &HttpRequest, endpoint: Endpoint) -> Self {
+        Self::at(request, endpoint as usize)
+    }
+
+    fn at(request: &HttpRequest, route: usize) -> Self {
+        let worker = request.app_data::<Rc<Worker>>().expect("every worker thread registers its worker").clone();
+        let given = request.headers().get(REQUEST_ID).filter(|id| is_request_id(id.as_bytes()));
+        let request_id = given.cloned().unwrap_or_else(|| worker.ids.next());
+        Self { worker, route, started: Instant::now(), request_id }
+    }
+
+    /// The worker on whose thread this runs.
+    pub fn worker(&self) -> &Worker {
+        &self.worker
+    }
+
+    /// What all workers share.
+    pub fn shared(&self) -> &Shared {
+        &self.worker.shared
+    }
+
+    /// The id of the request.
+    pub fn request_id(&self) -> &str {
+        self.request_id.to_str().expect("request ids are visible ASCII")
+    }
+
+    /// When it began.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Does the work and answers with its outcome.
+    pub fn answer(self, work: impl FnOnce(&Self) -> Result<Answer, ApiError>) -> HttpResponse {
+        self.answer_in(problem, work)
+    }
+
+    /// The same for a client that wants its errors in another form.
+    pub fn answer_in(
+        self,
+        form: impl FnOnce(&Self, &ApiError) -> Answer,
+        work: impl FnOnce(&Self) -> Result<Answer, ApiError>,
+    ) -> HttpResponse {
+        let outcome = catch_unwind(AssertUnwindSafe(|| work(&self))).unwrap_or_else(|_panic| {
+            self.shared().metrics.panicked();
+            Err(ApiError::new(Code::Internal, "a defect was met; the log has it under this request id"))
+        });
+        let answer = match outcome {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.log(&error);
+                form(&self, &error)
+            }
+        };
+        self.respond(answer)
+    }
+
+    fn respond(self, answer: Answer) -> HttpResponse {
+        let status = StatusCode::from_u16(answer.status).expect("statuses come from tables");
+        let mut response = HttpResponse::with_body(status, answer.body).map_into_boxed_body();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
+        headers.insert(REQUEST_ID, self.request_id.clone());
+        for (name, value) in answer.headers {
+            headers.insert(name, value);
+        }
+        if self.shared().is_stopping() {
+            response.head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
+        }
+        self.shared().metrics.answered(self.route, answer.status, self.started.elapsed());
+        response
+    }
+
+    fn log(&self, error: &ApiError) {
+        let (status, code) = (error.status(), error.code.row().name);
+        if status >= 500 {
+            tracing::error!(request_id = self.request_id(), status, code, "request failed");
+        } else {
+            tracing::debug!(request_id = self.request_id(), status, code, "request refused");
+        }
+    }
+}
+
+/// The answer to an address that takes other methods.
+pub async fn method_not_allowed(request: HttpRequest, route: &Route) -> HttpResponse {
+    let allow = route.method.allow();
+    let mut response = Call::at(&request, UNMATCHED)
+        .answer(|_| Err(ApiError::new(Code::MethodNotAllowed, format!("`{}` takes {allow}", route.path))));
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+    response
+}
+
+/// The answer to an address at which there is nothing.
+pub async fn not_found(request: HttpRequest) -> HttpResponse {
+    Call::at(&request, UNMATCHED)
+        .answer(|_| Err(ApiError::new(Code::NotFound, "`/openapi.json` lists the addresses that there are")))
+}
+
+/// A problem document (RFC 9457).
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    code: &'a str,
+    detail: &'a str,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [cauce_features::record::FieldError],
+}
+
+fn problem(call: &Call, error: &ApiError) -> Answer {
+    let row = error.code.row();
+    let document = Problem {
+        r#type: format!("urn:cauce:problem:{}", row.name),
+        title: row.title,
+        status: row.status,
+        code: row.name,
+        detail: &error.detail,
+        request_id: call.request_id(),
+        errors: &error.errors,
+    };
+    Answer { content_type: "application/problem+json", ..Answer::json(row.status, &document) }
+}
+
+impl RequestIds {
+    /// A sequence of its own.
+    pub fn new() -> Self {
+        // The standard library's way to the system's randomness; ids need to differ, not to be secret.
+        Self { random: RandomState::new().hash_one(std::process::id()), count: Cell::new(0) }
+    }
+
+    fn next(&self) -> HeaderValue {
+        let count = self.count.get();
+        self.count.set(count.wrapping_add(1));
+        let high = (self.random & !0xf000) | 0x8000;
+        let low = (count & (u64::MAX >> 2)) | 1 << 63;
+        let mut text = *b"00000000-0000-0000-0000-000000000000";
+        let digits =
+            [high, low].into_iter().flat_map(|half| (0..16).map(move |i| (half >> (60 - 4 * i)) as usize & 15));
+        for (place, digit) in text.iter_mut().filter(|byte| **byte != b'-').zip(digits) {
+            *place = b"0123456789abcdef"[digit];
+        }
+        HeaderValue::from_bytes(&text).expect("hexadecimal digits are fit for a header")
+    }
+}
+
+fn is_request_id(id: &[u8]) -> bool {
+    (1..=REQUEST_ID_BYTES_MAX).contains(&id.len())
+        && id.iter().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'<' | b'>'))
+}
+
+/// Microseconds with one decimal, as they stand in answers.
+pub fn microseconds(took: Duration) -> f64 {
+    (took.as_nanos() / 100) as f64 / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn request_ids_differ_and_look_like_uuids() {
+        let (some, others) = (RequestIds::new(), RequestIds::new());
+        let ids = [some.next(), some.next(), others.next(), others.next()];
+        for (position, id) in ids.iter().enumerate() {
+            let text = id.to_str().unwrap();
+            assert!(is_request_id(id.as_bytes()) && text.len() == 36, "{text}");
+            assert_eq!((&text[14..15], &text[19..20]), ("8", "8"), "{text}");
+            assert!(!ids[..position].contains(id), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_ids_fit_for_headers_and_logs_are_echoed() {
+        let long = "x".repeat(97);
+        for (id, fit) in [("abc-1:2", true), ("", false), ("a b", false), ("a\"b", false), ("é", false), (&long, false)]
+        {
+            assert_eq!(is_request_id(id.as_bytes()), fit, "{id}");
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! `/livez`, `/readyz`, `/healthz` and `/metrics`.
+//!
+//! The service listens only once its bundle is loaded and warm, so it is ready from its first answer until it is told to stop.
+
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::json;
+
+use super::answer::Answer;
+use super::call::Call;
+use super::routes::Endpoint;
+use super::score::BundleRef;
+use crate::error::{ApiError, Code};
+use crate::metrics::Readings;
+
+/// The process answers.
+pub async fn live(request: HttpRequest) -> HttpResponse {
+    Call::begin(&request, Endpoint::Live).answer(|_| Ok(Answer::json(200, &json!({"status": "alive"}))))
+}
+
+/// Requests should be sent here.
+pub async fn ready(request: HttpRequest) -> HttpResponse {
+    Call::begin(&request, Endpoint::Ready).answer(|call| {
+        refuse_when_stopping(call)?;
+        Ok(Answer::json(200, &json!({"status": "ready"})))
+    })
+}
+
+/// The service is well, and this is what it serves.
+pub async fn health(request: HttpRequest) -> HttpResponse {
+    Call::begin(&request, Endpoint::Health).answer(|call| {
+        refuse_when_stopping(call)?;
+        let (version, bundle) = (env!("CARGO_PKG_VERSION"), BundleRef::of(&call.shared().bundle));
+        Ok(Answer::json(200, &json!({"status": "ok", "version": version, "bundle": bundle})))
+    })
+}
+
+/// All counts.
+pub async fn metrics(request: HttpRequest) -> HttpResponse {
+    Call::begin(&request, Endpoint::Metrics).answer(|call| {
+        let shared = call.shared();
+        let bundle = &shared.bundle;
+        let page = shared.metrics.render(&Readings {
+            people: shared.store.people(),
+            coarsened: shared.store.coarsened(),
+            bounds: &shared.bounds,
+            bundle: [("name", bundle.name()), ("version", bundle.version()), ("hash", bundle.hash())],
+        });
+        Ok(Answer::new(200, "text/plain; version=0.0.4; charset=utf-8", page))
+    })
+}
+
+fn refuse_when_stopping(call: &Call) -> Result<(), ApiError> {
+    match call.shared().is_stopping() {
+        true => Err(ApiError::new(Code::Stopping, "send requests to another instance")),
+        false => Ok(()),
+    }
+}

@@ -1,0 +1,217 @@
+//! `GET /openapi.json`: this interface as an OpenAPI 3.1 document, made from the tables that the code itself runs on.
+//!
+//! Paths come from [`ROUTES`], error codes from [`CODES`], and applications and events from the specification of the bundle
+//! that is served: the document of another bundle is another document. It is written once, at start.
+
+mod schemas;
+
+use actix_web::{HttpRequest, HttpResponse};
+use bytes::Bytes;
+use cauce_features::spec::Specification;
+use serde_json::{Map, Value, json};
+
+use super::answer::{Answer, JSON};
+use super::call::Call;
+use super::routes::{Endpoint, Method, ROUTES, Route};
+use crate::error::CODES;
+
+/// The document.
+pub async fn serve(request: HttpRequest) -> HttpResponse {
+    Call::begin(&request, Endpoint::OpenApi).answer(|call| Ok(Answer::new(200, JSON, call.shared().openapi.clone())))
+}
+
+/// Writes the document for a specification.
+pub fn document(specification: &Specification) -> Bytes {
+    let mut paths = Map::new();
+    for route in &ROUTES {
+        let method = match route.method {
+            Method::Get => "get",
+            Method::Post => "post",
+        };
+        paths.insert(route.path.to_owned(), json!({ method: operation(route, specification) }));
+    }
+    let document = json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Cauce",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Real-time default risk on live history. Errors are problem documents (RFC 9457) with a \
+                stable `code`. `X-Request-ID` is echoed, or made where absent.",
+        },
+        "paths": paths,
+        "components": { "schemas": schemas::all(specification) },
+    });
+    serde_json::to_vec(&document).expect("a JSON value can be written").into()
+}
+
+fn operation(route: &Route, specification: &Specification) -> Value {
+    let mut operation = json!({
+        "operationId": format!("{:?}", route.endpoint),
+        "summary": route.summary,
+        "responses": responses(route.endpoint),
+    });
+    if let Some(description) = description(route.endpoint) {
+        operation["description"] = description.into();
+    }
+    if let Some(content) = request(route.endpoint, specification) {
+        operation["requestBody"] = json!({ "required": true, "content": content });
+    }
+    let parameters = parameters(route.endpoint);
+    if !parameters.is_empty() {
+        operation["parameters"] = parameters.into();
+    }
+    operation
+}
+
+fn description(endpoint: Endpoint) -> Option<&'static str> {
+    Some(match endpoint {
+        Endpoint::Score => {
+            "Scores the application as of now on the history of its person, then records it as an event of type \
+             `application`. Without `person_id` the history is empty, and nothing is recorded."
+        }
+        Endpoint::ScoreBatch => {
+            "Each application is scored against the history as it stood before the batch; then all are recorded. An item \
+             that is refused has its problem in its place."
+        }
+        Endpoint::Event => {
+            "201 for a new event; 200 for one that was there already, or that met another under its time and id (the greater \
+             by content stands). History is in memory for now: `durable` is false."
+        }
+        Endpoint::EventBatch => {
+            "A JSON array, or one event a line. Lists the events that were refused; the others are taken."
+        }
+        Endpoint::PersonFeatures => "Features that need an application are null unless they have a default.",
+        _ => return None,
+    })
+}
+
+fn parameters(endpoint: Endpoint) -> Vec<Value> {
+    let vector = json!({
+        "name": "vector", "in": "query", "schema": { "type": "boolean" },
+        "description": "whether the answer carries the features that the model was given",
+    });
+    match endpoint {
+        Endpoint::Score | Endpoint::ScoreBatch => vec![vector],
+        Endpoint::PersonFeatures => vec![
+            json!({ "name": "id", "in": "path", "required": true, "schema": schemas::reference("Id") }),
+            json!({ "name": "as_of", "in": "query", "schema": { "type": "string", "format": "date-time" } }),
+        ],
+        _ => Vec::new(),
+    }
+}
+
+fn request(endpoint: Endpoint, specification: &Specification) -> Option<Value> {
+    let one = |name: &str, example: Value| json!({ "application/json": { "schema": schemas::reference(name), "example": example } });
+    let many = |name: &str, example: Value| {
+        let list = json!({ "type": "array", "minItems": 1, "items": schemas::reference(name) });
+        json!({
+            "application/json": { "schema": list, "example": [example] },
+            "application/x-ndjson": { "schema": schemas::reference(name) },
+        })
+    };
+    let application = || schemas::application_example(specification);
+    let event = || schemas::event_example(specification);
+    Some(match endpoint {
+        Endpoint::Score => one("ScoreRequest", application()),
+        Endpoint::ScoreBatch => many("ScoreRequest", application()),
+        Endpoint::Event => one("Event", event()),
+        Endpoint::EventBatch => many("Event", event()),
+        Endpoint::Predecir => one("Prediccion", schemas::predecir_example(specification)),
+        _ => return None,
+    })
+}
+
+fn responses(endpoint: Endpoint) -> Value {
+    let answer = |name: &str| json!({ "description": "the answer", "content": { "application/json": { "schema": schemas::reference(name) } } });
+    let plain = |media_type: &str| json!({ "description": "the answer", "content": { media_type: {} } });
+    let mut responses = match endpoint {
+        Endpoint::Score => json!({ "200": answer("ScoreAnswer") }),
+        Endpoint::ScoreBatch => json!({ "200": answer("ScoreBatchAnswer") }),
+        Endpoint::Event => json!({ "200": answer("EventAnswer"), "201": answer("EventAnswer") }),
+        Endpoint::EventBatch => json!({ "200": answer("EventBatchAnswer") }),
+        Endpoint::PersonFeatures => json!({ "200": answer("FeaturesAnswer") }),
+        Endpoint::Predecir => {
+            return json!({ "200": answer("Respuesta"), "400": answer("Fallo"), "500": answer("Fallo") });
+        }
+        Endpoint::Metrics => json!({ "200": plain("text/plain") }),
+        Endpoint::Docs => json!({ "200": plain("text/html") }),
+        Endpoint::DocsScript => json!({ "200": plain("text/javascript") }),
+        Endpoint::Bundle | Endpoint::Health | Endpoint::Live | Endpoint::Ready | Endpoint::OpenApi => {
+            json!({ "200": plain(JSON) })
+        }
+    };
+    responses["default"] = json!({
+        "description": "a problem document",
+        "content": { "application/problem+json": { "schema": schemas::reference("Problem") } },
+    });
+    responses
+}
+
+/// The stable codes, for the schema of a problem.
+fn codes() -> Vec<&'static str> {
+    CODES.iter().map(|row| row.name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPECIFICATION: &str = r#"
+        name = "small"
+        horizon = "90d"
+        [application.fields]
+        age = { type = "integer", min = 18, max = 100, aliases = ["edad"] }
+        purpose = { type = "category", values = ["car", "house"], required = false }
+        [events.payment.fields]
+        amount = { type = "decimal", scale = 2, min = 0 }
+        [[features]]
+        name = "payments"
+        from = "payment"
+        aggregate = "count"
+        window = { sliding = "30d" }
+    "#;
+
+    fn written() -> Value {
+        let specification = Specification::parse("features.toml", SPECIFICATION).unwrap();
+        serde_json::from_slice(&document(&specification)).unwrap()
+    }
+
+    #[test]
+    fn every_route_and_every_code_is_in_the_document() {
+        let document = written();
+        for route in &ROUTES {
+            let method = format!("{:?}", route.method).to_lowercase();
+            assert_eq!(document["paths"][route.path][method]["summary"], route.summary);
+        }
+        assert_eq!(document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"], json!(codes()));
+    }
+
+    #[test]
+    fn every_reference_leads_to_a_schema() {
+        fn references(value: &Value, found: &mut Vec<String>) {
+            match value {
+                Value::Object(map) => map.iter().for_each(|(key, value)| match value {
+                    Value::String(target) if key == "$ref" => found.push(target.clone()),
+                    value => references(value, found),
+                }),
+                Value::Array(list) => list.iter().for_each(|value| references(value, found)),
+                _ => {}
+            }
+        }
+        let (document, mut found) = (written(), Vec::new());
+        references(&document, &mut found);
+        assert!(found.len() > 20);
+        for target in found {
+            assert!(document.pointer(target.trim_start_matches('#')).is_some(), "{target}");
+        }
+    }
+
+    #[test]
+    fn fields_stand_as_the_specification_declares_them() {
+        let schemas = written()["components"]["schemas"].clone();
+        let age = json!({ "type": "integer", "minimum": 18, "maximum": 100, "description": "also `edad`" });
+        assert_eq!(schemas["Application"]["properties"]["age"], age);
+        assert_eq!(schemas["Application"]["required"], json!(["age"]));
+        assert_eq!(schemas["PaymentEvent"]["properties"]["data"]["properties"]["amount"]["multipleOf"], json!(0.01));
+    }
+}

@@ -1,0 +1,267 @@
+//! The schemas of the OpenAPI document.
+
+use cauce_features::fixed::{MAX_RAW, unit};
+use cauce_features::spec::{Field, FieldKind, Record, Specification};
+use serde_json::{Map, Value, json};
+
+const APPLICATION_EVENT: &str = "application";
+
+/// A reference to a schema of this document.
+pub fn reference(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+/// Every schema, by name.
+pub fn all(specification: &Specification) -> Value {
+    let mut schemas = fixed();
+    schemas.insert("Application".into(), record(&specification.application));
+    let mut kinds = Vec::new();
+    for event in specification.events.iter().filter(|event| event.name != APPLICATION_EVENT) {
+        let name = format!("{}Event", camel_case(&event.name));
+        kinds.push(reference(&name));
+        schemas.insert(name, event_schema(&event.name, &event.record));
+    }
+    schemas.insert("Event".into(), json!({ "oneOf": kinds }));
+    schemas.into()
+}
+
+/// A request that would be scored.
+pub fn application_example(specification: &Specification) -> Value {
+    json!({ "person_id": "c-1", "application_id": "a-9", "application": example(&specification.application, false) })
+}
+
+/// The same as the Ahorro Valle front-end sends it.
+pub fn predecir_example(specification: &Specification) -> Value {
+    json!({ "datos": example(&specification.application, true), "session_id": "s-1" })
+}
+
+/// An event that could be taken, but for its time.
+pub fn event_example(specification: &Specification) -> Value {
+    let event = &specification.events[0];
+    let data = example(&event.record, false);
+    json!({ "person_id": "c-1", "event_id": "77", "type": event.name, "time": "2026-01-15T14:00:00Z", "data": data })
+}
+
+fn record(record: &Record) -> Value {
+    let fields: Map<String, Value> = record.fields.iter().map(|one| (one.name.clone(), field(one))).collect();
+    let required: Vec<&str> =
+        record.fields.iter().filter(|field| field.required).map(|field| field.name.as_str()).collect();
+    json!({ "type": "object", "additionalProperties": false, "properties": fields, "required": required })
+}
+
+fn field(field: &Field) -> Value {
+    let mut schema = match &field.kind {
+        FieldKind::Integer => bounded(json!({ "type": "integer" }), field, 0),
+        FieldKind::Decimal { scale } => {
+            let step: f64 = format!("1e-{scale}").parse().expect("a power of ten is a number");
+            bounded(json!({ "type": "number", "multipleOf": step }), field, *scale)
+        }
+        FieldKind::Category { values } => json!({ "type": "string", "enum": values }),
+        FieldKind::Text => json!({ "type": "string", "maxLength": 256 }),
+        FieldKind::Boolean => json!({ "type": "boolean" }),
+    };
+    if !field.aliases.is_empty() {
+        schema["description"] = format!("also `{}`", field.aliases.join("`, `")).into();
+    }
+    schema
+}
+
+fn bounded(mut schema: Value, field: &Field, scale: u8) -> Value {
+    for (word, raw) in [("minimum", field.min), ("maximum", field.max)] {
+        if raw.abs() < MAX_RAW {
+            schema[word] = number(raw, scale);
+        }
+    }
+    schema
+}
+
+fn number(raw: i64, scale: u8) -> Value {
+    if raw % unit(scale) == 0 { (raw / unit(scale)).into() } else { (raw as f64 / unit(scale) as f64).into() }
+}
+
+fn event_schema(name: &str, data: &Record) -> Value {
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+            "person_id": reference("Id"),
+            "event_id": reference("Id"),
+            "type": { "const": name },
+            "time": { "type": "string", "format": "date-time" },
+            "data": record(data),
+        },
+        "required": ["person_id", "event_id", "type", "time", "data"],
+    })
+}
+
+/// Some valid values.
+fn example(record: &Record, aliases: bool) -> Value {
+    let value = |field: &Field| match &field.kind {
+        FieldKind::Integer => number(middle(field), 0),
+        FieldKind::Decimal { scale } => number(middle(field) / unit(*scale) * unit(*scale), *scale),
+        FieldKind::Category { values } => values[0].clone().into(),
+        FieldKind::Text => "text".into(),
+        FieldKind::Boolean => true.into(),
+    };
+    let name = |field: &Field| field.aliases.first().filter(|_| aliases).unwrap_or(&field.name).clone();
+    record.fields.iter().map(|field| (name(field), value(field))).collect::<Map<_, _>>().into()
+}
+
+/// A value well inside the field's range, not as large as ranges are wide.
+fn middle(field: &Field) -> i64 {
+    let unit = match field.kind {
+        FieldKind::Decimal { scale } => unit(scale),
+        _ => 1,
+    };
+    (field.min.max(0) + 100 * unit).min(field.min / 2 + field.max / 2).max(field.min)
+}
+
+fn camel_case(name: &str) -> String {
+    let words = name.split('_').map(|word| {
+        let (first, rest) = word.split_at(usize::from(!word.is_empty()));
+        first.to_ascii_uppercase() + rest
+    });
+    words.collect()
+}
+
+/// The schemas that are the same for every specification.
+fn fixed() -> Map<String, Value> {
+    let text = json!({ "type": "string" });
+    let flag = json!({ "type": "boolean" });
+    let count = json!({ "type": "integer", "minimum": 0 });
+    let probability = json!({ "type": "number", "minimum": 0, "maximum": 1 });
+    let numbers = json!({ "type": "array", "items": { "type": ["number", "null"] } });
+    let time = json!({ "type": "string", "format": "date-time" });
+    let scored = json!({
+        "person_id": { "type": ["string", "null"] },
+        "application_id": reference("Id"),
+        "decision": { "enum": ["approve", "refer", "decline"] },
+        "probability_of_default": probability,
+        "band": text,
+        "confidence": probability,
+        "mode": { "enum": ["full", "fallback"] },
+        "degraded_reasons": { "type": "array", "items": { "enum": ["model_failed"] } },
+        "history": reference("History"),
+        "recorded": flag,
+        "vector": numbers,
+    });
+    let about = json!({
+        "request_id": text, "bundle": reference("BundleReference"), "as_of": time, "timing_us": reference("Timing"),
+    });
+    let stages = ["parse", "features", "model", "record", "total"];
+    let timing: Map<String, Value> =
+        stages.map(|stage| (stage.into(), json!({ "type": "number" }))).into_iter().collect();
+    let schemas = json!({
+        "Id": { "type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[^\\u0000-\\u001f\\u007f]+$" },
+        "ScoreRequest": {
+            "type": "object",
+            "additionalProperties": false,
+            "properties": {
+                "person_id": reference("Id"), "application_id": reference("Id"), "application": reference("Application"),
+            },
+            "required": ["application"],
+        },
+        "Score": object(scored.clone()),
+        "ScoreAnswer": object(joined(&scored, &about)),
+        "ScoreBatchAnswer": object(joined(&about, &json!({
+            "count": count, "scored": count, "results": { "type": "array", "items": reference("ScoreBatchItem") },
+        }))),
+        "ScoreBatchItem": {
+            "type": "object",
+            "properties": { "index": count },
+            "required": ["index"],
+            "oneOf": [
+                reference("Score"),
+                { "properties": { "problem": reference("ItemProblem") }, "required": ["problem"] },
+            ],
+        },
+        "EventAnswer": object(json!({
+            "request_id": text, "event_id": reference("Id"), "applied": { "enum": ["new", "duplicate", "conflict"] },
+            "durable": flag,
+        })),
+        "EventBatchAnswer": object(json!({
+            "request_id": text, "count": count, "new": count, "duplicate": count, "conflict": count, "refused": count,
+            "durable": flag,
+            "problems": {
+                "type": "array", "items": object(json!({ "index": count, "problem": reference("ItemProblem") })),
+            },
+        })),
+        "FeaturesAnswer": object(json!({
+            "request_id": text, "person_id": reference("Id"), "as_of": time, "history": reference("History"),
+            "features": { "type": "array", "items": reference("FeatureValue") },
+        })),
+        "FeatureValue": {
+            "type": "object",
+            "properties": {
+                "name": text, "value": { "type": ["number", "null"] }, "from": text, "aggregate": text, "field": text,
+                "window": text, "default": { "type": "number" },
+            },
+            "required": ["name", "value"],
+        },
+        "History": object(json!({
+            "known": flag, "newest_event_age_seconds": { "type": ["number", "null"] }, "truncated": flag, "coarse": flag,
+        })),
+        "BundleReference": object(json!({ "name": text, "version": text, "hash": text })),
+        "Timing": object(Value::Object(timing)),
+        "FieldError": {
+            "type": "object",
+            "properties": { "path": text, "code": text, "given": text, "expected": text, "suggestion": text },
+            "required": ["path", "code", "given", "expected"],
+        },
+        "ItemProblem": {
+            "type": "object",
+            "properties": {
+                "status": count, "code": { "enum": super::codes() }, "detail": text,
+                "errors": { "type": "array", "items": reference("FieldError") },
+            },
+            "required": ["status", "code", "detail"],
+        },
+        "Problem": {
+            "type": "object",
+            "properties": {
+                "type": text, "title": text, "status": count, "code": { "enum": super::codes() }, "detail": text,
+                "request_id": text, "errors": { "type": "array", "items": reference("FieldError") },
+            },
+            "required": ["type", "title", "status", "code", "detail", "request_id"],
+        },
+        "Prediccion": {
+            "type": "object",
+            "properties": { "datos": { "type": "object" }, "timestamp_cliente": { "type": "number" }, "session_id": text },
+            "required": ["datos"],
+        },
+        "Respuesta": {
+            "type": "object",
+            "properties": {
+                "prediccion": { "enum": [0, 1] },
+                "probabilidades": { "type": "array", "items": probability, "minItems": 2, "maxItems": 2 },
+                "confianza": probability, "tiempo_procesamiento": { "type": "number" }, "request_id": text,
+            },
+            "required": ["prediccion", "probabilidades", "confianza", "tiempo_procesamiento", "request_id"],
+        },
+        "Fallo": {
+            "type": "object",
+            "properties": {
+                "error": text, "codigo": { "enum": ["E001", "E002", "E500"] },
+                "tiempo_procesamiento": { "type": "number" }, "request_id": text,
+                "errores": { "type": "array", "items": { "type": "object" } },
+            },
+            "required": ["error", "codigo", "tiempo_procesamiento"],
+        },
+    });
+    match schemas {
+        Value::Object(schemas) => schemas,
+        _ => Map::new(),
+    }
+}
+
+/// An object whose properties, but for the optional `vector`, are always there.
+fn object(properties: Value) -> Value {
+    let names = properties.as_object().into_iter().flat_map(Map::keys);
+    let required: Vec<&String> = names.filter(|name| *name != "vector").collect();
+    json!({ "type": "object", "properties": properties, "required": required })
+}
+
+fn joined(some: &Value, others: &Value) -> Value {
+    let properties = [some, others].into_iter().filter_map(Value::as_object).flatten();
+    Value::Object(properties.map(|(name, schema)| (name.clone(), schema.clone())).collect())
+}

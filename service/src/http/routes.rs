@@ -1,0 +1,122 @@
+//! What is served where: one table that the router, the metrics and the OpenAPI document read.
+
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpRequest, Route as ActixRoute, guard};
+
+use super::{ahorro_valle, bundle, call, docs, events, health, openapi, people, score};
+
+/// One served address.
+#[derive(Debug)]
+pub struct Route {
+    pub endpoint: Endpoint,
+    pub method: Method,
+    pub path: &'static str,
+    pub summary: &'static str,
+}
+
+/// Names the rows of [`ROUTES`], in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Endpoint {
+    Score,
+    ScoreBatch,
+    Event,
+    EventBatch,
+    PersonFeatures,
+    Bundle,
+    Health,
+    Live,
+    Ready,
+    Metrics,
+    OpenApi,
+    Docs,
+    DocsScript,
+    Predecir,
+}
+
+/// The methods in use; a `GET` answers `HEAD` too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    Get,
+    Post,
+}
+
+const fn get(endpoint: Endpoint, path: &'static str, summary: &'static str) -> Route {
+    Route { endpoint, method: Method::Get, path, summary }
+}
+
+const fn post(endpoint: Endpoint, path: &'static str, summary: &'static str) -> Route {
+    Route { endpoint, method: Method::Post, path, summary }
+}
+
+/// Everything that is served.
+pub const ROUTES: [Route; 14] = [
+    post(Endpoint::Score, "/v1/score", "Score one application and record it"),
+    post(Endpoint::ScoreBatch, "/v1/score/batch", "Score many applications in one run of the model"),
+    post(Endpoint::Event, "/v1/events", "Add one event to a person's history"),
+    post(Endpoint::EventBatch, "/v1/events/batch", "Add many events, each on its own"),
+    get(Endpoint::PersonFeatures, "/v1/people/{id}/features", "The features of a person's history"),
+    get(Endpoint::Bundle, "/v1/bundle", "The bundle that is served"),
+    get(Endpoint::Health, "/healthz", "Whether the service is well, and what it serves"),
+    get(Endpoint::Live, "/livez", "Whether the process answers"),
+    get(Endpoint::Ready, "/readyz", "Whether requests should be sent here"),
+    get(Endpoint::Metrics, "/metrics", "Counts in the Prometheus text format"),
+    get(Endpoint::OpenApi, "/openapi.json", "This interface as an OpenAPI 3.1 document"),
+    get(Endpoint::Docs, "/docs", "This interface as a page"),
+    get(Endpoint::DocsScript, "/docs/page.js", "The script of that page"),
+    post(Endpoint::Predecir, "/predecir", "Score one application for the Ahorro Valle front-end"),
+];
+
+/// Where requests that match no route are counted, behind those that do.
+pub const UNMATCHED: usize = ROUTES.len();
+
+impl Method {
+    /// As it stands in a request, `HEAD` included.
+    pub const fn allow(self) -> &'static str {
+        match self {
+            Self::Get => "GET, HEAD",
+            Self::Post => "POST",
+        }
+    }
+}
+
+/// Registers every route with the application of one worker thread.
+pub fn configure(config: &mut ServiceConfig) {
+    for route in &ROUTES {
+        let refuse = move |request: HttpRequest| call::method_not_allowed(request, route);
+        config.service(web::resource(route.path).route(handler(route)).default_service(web::to(refuse)));
+    }
+    config.default_service(web::to(call::not_found));
+}
+
+fn handler(route: &Route) -> ActixRoute {
+    let on = match route.method {
+        Method::Get => web::route().guard(guard::Any(guard::Get()).or(guard::Head())),
+        Method::Post => web::post(),
+    };
+    match route.endpoint {
+        Endpoint::Score => on.to(score::one),
+        Endpoint::ScoreBatch => on.to(score::many),
+        Endpoint::Event => on.to(events::one),
+        Endpoint::EventBatch => on.to(events::many),
+        Endpoint::PersonFeatures => on.to(people::features),
+        Endpoint::Bundle => on.to(bundle::describe),
+        Endpoint::Health => on.to(health::health),
+        Endpoint::Live => on.to(health::live),
+        Endpoint::Ready => on.to(health::ready),
+        Endpoint::Metrics => on.to(health::metrics),
+        Endpoint::OpenApi => on.to(openapi::serve),
+        Endpoint::Docs => on.to(docs::page),
+        Endpoint::DocsScript => on.to(docs::script),
+        Endpoint::Predecir => on.to(ahorro_valle::predecir),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_endpoint_stands_in_its_own_row() {
+        assert!(ROUTES.iter().enumerate().all(|(position, route)| route.endpoint as usize == position));
+    }
+}

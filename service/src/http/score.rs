@@ -1,0 +1,330 @@
+//! `POST /v1/score` and `POST /v1/score/batch`.
+//!
+//! A batch is scored in order against the histories as they stood before it; then its applications are recorded. An item
+//! that cannot be scored has its problem in its place and does not touch the others.
+
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::web::Payload;
+use actix_web::{HttpRequest, HttpResponse};
+use cauce_features::application::Application;
+use cauce_features::record::FieldError;
+use cauce_features::time::Timestamp;
+use cauce_model::bundle::Bundle;
+use serde::Serialize;
+
+use super::answer::Answer;
+use super::batch::{self, Item};
+use super::body::{self, Format};
+use super::call::{Call, microseconds};
+use super::routes::Endpoint;
+use crate::error::ApiError;
+use crate::metrics::Metrics;
+use crate::scoring::{Decision, History, Mode, Stage};
+
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// Scores one application.
+pub async fn one(request: HttpRequest, payload: Payload) -> HttpResponse {
+    let call = Call::begin(&request, Endpoint::Score);
+    let body = body::document(&call, &request, payload).await;
+    call.answer(|call| score(call, &body?, wants_vector(&request)))
+}
+
+/// Scores many applications.
+pub async fn many(request: HttpRequest, payload: Payload) -> HttpResponse {
+    let call = Call::begin(&request, Endpoint::ScoreBatch);
+    let body = body::batch(&call, &request, payload).await;
+    call.answer(|call| {
+        let (format, body) = body?;
+        score_batch(call, format, &body, wants_vector(&request))
+    })
+}
+
+fn score(call: &Call, body: &[u8], wants_vector: bool) -> Result<Answer, ApiError> {
+    let shared = call.shared();
+    let mut watch = StopWatch::start(&shared.metrics);
+    let application = Application::from_json(shared.bundle.plan().specification(), body, call.request_id())?;
+    watch.done(Stage::Parse);
+    let as_of = shared.clock.now();
+    let mut scorer = call.worker().scorer.borrow_mut();
+    let decision = scorer.score(&application, as_of, |stage| watch.done(stage));
+    shared.metrics.scored(decision.mode, decision.score.decision);
+    let timing = watch.timing(call.started());
+    let document = ScoreAnswer {
+        request_id: call.request_id(),
+        scored: Scored::new(&application, &decision, as_of, wants_vector),
+        bundle: BundleRef::of(&shared.bundle),
+        as_of: InstantText(as_of),
+        timing_us: &timing,
+    };
+    Ok(answer(&document, &timing))
+}
+
+fn score_batch(call: &Call, format: Format, body: &[u8], wants_vector: bool) -> Result<Answer, ApiError> {
+    let shared = call.shared();
+    let mut watch = StopWatch::start(&shared.metrics);
+    let items = batch::items(body, format, shared.server.batch_items)?;
+    let read: Vec<_> = items.iter().map(|item| read_item(call, item)).collect();
+    let valid: Vec<&Application> = read.iter().flatten().collect();
+    watch.done(Stage::Parse);
+    let as_of = shared.clock.now();
+    let mut scorer = call.worker().scorer.borrow_mut();
+    let decisions = scorer.score_all(&valid, as_of, |stage| watch.done(stage));
+    decisions.iter().for_each(|decision| shared.metrics.scored(decision.mode, decision.score.decision));
+    let timing = watch.timing(call.started());
+    let (scored, mut decided) = (decisions.len(), decisions.iter());
+    let results = items.iter().zip(&read).map(|(item, read)| ItemAnswer {
+        index: item.index,
+        outcome: match read {
+            Ok(application) => {
+                let decision = decided.next().expect("every valid application has its decision");
+                Outcome::Scored(Scored::new(application, decision, as_of, wants_vector))
+            }
+            Err(error) => Outcome::problem(error),
+        },
+    });
+    let document = BatchAnswer {
+        request_id: call.request_id(),
+        count: items.len(),
+        scored,
+        results: results.collect(),
+        bundle: BundleRef::of(&shared.bundle),
+        as_of: InstantText(as_of),
+        timing_us: &timing,
+    };
+    Ok(answer(&document, &timing))
+}
+
+/// An application of a batch without an id takes that of the request and its place.
+fn read_item(call: &Call, item: &Item<'_>) -> Result<Application, ApiError> {
+    let id = format!("{}.{}", call.request_id(), item.index);
+    Ok(Application::from_json(call.shared().bundle.plan().specification(), item.json, &id)?)
+}
+
+fn answer(document: &impl Serialize, timing: &Timing) -> Answer {
+    let mut answer = Answer::json(200, document);
+    answer.headers.push((SERVER_TIMING, timing.header()));
+    answer
+}
+
+fn wants_vector(request: &HttpRequest) -> bool {
+    request.query_string().split('&').any(|parameter| parameter == "vector=true")
+}
+
+#[derive(Serialize)]
+struct ScoreAnswer<'a> {
+    request_id: &'a str,
+    #[serde(flatten)]
+    scored: Scored<'a>,
+    bundle: BundleRef<'a>,
+    as_of: InstantText,
+    timing_us: &'a Timing,
+}
+
+#[derive(Serialize)]
+struct BatchAnswer<'a> {
+    request_id: &'a str,
+    count: usize,
+    scored: usize,
+    results: Vec<ItemAnswer<'a>>,
+    bundle: BundleRef<'a>,
+    as_of: InstantText,
+    timing_us: &'a Timing,
+}
+
+#[derive(Serialize)]
+struct ItemAnswer<'a> {
+    index: usize,
+    #[serde(flatten)]
+    outcome: Outcome<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Outcome<'a> {
+    Scored(Scored<'a>),
+    Problem { problem: ItemProblem<'a> },
+}
+
+impl<'a> Outcome<'a> {
+    fn problem(error: &'a ApiError) -> Self {
+        Self::Problem { problem: ItemProblem::of(error) }
+    }
+}
+
+/// What is wrong with one item of a batch.
+#[derive(Serialize)]
+pub struct ItemProblem<'a> {
+    status: u16,
+    code: &'a str,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [FieldError],
+}
+
+impl<'a> ItemProblem<'a> {
+    /// The problem of an item that was refused.
+    pub fn of(error: &'a ApiError) -> Self {
+        let row = error.code.row();
+        Self { status: row.status, code: row.name, detail: &error.detail, errors: &error.errors }
+    }
+}
+
+/// One scored application, as it stands in answers.
+#[derive(Serialize)]
+struct Scored<'a> {
+    person_id: Option<&'a str>,
+    application_id: &'a str,
+    decision: &'static str,
+    probability_of_default: f32,
+    band: &'a str,
+    confidence: f32,
+    mode: Mode,
+    degraded_reasons: &'static [&'static str],
+    history: HistoryAnswer,
+    recorded: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vector: Option<&'a [f32]>,
+}
+
+impl<'a> Scored<'a> {
+    fn new(application: &'a Application, decision: &Decision<'a>, as_of: Timestamp, wants_vector: bool) -> Self {
+        let score = decision.score;
+        Self {
+            person_id: Some(application.person()).filter(|person| !person.is_empty()),
+            application_id: application.id_text(),
+            decision: score.decision.as_str(),
+            probability_of_default: score.probability_of_default,
+            band: score.band,
+            confidence: score.confidence,
+            mode: decision.mode,
+            degraded_reasons: match decision.mode {
+                Mode::Full => &[],
+                Mode::Fallback => &["model_failed"],
+            },
+            history: HistoryAnswer::of(decision.history, as_of),
+            recorded: decision.recorded,
+            vector: wants_vector.then_some(decision.vector),
+        }
+    }
+}
+
+/// What is said of the history behind an answer.
+#[derive(Serialize)]
+pub struct HistoryAnswer {
+    known: bool,
+    newest_event_age_seconds: Option<f64>,
+    truncated: bool,
+    coarse: bool,
+}
+
+impl HistoryAnswer {
+    /// The history as of an instant.
+    pub fn of(History { known, facts }: History, as_of: Timestamp) -> Self {
+        let age = |newest: Timestamp| (as_of.millis() - newest.millis()) as f64 / 1000.0;
+        Self {
+            known,
+            newest_event_age_seconds: facts.newest_event.map(age),
+            truncated: facts.truncated,
+            coarse: facts.coarse,
+        }
+    }
+}
+
+/// Which bundle an answer is of.
+#[derive(Serialize)]
+pub struct BundleRef<'a> {
+    name: &'a str,
+    version: &'a str,
+    hash: &'a str,
+}
+
+impl<'a> BundleRef<'a> {
+    /// The reference of a bundle.
+    pub fn of(bundle: &'a Bundle) -> Self {
+        Self { name: bundle.name(), version: bundle.version(), hash: bundle.hash() }
+    }
+}
+
+/// An instant as RFC 3339 text.
+pub struct InstantText(pub Timestamp);
+
+impl Serialize for InstantText {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// Time by stage, in microseconds.
+#[derive(Serialize)]
+pub struct Timing {
+    parse: f64,
+    features: f64,
+    model: f64,
+    record: f64,
+    total: f64,
+}
+
+impl Timing {
+    /// The same for browsers and proxies, in milliseconds.
+    fn header(&self) -> HeaderValue {
+        let stages = [
+            ("parse", self.parse),
+            ("features", self.features),
+            ("model", self.model),
+            ("record", self.record),
+            ("total", self.total),
+        ];
+        let mut text = String::with_capacity(128);
+        for (name, microseconds) in stages {
+            let separator = if text.is_empty() { "" } else { ", " };
+            let tenths = (microseconds * 10.0) as u64;
+            let _ = write!(text, "{separator}{name};dur={}.{:04}", tenths / 10_000, tenths % 10_000);
+        }
+        HeaderValue::try_from(text).expect("digits and names are fit for a header")
+    }
+}
+
+/// Takes the time of each stage and counts it.
+pub struct StopWatch<'a> {
+    metrics: &'a Metrics,
+    last: Instant,
+    stages: [Duration; 4],
+}
+
+impl<'a> StopWatch<'a> {
+    /// Starts with the stage that begins now.
+    pub fn start(metrics: &'a Metrics) -> Self {
+        Self { metrics, last: Instant::now(), stages: [Duration::ZERO; 4] }
+    }
+
+    /// Ends a stage; the next begins.
+    pub fn done(&mut self, stage: Stage) {
+        let now = Instant::now();
+        let took = now - self.last;
+        self.last = now;
+        self.stages[stage as usize] = took;
+        self.metrics.stage(stage, took);
+    }
+
+    /// All stages, and the time since the request began.
+    fn timing(&self, started: Instant) -> Timing {
+        let [parse, features, model, record] = self.stages.map(microseconds);
+        Timing { parse, features, model, record, total: microseconds(self.last - started) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn server_timing_is_in_milliseconds() {
+        let timing = Timing { parse: 1.5, features: 0.8, model: 23.4, record: 0.0, total: 12_345.6 };
+        let expected = "parse;dur=0.0015, features;dur=0.0008, model;dur=0.0234, record;dur=0.0000, total;dur=12.3456";
+        assert_eq!(timing.header(), expected);
+    }
+}

@@ -1,0 +1,159 @@
+//! An application's way to a score: history, features, model, decision, record. Read it from top to bottom.
+//!
+//! An application is scored against the history as it stands before it is recorded, and is then an event of that history
+//! itself. The model decides; if it cannot, the scorecard does, and the answer says so (S1). Everything a score depends
+//! on is an argument: neither HTTP nor a clock is known here, and even the stop-watch is the caller's.
+
+use std::sync::Arc;
+
+use cauce_features::application::Application;
+use cauce_features::time::Timestamp;
+use cauce_features::timeline::Timeline;
+use cauce_features::vector::{ReadFacts, Scratch};
+use cauce_model::bundle::Bundle;
+use cauce_model::onnx::OnnxModel;
+use cauce_model::score::Score;
+use serde::Serialize;
+
+use crate::ingest;
+use crate::store::Store;
+
+/// Scores applications on one thread: the model's session and the working memory are its own.
+pub struct Scorer {
+    bundle: Arc<Bundle>,
+    store: Arc<Store>,
+    model: OnnxModel,
+    scratch: Scratch,
+    /// Vectors of the applications being scored, one after another.
+    rows: Vec<f32>,
+    probabilities: Vec<f32>,
+    /// The history of people of whom nothing is known.
+    nobody: Timeline,
+}
+
+/// A score and what it rests on.
+#[derive(Debug)]
+pub struct Decision<'scorer> {
+    pub score: Score<'scorer>,
+    pub mode: Mode,
+    pub history: History,
+    /// Whether the application is part of the person's history now.
+    pub recorded: bool,
+    /// What the model was given.
+    pub vector: &'scorer [f32],
+}
+
+/// What the features rest on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct History {
+    /// Whether anything was known of the person before.
+    pub known: bool,
+    pub facts: ReadFacts,
+}
+
+/// Which rung of the ladder gave the score.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// The model, on the full history.
+    Full,
+    /// The scorecard, since the model failed.
+    Fallback,
+}
+
+/// What time is measured of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    Parse,
+    Features,
+    Model,
+    Record,
+}
+
+impl Scorer {
+    /// A scorer for one thread.
+    pub fn new(bundle: Arc<Bundle>, store: Arc<Store>, model: OnnxModel) -> Self {
+        let scratch = bundle.plan().scratch();
+        let nobody = Timeline::default();
+        Self { bundle, store, model, scratch, nobody, rows: Vec::new(), probabilities: Vec::new() }
+    }
+
+    /// Scores one application. `done` is told when a stage is over.
+    pub fn score(&mut self, application: &Application, as_of: Timestamp, mut done: impl FnMut(Stage)) -> Decision<'_> {
+        self.rows.resize(self.width(), f32::NAN);
+        let history = self.read(application, as_of, 0);
+        done(Stage::Features);
+        let mode = self.infer();
+        done(Stage::Model);
+        let recorded = self.record(application, as_of);
+        done(Stage::Record);
+        self.decision(0, history, mode, recorded)
+    }
+
+    /// Scores many in one run of the model, each against its history as it stood before any of them.
+    pub fn score_all(
+        &mut self,
+        applications: &[&Application],
+        as_of: Timestamp,
+        mut done: impl FnMut(Stage),
+    ) -> Vec<Decision<'_>> {
+        self.rows.resize(self.width() * applications.len(), f32::NAN);
+        let read = |(row, application): (usize, &&Application)| self.read(application, as_of, row);
+        let histories: Vec<History> = applications.iter().enumerate().map(read).collect();
+        done(Stage::Features);
+        let mode = self.infer();
+        done(Stage::Model);
+        let recorded: Vec<bool> = applications.iter().map(|application| self.record(application, as_of)).collect();
+        done(Stage::Record);
+        let outcomes = histories.into_iter().zip(recorded).enumerate();
+        outcomes.map(|(row, (history, recorded))| self.decision(row, history, mode, recorded)).collect()
+    }
+
+    /// Reads the application's vector into its row.
+    fn read(&mut self, application: &Application, as_of: Timestamp, row: usize) -> History {
+        let plan = self.bundle.plan();
+        let vector = &mut self.rows[row * plan.width()..][..plan.width()];
+        self.store.read(application.person(), |timeline| {
+            let (known, timeline) = (timeline.is_some(), timeline.unwrap_or(&self.nobody));
+            History { known, facts: plan.vector_into(timeline, application, as_of, &mut self.scratch, vector) }
+        })
+    }
+
+    /// Probabilities of default for all rows, from the model or else from the scorecard.
+    fn infer(&mut self) -> Mode {
+        let width = self.width();
+        self.probabilities.clear();
+        match self.model.probabilities(&self.rows) {
+            Ok(probabilities) => {
+                self.probabilities.extend_from_slice(probabilities);
+                Mode::Full
+            }
+            Err(error) => {
+                tracing::error!(%error, "the model failed: the scorecard answers");
+                let scorecard = self.bundle.scorecard();
+                self.probabilities.extend(self.rows.chunks_exact(width).map(|row| scorecard.probability(row)));
+                Mode::Fallback
+            }
+        }
+    }
+
+    /// Makes the application part of its person's history, unless nobody is named or the store is full.
+    fn record(&self, application: &Application, as_of: Timestamp) -> bool {
+        if application.person().is_empty() {
+            return false;
+        }
+        let plan = self.bundle.plan();
+        let event = application.as_event(plan.specification(), as_of);
+        ingest::take(&self.store, plan, &event, as_of).is_ok()
+    }
+
+    fn decision(&self, row: usize, history: History, mode: Mode, recorded: bool) -> Decision<'_> {
+        let vector = &self.rows[row * self.width()..][..self.width()];
+        let score = self.bundle.policy().score(self.probabilities[row]);
+        Decision { score, mode, history, recorded, vector }
+    }
+
+    fn width(&self) -> usize {
+        self.bundle.plan().width()
+    }
+}
