@@ -16,6 +16,7 @@ lint:
 	else echo "licences and sources are not checked: cargo install --locked cargo-deny"; fi
 
 bench: runtime
+	cargo bench --package cauce-features --bench engine
 	cargo bench --package cauce-model --bench inference
 
 # ONNX Runtime's shared library, from the wheel that scripts/onnxruntime.pin names.

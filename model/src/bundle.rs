@@ -85,6 +85,8 @@ pub enum BundleError {
     Specification(#[from] SpecErrors),
     #[error("`features.toml`: {0}")]
     Plan(#[from] PlanError),
+    #[error("`features.toml`: it has no features, and a model needs at least one")]
+    NoFeatures,
     #[error("`scorecard.json`: {0}")]
     Scorecard(#[from] ScorecardError),
     #[error("`reasons.toml`: {0}")]
@@ -239,8 +241,9 @@ impl Manifest {
         if manifest.format != 1 {
             return Err(BundleError::Manifest(format!("format {} is not known, 1 is", manifest.format)));
         }
-        if manifest.name.is_empty() || manifest.version.is_empty() {
-            return Err(BundleError::Manifest("`name` and `version` must not be empty".to_owned()));
+        if ![&manifest.name, &manifest.version].iter().all(|label| is_label(label)) {
+            let expected = "`name` and `version` must be 1 to 64 letters, digits, `.`, `-` or `_`";
+            return Err(BundleError::Manifest(expected.to_owned()));
         }
         let mut expected = [SPECIFICATION, MODEL, SCORECARD, REASONS, REFERENCE, CARD];
         expected.sort_unstable();
@@ -249,6 +252,12 @@ impl Manifest {
         }
         Ok(manifest)
     }
+}
+
+/// Name and version stand in answers, metrics and logs.
+fn is_label(label: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    (1..=64).contains(&label.len()) && label.bytes().all(allowed)
 }
 
 /// Never reads more than the limit, whatever the size the file system tells.
@@ -276,5 +285,6 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn compile(text: &str) -> Result<FeaturePlan, BundleError> {
-    Ok(FeaturePlan::compile(Specification::parse(SPECIFICATION, text)?)?)
+    let plan = FeaturePlan::compile(Specification::parse(SPECIFICATION, text)?)?;
+    if plan.width() == 0 { Err(BundleError::NoFeatures) } else { Ok(plan) }
 }

@@ -44,10 +44,24 @@ fn a_manifest_that_names_other_files_is_refused() {
         ("reasons.toml", "../reasons.toml", "`files` must be exactly"),
         ("\"format\":1", "\"format\":2", "format 2 is not known"),
         ("\"name\"", "\"nome\"", "unknown field `nome`"),
-        ("\"test\"", "\"\"", "must not be empty"),
+        ("\"test\"", "\"\"", "must be 1 to 64 letters"),
+        ("2026.11.1", "2026\\n11", "must be 1 to 64 letters"),
     ] {
         fixture.write("bundle.json", manifest.replacen(from, to, 1));
         let refusal = Bundle::load(&fixture.directory, &Limits::default()).expect_err("refused").to_string();
+        assert!(refusal.contains(expected), "{refusal}");
+    }
+}
+
+#[test]
+fn a_specification_that_does_not_hold_is_refused() {
+    let fixture = Fixture::new(3, 4, 5);
+    for (text, expected) in [
+        ("name = \"test\"\n", "features.toml"),
+        ("name = \"test\"\nhorizon = \"30d\"\n[application.fields]\n", "features.toml"),
+    ] {
+        fixture.write("features.toml", text);
+        let refusal = fixture.refusal();
         assert!(refusal.contains(expected), "{refusal}");
     }
 }
