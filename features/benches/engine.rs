@@ -202,11 +202,11 @@ fn plan() -> FeaturePlan {
 
 fn application(plan: &FeaturePlan) -> Application {
     let values = plan.specification().application.fields.iter().map(|_| 123_456).collect();
-    Application::new("", EventId::parse("application"), values)
+    Application::new("", EventId::parse("application").expect("an id"), values)
 }
 
 fn event(arrival: &Arrival) -> Event {
-    let id = EventId::parse(&arrival.id.to_string());
+    let id = EventId::parse(&arrival.id.to_string()).expect("an id");
     let time = Timestamp::from_millis(arrival.time_ms);
     Event::new("", id, time, 0, vec![arrival.cents, arrival.merchant])
 }

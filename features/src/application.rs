@@ -62,7 +62,8 @@ impl Application {
     pub fn as_event(&self, specification: &Specification, as_of: Timestamp) -> Event {
         let fields = &specification.application.fields;
         let values = fields.iter().zip(&self.values).filter(|(field, _)| !field.protected).map(|(_, value)| *value);
-        Event::new(self.person(), self.id, as_of, specification.application_event(), values.collect())
+        let kind = specification.application_event();
+        Event::with_ids(self.ids.clone(), self.person_bytes, self.id, as_of, kind, values.collect())
     }
 
     /// Whose application it is; empty for nobody known.

@@ -73,7 +73,18 @@ impl Event {
     /// An event whose parts are already valid: `values` in the declared order of `kind`, [`crate::fixed::MISSING`] where
     /// not given.
     pub fn new(person: &str, id: EventId, time: Timestamp, kind: usize, values: Vec<i64>) -> Self {
-        Self { ids: person.to_owned(), person_bytes: person.len(), id, time, arrived_at: None, kind, values }
+        Self::with_ids(person.to_owned(), person.len(), id, time, kind, values)
+    }
+
+    pub(crate) fn with_ids(
+        ids: String,
+        person_bytes: usize,
+        id: EventId,
+        time: Timestamp,
+        kind: usize,
+        values: Vec<i64>,
+    ) -> Self {
+        Self { ids, person_bytes, id, time, arrived_at: None, kind, values }
     }
 
     fn read(specification: &Specification, json: &[u8], kind: EnvelopeKind) -> Result<Self, RecordErrors> {

@@ -21,7 +21,7 @@ fn check_size(source: &str) -> Result<(), ExpressionError> {
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || !byte.is_ascii();
     let (mut tokens, mut depth, mut deepest, mut before) = (0, 0_usize, 0, b' ');
     for byte in source.bytes() {
-        tokens += usize::from(!byte.is_ascii_whitespace() && !(is_word(byte) && is_word(before)));
+        tokens += usize::from(!(byte.is_ascii_whitespace() || is_word(byte) && is_word(before)));
         match byte {
             b'(' | b'[' | b'{' | b'?' => depth += 1,
             b')' | b']' | b'}' => depth = depth.saturating_sub(1),

@@ -6,8 +6,11 @@ use xxhash_rust::xxh3::xxh3_64;
 #[derive(Debug)]
 pub(crate) struct Names {
     /// A power of two, at most half full.
-    table: Box<[Option<(Box<str>, usize)>]>,
+    table: Box<[Entry]>,
 }
+
+/// A name and its field.
+type Entry = Option<(Box<str>, usize)>;
 
 impl Names {
     /// A name that occurs twice means its first field.
@@ -26,7 +29,7 @@ impl Names {
     }
 
     /// Where the name stands or would stand; the table is never full.
-    fn place(table: &[Option<(Box<str>, usize)>], name: &str) -> usize {
+    fn place(table: &[Entry], name: &str) -> usize {
         let mask = table.len() - 1;
         let mut place = xxh3_64(name.as_bytes()) as usize & mask;
         while table[place].as_ref().is_some_and(|(known, _)| **known != *name) {
