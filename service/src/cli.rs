@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::app::App;
 use crate::config::{Config, Override};
 use crate::log;
-use crate::offline::{Backfill, Health};
+use crate::offline::{Backfill, Check, Health, Score};
 
 #[derive(Debug, Parser)]
 #[command(name = "cauce", version, about = "Real-time default-risk scoring on live history")]
@@ -25,6 +25,8 @@ enum Command {
     /// Print the effective configuration: defaults, file, environment and flags merged.
     Config(ServeArgs),
     Backfill(Backfill),
+    Score(Score),
+    Check(Check),
     Health(Health),
 }
 
@@ -62,6 +64,8 @@ pub fn run() -> Result<ExitCode, Box<dyn Error>> {
         }
         Command::Config(args) => print!("{}", args.load()?.to_toml()),
         Command::Backfill(command) => return command.run(),
+        Command::Score(command) => return command.run(),
+        Command::Check(command) => return command.run(),
         Command::Health(command) => return command.run(),
     }
     Ok(ExitCode::SUCCESS)

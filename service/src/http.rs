@@ -16,7 +16,7 @@ mod health;
 mod openapi;
 mod people;
 pub mod routes;
-mod score;
+pub mod score;
 
 use std::cell::RefCell;
 use std::rc::Rc;

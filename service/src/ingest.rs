@@ -5,6 +5,7 @@
 
 use cauce_features::event::Event;
 use cauce_features::plan::FeaturePlan;
+use cauce_features::spec::Specification;
 use cauce_features::time::Timestamp;
 use cauce_features::timeline::Applied;
 
@@ -45,13 +46,7 @@ impl Taken {
 
 /// Takes an event in, as of `now`.
 pub fn take(store: &Store, plan: &FeaturePlan, event: &Event, now: Timestamp) -> Result<Taken, Refusal> {
-    let specification = plan.specification();
-    if event.time().millis() <= now.millis() - specification.horizon.millis() {
-        return Err(Refusal::TooLate);
-    }
-    if event.time().millis() > now.millis() + specification.clock_skew.millis() {
-        return Err(Refusal::InFuture);
-    }
+    admit(plan.specification(), event, now)?;
     match store.apply(plan, event) {
         Ok(Applied::New) => Ok(Taken::New),
         Ok(Applied::Duplicate) => Ok(Taken::Duplicate),
@@ -59,4 +54,15 @@ pub fn take(store: &Store, plan: &FeaturePlan, event: &Event, now: Timestamp) ->
         Ok(Applied::TooLate) => Err(Refusal::TooLate),
         Err(_full) => Err(Refusal::StoreFull),
     }
+}
+
+/// Whether an event that arrives `now` may enter a history at all. A replay asks the same of the events of a file (F2).
+pub fn admit(specification: &Specification, event: &Event, now: Timestamp) -> Result<(), Refusal> {
+    if event.time().millis() <= now.millis() - specification.horizon.millis() {
+        return Err(Refusal::TooLate);
+    }
+    if event.time().millis() > now.millis() + specification.clock_skew.millis() {
+        return Err(Refusal::InFuture);
+    }
+    Ok(())
 }

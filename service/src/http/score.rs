@@ -175,7 +175,7 @@ impl<'a> ItemProblem<'a> {
 
 /// One scored application, as it stands in answers.
 #[derive(Serialize)]
-struct Scored<'a> {
+pub struct Scored<'a> {
     person_id: Option<&'a str>,
     application_id: &'a str,
     decision: &'static str,
@@ -191,7 +191,8 @@ struct Scored<'a> {
 }
 
 impl<'a> Scored<'a> {
-    fn new(application: &'a Application, decision: &Decision<'a>, as_of: Timestamp, wants_vector: bool) -> Self {
+    /// The answer to an application.
+    pub fn new(application: &'a Application, decision: &Decision<'a>, as_of: Timestamp, wants_vector: bool) -> Self {
         let score = decision.score;
         Self {
             person_id: Some(application.person()).filter(|person| !person.is_empty()),

@@ -12,6 +12,7 @@ use cauce_features::spec::Specification;
 use cauce_features::time::Span;
 use clap::Args;
 
+use super::history::Counts;
 use super::replay::Replayed;
 use super::{history, replay, table};
 
@@ -52,19 +53,14 @@ impl Backfill {
     /// Reads, replays, writes.
     pub(crate) fn run(self) -> Result<ExitCode, Box<dyn Error>> {
         let plan = self.specification.load()?;
-        let (history, problems) = history::read(plan.specification(), &self.events, &self.applications)?;
-        if problems.lines() > 0 {
-            problems.report();
-            if !self.skip_invalid {
-                eprintln!("nothing was written; `--skip-invalid` leaves these lines out");
-                return Ok(ExitCode::from(super::INVALID_INPUT));
-            }
+        let (records, problems) = history::read(plan.specification(), &self.events, &self.applications)?;
+        if !problems.accepted(self.skip_invalid) {
+            return Ok(ExitCode::from(super::INVALID_INPUT));
         }
-        let (events, events_of_others) = (history.events, history.events_of_others);
-        let replayed = replay::replay(&plan, history, self.withhold.unwrap_or(Span::from_millis(0)));
+        let replayed = replay::replay(&plan, records, self.withhold);
         table::write(&self.out, &plan, &replayed.applications, &replayed.vectors)
             .map_err(|error| format!("cannot write `{}`: {error}", self.out.display()))?;
-        summarise(&replayed, plan.width(), events, events_of_others, &self.out);
+        summarise(&replayed, plan.width(), &self.out);
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -82,12 +78,14 @@ impl SpecificationSource {
     }
 }
 
-fn summarise(replayed: &Replayed, width: usize, events: u64, events_of_others: u64, out: &Path) {
-    let counts = &replayed.counts;
+fn summarise(replayed: &Replayed, width: usize, out: &Path) {
+    let Counts { events, of_others, too_late, applied, repeated, in_conflict } = replayed.counts;
     eprintln!("{}: {} applications, {width} features", out.display(), replayed.applications.len());
     eprintln!(
-        "{events} events: {} applied, {} repeated, {} in conflict with another of their identity, {} too late, \
-         {events_of_others} of people without an application, the rest known after the last application",
-        counts.new, counts.duplicates, counts.conflicts, counts.too_late
+        "{events} events: {applied} applied, {repeated} repeated, {in_conflict} at odds with another of their identity, \
+         {of_others} of people without an application, the rest known after the last application"
     );
+    if too_late > 0 {
+        eprintln!("{too_late} events were refused: older than the horizon when they arrived");
+    }
 }

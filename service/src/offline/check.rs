@@ -33,10 +33,16 @@ fn describe(bundle: &Bundle) -> String {
     line("bundle", format!("{} {}", bundle.name(), bundle.version()));
     line("hash", bundle.hash().to_owned());
     line("files", "sizes and sha256 agree with `bundle.json`".to_owned());
-    line("model", "only allowed operators, no external data, shapes and metadata agree with `features.toml`".to_owned());
+    line(
+        "model",
+        "only allowed operators, no external data, shapes and metadata agree with `features.toml`".to_owned(),
+    );
     line(
         "golden rows",
-        format!("{} give the model's and the scorecard's values within {GOLDEN_TOLERANCE:e}", bundle.reference().golden.len()),
+        format!(
+            "{} give the model's and the scorecard's values within {GOLDEN_TOLERANCE:e}",
+            bundle.reference().golden.len()
+        ),
     );
     line("decision", format!("approve below {}, decline from {}", policy.approve_below(), policy.decline_from()));
     line("bands", policy.bands().collect::<Vec<_>>().join(" "));

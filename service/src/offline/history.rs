@@ -17,21 +17,35 @@ use indicatif::ProgressBar;
 
 use super::problems::Problems;
 use super::{problems, progress};
+use crate::ingest::{self, Refusal};
 
 /// A longer line is refused before it is held.
 const LINE_BYTES: u64 = 1 << 20;
 
 /// Applications in the order of their file, and what is known of the people who made them.
 #[derive(Debug, Default)]
-pub(super) struct History {
+pub(super) struct Records {
     pub(super) applications: Vec<HistoricApplication>,
     pub(super) people: Vec<Person>,
-    /// Valid events of anybody, and how many of them belong to nobody who applied.
-    pub(super) events: u64,
-    pub(super) events_of_others: u64,
+    pub(super) counts: Counts,
 }
 
-/// One person's applications (positions in [`History::applications`]) and events, in the order of the files.
+/// What became of the events: those that nothing counts became known after their person's last application.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Counts {
+    /// Valid events of anybody, the refused ones aside.
+    pub(super) events: u64,
+    /// Of people without an application.
+    pub(super) of_others: u64,
+    /// Older than the horizon when they arrived: the service would have refused them.
+    pub(super) too_late: u64,
+    /// Applied, told once more, or at odds with another event of their identity.
+    pub(super) applied: u64,
+    pub(super) repeated: u64,
+    pub(super) in_conflict: u64,
+}
+
+/// One person's applications (positions in [`Records::applications`]) and events, in the order of the files.
 #[derive(Debug, Default)]
 pub(super) struct Person {
     pub(super) applications: Vec<usize>,
@@ -50,14 +64,14 @@ pub(super) fn read(
     specification: &Specification,
     events: &[PathBuf],
     applications: &Path,
-) -> Result<(History, Problems), HistoryError> {
+) -> Result<(Records, Problems), HistoryError> {
     let mut reader =
-        Reader { specification, history: History::default(), by_id: HashMap::new(), problems: Problems::default() };
+        Reader { specification, records: Records::default(), by_id: HashMap::new(), problems: Problems::default() };
     reader.read_applications(applications)?;
     for file in events {
         reader.read_events(file)?;
     }
-    Ok((reader.history, reader.problems))
+    Ok((reader.records, reader.problems))
 }
 
 /// A file that cannot be read.
@@ -70,7 +84,7 @@ pub(super) struct HistoryError {
 
 struct Reader<'a> {
     specification: &'a Specification,
-    history: History,
+    records: Records,
     by_id: HashMap<String, usize>,
     problems: Problems,
 }
@@ -87,10 +101,10 @@ impl Reader<'_> {
     }
 
     fn add_application(&mut self, application: HistoricApplication) {
-        let position = self.history.applications.len();
+        let position = self.records.applications.len();
         let person = self.person_of(application.application.person());
-        self.history.people[person].applications.push(position);
-        self.history.applications.push(application);
+        self.records.people[person].applications.push(position);
+        self.records.applications.push(application);
     }
 
     /// Where the person stands. An application of nobody known has a history of its own, which is empty.
@@ -98,8 +112,8 @@ impl Reader<'_> {
         if let Some(&position) = self.by_id.get(id) {
             return position;
         }
-        let position = self.history.people.len();
-        self.history.people.push(Person::default());
+        let position = self.records.people.len();
+        self.records.people.push(Person::default());
         if !id.is_empty() {
             self.by_id.insert(id.to_owned(), position);
         }
@@ -110,27 +124,24 @@ impl Reader<'_> {
         for_each_line(file, "events", |number, line| {
             let Some(line) = line else { return self.problems.add(file, number, [TOO_LONG]) };
             match Event::from_history(self.specification, line) {
-                Ok(event) => match self.arrived_at(&event) {
-                    Ok(arrived_at) => self.add_event(event, arrived_at),
-                    Err(reason) => self.problems.add(file, number, [reason]),
-                },
+                Ok(event) => {
+                    let arrived_at = event.arrived_at().unwrap_or(event.time());
+                    match ingest::admit(self.specification, &event, arrived_at) {
+                        Err(Refusal::InFuture) => self.problems.add(file, number, [TOO_EARLY]),
+                        Err(_) => self.records.counts.too_late += 1,
+                        Ok(()) => self.add_event(event, arrived_at),
+                    }
+                }
                 Err(errors) => self.problems.add(file, number, problems::reasons(&errors)),
             }
         })
     }
 
-    /// When it became known. No service knows an event before it happens, its sender's clock being wrong aside.
-    fn arrived_at(&self, event: &Event) -> Result<Timestamp, &'static str> {
-        let arrived_at = event.arrived_at().unwrap_or(event.time());
-        let ahead_ms = event.time().millis() - arrived_at.millis();
-        if ahead_ms > self.specification.clock_skew.millis() { Err(TOO_EARLY) } else { Ok(arrived_at) }
-    }
-
     fn add_event(&mut self, event: Event, arrived_at: Timestamp) {
-        self.history.events += 1;
+        self.records.counts.events += 1;
         match self.by_id.get(event.person()) {
-            Some(&person) => self.history.people[person].events.push(Arrival { event, arrived_at }),
-            None => self.history.events_of_others += 1,
+            Some(&person) => self.records.people[person].events.push(Arrival { event, arrived_at }),
+            None => self.records.counts.of_others += 1,
         }
     }
 }

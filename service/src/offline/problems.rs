@@ -24,13 +24,19 @@ impl Problems {
         self.messages.extend(reasons.map(|reason| format!("{}:{line}: {reason}", file.display())));
     }
 
-    /// How many lines are not valid records.
-    pub(super) fn lines(&self) -> u64 {
-        self.lines
+    /// Tells the user, if there is anything to tell, and whether work goes on without these lines.
+    pub(super) fn accepted(&self, skip: bool) -> bool {
+        if self.lines == 0 {
+            return true;
+        }
+        self.report();
+        if !skip {
+            eprintln!("nothing was written; `--skip-invalid` leaves these lines out");
+        }
+        skip
     }
 
-    /// Tells the user: the first messages, then the count.
-    pub(super) fn report(&self) {
+    fn report(&self) {
         for message in &self.messages {
             eprintln!("{message}");
         }

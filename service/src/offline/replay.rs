@@ -18,8 +18,9 @@ use cauce_features::time::{Span, Timestamp};
 use cauce_features::timeline::{Applied, Timeline};
 use cauce_features::vector::{ReadFacts, Scratch};
 
-use super::history::{Arrival, History, Person};
+use super::history::{Arrival, Counts, Person, Records};
 use super::progress;
+use crate::scoring::History;
 
 /// Vectors in the order of the applications file: 4 bytes for each feature of each application.
 #[derive(Debug)]
@@ -27,30 +28,22 @@ pub(super) struct Replayed {
     pub(super) applications: Vec<HistoricApplication>,
     /// Row by row, as wide as the plan.
     pub(super) vectors: Vec<f32>,
-    pub(super) facts: Vec<ReadFacts>,
+    pub(super) histories: Vec<History>,
     pub(super) counts: Counts,
 }
 
-/// What became of the events that were applied.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts {
-    pub(super) new: u64,
-    pub(super) duplicates: u64,
-    pub(super) conflicts: u64,
-    pub(super) too_late: u64,
-}
+/// Before a person is replayed.
+const NOTHING: History =
+    History { known: false, facts: ReadFacts { newest_event: None, truncated: false, coarse: false } };
 
-/// Replays every person of the history.
-pub(super) fn replay(plan: &FeaturePlan, history: History, withhold: Span) -> Replayed {
-    let History { applications, people, .. } = history;
+/// Replays every person.
+pub(super) fn replay(plan: &FeaturePlan, records: Records, withhold: Option<Span>) -> Replayed {
+    let withhold = withhold.unwrap_or(Span::from_millis(0));
+    let Records { applications, people, counts } = records;
     let rows = applications.len();
     let bar = progress::items("replay", people.len() as u64);
-    let mut replayed = Replayed {
-        vectors: vec![f32::NAN; rows * plan.width()],
-        facts: vec![ReadFacts { newest_event: None, truncated: false, coarse: false }; rows],
-        counts: Counts::default(),
-        applications,
-    };
+    let mut replayed =
+        Replayed { vectors: vec![f32::NAN; rows * plan.width()], histories: vec![NOTHING; rows], counts, applications };
     let mut scratch = plan.scratch();
     for person in people {
         replayed.person(plan, person, withhold, &mut scratch);
@@ -80,7 +73,8 @@ impl Replayed {
                 recorded += 1;
             }
             let vector = &mut self.vectors[row * plan.width()..][..plan.width()];
-            self.facts[row] = plan.vector_into(&timeline, &self.applications[row].application, as_of, scratch, vector);
+            let facts = plan.vector_into(&timeline, &self.applications[row].application, as_of, scratch, vector);
+            self.histories[row] = History { known: !timeline.is_empty(), facts };
         }
     }
 
@@ -89,17 +83,12 @@ impl Replayed {
         later(self.applications[row].as_of, withhold)
     }
 
-    /// Applies an event unless it would have been refused when it arrived.
     fn apply(&mut self, timeline: &mut Timeline, plan: &FeaturePlan, arrival: &Arrival) {
-        if later(arrival.event.time(), plan.specification().horizon) <= arrival.arrived_at {
-            self.counts.too_late += 1;
-            return;
-        }
         match timeline.apply(plan, &arrival.event) {
-            Applied::New => self.counts.new += 1,
-            Applied::Duplicate => self.counts.duplicates += 1,
-            Applied::Conflict => self.counts.conflicts += 1,
-            Applied::TooLate => self.counts.too_late += 1,
+            Applied::New => self.counts.applied += 1,
+            Applied::Duplicate => self.counts.repeated += 1,
+            Applied::Conflict => self.counts.in_conflict += 1,
+            Applied::TooLate => unreachable!("nothing is evicted during a replay"),
         }
     }
 }

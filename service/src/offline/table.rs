@@ -4,7 +4,6 @@
 //! features need no more. The bytes depend on nothing but the rows, so two runs over the same history can be compared by their hash. A missing
 //! feature is NaN and never null: the model sees NaN too (F2).
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -19,41 +18,29 @@ use parquet::file::properties::{WriterProperties, WriterPropertiesPtr};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::{Type, TypePtr};
 
+use super::output;
+
 /// Bounds what a reader has to hold of a column at once (S5).
 const ROWS_PER_GROUP: usize = 65_536;
 
-/// Writes the table to `path`, whole or not at all: it takes its name only once it is complete.
+/// Writes the table to `path`.
 pub(super) fn write(
     path: &Path,
     plan: &FeaturePlan,
     applications: &[HistoricApplication],
     vectors: &[f32],
 ) -> io::Result<()> {
-    let partial = path.with_added_extension("partial");
-    let written = write_file(&partial, plan, applications, vectors).and_then(|()| std::fs::rename(&partial, path));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&partial);
-    }
-    written
-}
-
-fn write_file(
-    path: &Path,
-    plan: &FeaturePlan,
-    applications: &[HistoricApplication],
-    vectors: &[f32],
-) -> io::Result<()> {
-    let mut writer =
-        SerializedFileWriter::new(io::BufWriter::new(File::create(path)?), schema(plan)?, properties(plan))?;
-    let groups = applications.chunks(ROWS_PER_GROUP).zip(vectors.chunks(ROWS_PER_GROUP * plan.width().max(1)));
-    for (applications, vectors) in groups {
-        let mut group = writer.next_row_group()?;
-        write_group(&mut group, plan.width(), applications, vectors)?;
-        group.close()?;
-    }
-    let mut file = writer.into_inner()?;
-    file.flush()?;
-    file.into_inner().map_err(|error| error.into_error())?.sync_all()
+    output::write_whole(path, |file| {
+        let mut writer = SerializedFileWriter::new(file, schema(plan)?, properties(plan))?;
+        for (group, applications) in applications.chunks(ROWS_PER_GROUP).enumerate() {
+            let vectors = &vectors[group * ROWS_PER_GROUP * plan.width()..][..applications.len() * plan.width()];
+            let mut group = writer.next_row_group()?;
+            write_group(&mut group, plan.width(), applications, vectors)?;
+            group.close()?;
+        }
+        writer.close()?;
+        Ok(())
+    })
 }
 
 fn write_group<W: Write + Send>(
