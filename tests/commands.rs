@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
-use crate::support::cauce;
+use crate::support::{Server, cauce};
 
 /// Answers one connection with these bytes.
 fn answer_once(answer: &'static [u8]) -> String {
@@ -33,6 +33,15 @@ fn health_says_that_nobody_answers() {
     let finished = cauce(["health", "--url", &url]);
     assert_eq!(finished.code(), Some(1));
     assert!(finished.stderr().contains("does not answer"), "{}", finished.stderr());
+}
+
+#[test]
+fn service_is_ready_on_the_port_that_it_says_and_ends_with_zero_when_told_to() {
+    let server = Server::start(["--bundle", "model/artifacts/ahorro-valle"]);
+    assert_eq!(cauce(["health", "--url", &server.url("/readyz")]).code(), Some(0));
+    let bundle = server.get("/v1/bundle");
+    assert_eq!((bundle.status, bundle.header("content-type")), (200, Some("application/json")));
+    assert_eq!(server.stop(), Some(0));
 }
 
 #[test]

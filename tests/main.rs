@@ -7,5 +7,7 @@ mod support;
 
 /// `cauce backfill`: the training table, point in time.
 mod backfill;
+/// `cauce check` and `cauce score`: the bundles that ship.
+mod bundles;
 /// The command line itself: health, wrong arguments.
 mod commands;
