@@ -21,6 +21,11 @@ use cauce_features::spec::Specification;
 use cauce_features::time::Timestamp;
 use cauce_features::timeline::Timeline;
 use cpu_time::ThreadTime;
+use mimalloc::MiMalloc;
+
+/// The allocator of the service.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const PEOPLE: usize = 200_000;
 const SPAN_MS: i64 = 90 * DAY_MS;

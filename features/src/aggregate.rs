@@ -319,7 +319,12 @@ impl Moments {
 
 /// The nearest `f64`. Nearly every sum fits 64 bits, which the processor converts at once.
 fn float(exact: i128) -> f64 {
-    i64::try_from(exact).map_or_else(|_| exact as f64, |exact| exact as f64)
+    i64::try_from(exact).map_or_else(|_| wide(exact), |exact| exact as f64)
+}
+
+#[cold]
+fn wide(exact: i128) -> f64 {
+    exact as f64
 }
 
 /// `a·b − c·d`, exactly where it fits in 127 bits (all but absurd amounts), and never below zero through rounding where it

@@ -19,6 +19,8 @@ use crate::window::Bounds;
 pub(crate) const CHUNK_ROWS: usize = 128;
 /// Chunks in a full node.
 pub(crate) const NODE_CHUNKS: usize = 32;
+/// Chunks whose summaries are kept added up: an edge inside a node then joins a dozen summaries instead of 32.
+pub(crate) const SPAN_CHUNKS: usize = 8;
 
 /// The previous occurrence of a value that occurs for the first time: before every window.
 const FIRST: i64 = i64::MIN;
@@ -44,6 +46,8 @@ pub(crate) struct Busy {
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
     pub(crate) chunks: Vec<Chunk>,
+    /// Of every [`SPAN_CHUNKS`] chunks.
+    pub(crate) spans: Vec<Summary>,
     pub(crate) summary: Summary,
     /// For each distinct measure, the previous occurrences of all rows below, sorted.
     previous: Vec<Vec<i64>>,
@@ -121,47 +125,25 @@ impl Busy {
         applied
     }
 
-    fn insert_at(&mut self, streams: &Streams, place: Place, row: &[u8]) {
-        let layout = &streams.layout;
+    fn insert_at(&mut self, streams: &Streams, mut place: Place, row: &[u8]) {
         let previous: Vec<i64> = (0..streams.distinct.len()).map(|index| self.link(streams, index, row)).collect();
         self.len += 1;
-        if self.nodes.is_empty() {
+        if self.is_behind_full_node(place) {
+            // Events mostly come in order: what is full at the end is left full rather than split.
             self.nodes.push(Node::of(streams, Vec::new()));
+            place = Place { node: self.nodes.len() - 1, chunk: 0, row: 0 };
         }
-        let is_last_node = place.node + 1 == self.nodes.len();
         let node = &mut self.nodes[place.node];
-        for (sorted, &time) in node.previous.iter_mut().zip(&previous) {
-            insert_sorted(sorted, time);
-        }
-        let is_last_chunk = place.chunk + 1 >= node.chunks.len();
-        let appends = is_last_chunk && node.chunks.last().is_none_or(|chunk| place.row == chunk.rows.len(layout));
-        if appends && node.chunks.last().is_none_or(|chunk| chunk.rows.len(layout) == CHUNK_ROWS) {
-            // Events mostly come in order: a full last chunk is left full rather than split.
-            node.chunks.push(Chunk::empty(streams));
-        }
-        let index = if appends { node.chunks.len() - 1 } else { place.chunk };
-        let chunk = &mut node.chunks[index];
-        let at = if appends { chunk.rows.len(layout) } else { place.row };
-        chunk.rows.insert(layout, at, row);
-        for (column, &time) in chunk.previous.iter_mut().zip(&previous) {
-            column.insert(at, time);
-        }
-        if appends {
-            chunk.summary.push_newer(streams, row);
-            node.summary.push_newer(streams, row);
-        } else {
-            chunk.summarise(streams);
-            if chunk.rows.len(layout) > CHUNK_ROWS {
-                let tail = chunk.split_off(streams, CHUNK_ROWS / 2);
-                node.chunks.insert(index + 1, tail);
-            }
-            node.summarise(streams);
-        }
+        node.insert(streams, place, row, &previous);
         if node.chunks.len() > NODE_CHUNKS {
-            let keep = if appends && is_last_node { NODE_CHUNKS } else { NODE_CHUNKS / 2 };
-            let tail = node.split_off(streams, keep);
+            let tail = node.split_off(streams, NODE_CHUNKS / 2);
             self.nodes.insert(place.node + 1, tail);
         }
+    }
+
+    fn is_behind_full_node(&self, place: Place) -> bool {
+        let full = (NODE_CHUNKS - 1, CHUNK_ROWS);
+        self.nodes.is_empty() || (place.node + 1 == self.nodes.len() && (place.chunk, place.row) == full)
     }
 
     fn remove(&mut self, streams: &Streams, place: Place) {
@@ -314,6 +296,7 @@ impl Busy {
         let node = |node: &Node| {
             size_of::<Node>()
                 + node.summary.heap_bytes()
+                + node.spans.iter().map(|span| size_of::<Summary>() + span.heap_bytes()).sum::<usize>()
                 + times(&node.previous)
                 + node.chunks.iter().map(chunk).sum::<usize>()
         };
@@ -332,16 +315,60 @@ impl Node {
             all
         };
         let previous = (0..streams.distinct.len()).map(column).collect();
-        let mut node = Self { summary: Summary::empty(streams), previous, chunks };
+        let mut node = Self { summary: Summary::empty(streams), spans: Vec::new(), previous, chunks };
         node.summarise(streams);
         node
     }
 
+    fn insert(&mut self, streams: &Streams, place: Place, row: &[u8], previous: &[i64]) {
+        let layout = &streams.layout;
+        for (sorted, &time) in self.previous.iter_mut().zip(previous) {
+            insert_sorted(sorted, time);
+        }
+        let last_rows = self.chunks.last().map_or(CHUNK_ROWS, |chunk| chunk.rows.len(layout));
+        let appends = place.chunk + 1 >= self.chunks.len() && (self.chunks.is_empty() || place.row == last_rows);
+        if appends && last_rows == CHUNK_ROWS {
+            self.chunks.push(Chunk::empty(streams));
+        }
+        let index = if appends { self.chunks.len() - 1 } else { place.chunk };
+        let chunk = &mut self.chunks[index];
+        let at = if appends { chunk.rows.len(layout) } else { place.row };
+        chunk.rows.insert(layout, at, row);
+        for (column, &time) in chunk.previous.iter_mut().zip(previous) {
+            column.insert(at, time);
+        }
+        if appends {
+            chunk.summary.push_newer(streams, row);
+            self.push_newer(streams, row);
+            return;
+        }
+        chunk.summarise(streams);
+        if chunk.rows.len(layout) > CHUNK_ROWS {
+            let tail = chunk.split_off(streams, CHUNK_ROWS / 2);
+            self.chunks.insert(index + 1, tail);
+        }
+        self.summarise(streams);
+    }
+
     fn summarise(&mut self, streams: &Streams) {
         self.summary.clear();
-        for chunk in self.chunks.iter().rev() {
-            self.summary.join_older(streams, &chunk.summary);
+        self.spans.resize_with(self.chunks.len().div_ceil(SPAN_CHUNKS), || Summary::empty(streams));
+        for (span, chunks) in self.spans.iter_mut().zip(self.chunks.chunks(SPAN_CHUNKS)).rev() {
+            span.clear();
+            chunks.iter().rev().for_each(|chunk| span.join_older(streams, &chunk.summary));
+            self.summary.join_older(streams, span);
         }
+    }
+
+    /// Takes note of a row that its last chunk now ends with.
+    fn push_newer(&mut self, streams: &Streams, row: &[u8]) {
+        if self.spans.len() < self.chunks.len().div_ceil(SPAN_CHUNKS) {
+            self.spans.push(Summary::empty(streams));
+        }
+        if let Some(span) = self.spans.last_mut() {
+            span.push_newer(streams, row);
+        }
+        self.summary.push_newer(streams, row);
     }
 
     fn split_off(&mut self, streams: &Streams, keep: usize) -> Node {

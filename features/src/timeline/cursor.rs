@@ -1,6 +1,6 @@
 //! Walks a timeline from newest to oldest, by whole nodes and chunks where a window takes all of them.
 
-use super::busy::{Busy, Place};
+use super::busy::{Busy, Place, SPAN_CHUNKS};
 use super::rows::{self, Key, Rows};
 use super::{Log, Past, Timeline};
 use crate::aggregate::Summary;
@@ -155,7 +155,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Takes what lies inside of the node or chunk that ends at the place, as one where it lies inside whole. Returns where the
+/// Takes what lies inside of the node, span or chunk that ends at the place, as one where it lies inside whole. Returns where the
 /// rest ends; with no row left, the run is taken.
 fn take_run(streams: &Streams, busy: &Busy, at: Place, after_ms: i64, taker: &mut impl Taker) -> Place {
     let node = &busy.nodes()[at.node];
@@ -164,6 +164,12 @@ fn take_run(streams: &Streams, busy: &Busy, at: Place, after_ms: i64, taker: &mu
     if ends_chunk && at.chunk + 1 == node.chunks.len() && node.summary.first_ms > after_ms {
         taker.run(streams, &node.summary);
         return Place { chunk: 0, row: 0, ..at };
+    }
+    let span = &node.spans[at.chunk / SPAN_CHUNKS];
+    let ends_span = ends_chunk && (at.chunk + 1 == node.chunks.len() || (at.chunk + 1) % SPAN_CHUNKS == 0);
+    if ends_span && span.first_ms > after_ms {
+        taker.run(streams, span);
+        return Place { chunk: at.chunk / SPAN_CHUNKS * SPAN_CHUNKS, row: 0, ..at };
     }
     if ends_chunk && chunk.summary.first_ms > after_ms {
         taker.run(streams, &chunk.summary);
