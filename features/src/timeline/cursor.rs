@@ -166,7 +166,7 @@ fn take_run(streams: &Streams, busy: &Busy, at: Place, after_ms: i64, taker: &mu
         return Place { chunk: 0, row: 0, ..at };
     }
     let span = &node.spans[at.chunk / SPAN_CHUNKS];
-    let ends_span = ends_chunk && (at.chunk + 1 == node.chunks.len() || (at.chunk + 1) % SPAN_CHUNKS == 0);
+    let ends_span = ends_chunk && (at.chunk + 1 == node.chunks.len() || (at.chunk + 1).is_multiple_of(SPAN_CHUNKS));
     if ends_span && span.first_ms > after_ms {
         taker.run(streams, span);
         return Place { chunk: at.chunk / SPAN_CHUNKS * SPAN_CHUNKS, row: 0, ..at };
