@@ -40,11 +40,13 @@ COPY --from=build /build/target/release/cauce /usr/local/bin/cauce
 # Numeric, so that Kubernetes' runAsNonRoot can see that it is not root.
 USER 10001:10001
 WORKDIR /usr/share/cauce
-ENV ORT_DYLIB_PATH=/opt/onnxruntime/lib/libonnxruntime.so
+ENV ORT_DYLIB_PATH=/opt/onnxruntime/lib/libonnxruntime.so \
+    CAUCE__SERVER__LISTEN=0.0.0.0:8080 \
+    CAUCE__MODEL__BUNDLE=/usr/share/cauce/bundles/ahorro-valle
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 # `cauce` asks itself: the image needs no curl.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
     CMD ["cauce", "health", "--url", "http://127.0.0.1:8080/readyz"]
 ENTRYPOINT ["cauce"]
-CMD ["serve", "--listen", "0.0.0.0:8080", "--bundle", "/usr/share/cauce/bundles/ahorro-valle"]
+CMD ["serve"]

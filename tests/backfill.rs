@@ -269,7 +269,7 @@ fn every_wrong_field_is_named_with_its_line_and_nothing_is_written() {
         "events.ndjson:2: `data.amount`",
         "events.ndjson:3: ",
         "events.ndjson:4: `arrived_at`",
-        "4 lines are not valid records",
+        "lines that are not valid records: 4",
         "--skip-invalid",
     ] {
         assert!(said.contains(named), "`{named}` is missing in:\n{said}");
@@ -286,7 +286,18 @@ fn wrong_lines_are_left_out_only_when_asked_and_are_counted() {
         .application("a", "15T00:00:00Z")
         .with(&["--skip-invalid"]);
     assert_eq!(table.feature("payments"), [1.0]);
-    assert!(table.run().stderr().contains("1 lines are not valid records"));
+    assert!(table.run().stderr().contains("lines that are not valid records: 1"));
+}
+
+#[test]
+fn endless_line_is_refused_and_the_next_one_is_read() {
+    let table = Backfill::new("endless")
+        .event(&payment("c-1", 1, "10T00:00:00Z", &"9".repeat(3 << 20), ""))
+        .payment(2, "10T00:00:00Z", "20")
+        .application("a", "15T00:00:00Z")
+        .with(&["--skip-invalid"]);
+    assert_eq!(table.feature("last_amount"), [20.0]);
+    assert!(table.run().stderr().contains("events.ndjson:1: the line is longer than 1 MiB"));
 }
 
 #[test]

@@ -82,18 +82,21 @@ fn file_is_scored_as_the_service_scores_it() {
         application
     });
     let file = directory.write("applications.ndjson", &lines(&dated));
+    let scores = directory.path("scores.ndjson");
     let known = directory.write("events.ndjson", &lines(&events));
-    let scored = cauce([
+    cauce([
         "score".as_ref(),
         file.as_os_str(),
         "--bundle".as_ref(),
         bundle.as_os_str(),
         "--events".as_ref(),
         known.as_os_str(),
+        "--out".as_ref(),
+        scores.as_os_str(),
     ])
-    .expect_success()
-    .stdout();
+    .expect_success();
 
+    let scored = fs::read_to_string(scores).unwrap();
     let scored: Vec<Value> = scored.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(scored.len(), served.len());
     for (scored, mut served) in scored.into_iter().zip(served) {

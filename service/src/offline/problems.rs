@@ -43,7 +43,7 @@ impl Problems {
         if self.messages.len() == SHOWN {
             eprintln!("only the first {SHOWN} problems are shown");
         }
-        eprintln!("{} lines are not valid records", self.lines);
+        eprintln!("lines that are not valid records: {}", self.lines);
     }
 }
 
