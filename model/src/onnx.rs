@@ -36,7 +36,9 @@ pub struct OnnxModel {
 pub enum ModelError {
     #[error("{given} values are no rows of {width} features")]
     Shape { given: usize, width: usize },
-    #[error("the model's output for row {row} is no probability")]
+    #[error(
+        "the model's output for row {row} is no probability: [no default, default] must lie within [0, 1] and sum to 1"
+    )]
     NotAProbability { row: usize },
     #[error("the model's output has {given} values, {expected} expected")]
     Output { given: usize, expected: usize },

@@ -142,6 +142,11 @@ fn outputs_that_are_no_probabilities_are_refused() {
     let mut fixture = Fixture::new(3, 4, WIDTH).with_regressor();
     fixture.model.nodes[2] = node("Identity", &["default"], &["rest"], vec![]);
     assert!(fixture.refusal().contains("is no probability"), "{}", fixture.refusal());
+    // Weights of class 1 instead of 0 look right, and give 0.5 for the other class whatever the row.
+    let mut fixture = Fixture::new(3, 4, WIDTH);
+    fixture.forest.leaf_outputs.fill(1);
+    fixture.model.nodes = fixture.forest.classifier();
+    assert!(fixture.refusal().contains("is no probability"), "{}", fixture.refusal());
     refuses("not with such a value", |model| {
         model.nodes[0] = model.nodes[0].clone().message(5, text("post_transform", "PROBIT"));
     });
