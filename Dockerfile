@@ -4,8 +4,8 @@
 #   docker build -t cauce .
 #   docker run --rm -p 8080:8080 --read-only --cap-drop ALL --security-opt no-new-privileges cauce
 #
-# Three kinds of layer, by how often they change: dependencies (built from the manifests alone, by cargo-chef), ONNX Runtime
-# (from its pin alone), and the code.
+# Three kinds of layer, by how often they change: dependencies (built from the manifests alone, by cargo-chef), ONNX
+# Runtime (from its pin alone), and the code.
 
 ARG RUST=1.95
 ARG DEBIAN=bookworm

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 
-/// The binary under test, built on first use with the profile of the tests themselves: cargo builds the binaries of a package for
-/// its own tests only.
+/// The binary under test, built on first use with the profile of the tests themselves: cargo builds the binaries of a
+/// package for its own tests only.
 pub(crate) fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {

@@ -1,7 +1,7 @@
 //! `cauce backfill`: the training table, point in time, out of a history in files.
 //!
-//! What an application may see is decided in [`super::replay`]; what the table looks like in [`super::table`]. A line that is not
-//! a valid record is never left out silently: without `--skip-invalid` nothing is written.
+//! What an application may see is decided in [`super::replay`]; what the table looks like in [`super::table`]. A line
+//! that is not a valid record is never left out silently: without `--skip-invalid` nothing is written.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};

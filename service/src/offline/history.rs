@@ -1,8 +1,8 @@
 //! A history in files: applications and the events of the people who made them, one JSON record a line (NDJSON).
 //!
-//! Every line is checked, and all that is wrong is told at once. The applications are read first, so that only the events of
-//! people who applied are held: some 200 bytes for each of those, and about as many for an application. That bounds the memory (S5); the files
-//! themselves may be of any size, in any order.
+//! Every line is checked, and all that is wrong is told at once. The applications are read first, so that only the
+//! events of people who applied are held: some 200 bytes for each of those, and about as many for an application. That
+//! bounds the memory (S5); the files themselves may be of any size, in any order.
 
 use std::collections::HashMap;
 use std::fs::File;

@@ -1,16 +1,17 @@
 //! The past, point in time: for every application the vector that the service would have computed at its `as_of`.
 //!
-//! A person's events are applied in the order in which they became known, and each application reads what was known by its
-//! `as_of`: what had happened *and* had arrived. A scored application is recorded as an event, as the service does,
+//! A person's events are applied in the order in which they became known, and each application reads what was known by
+//! its `as_of`: what had happened *and* had arrived. A scored application is recorded as an event, as the service does,
 //! and is seen by the person's later applications, never by itself.
 //!
-//! At one instant: an event that arrives exactly at `as_of` is known; of two applications of a person at one instant the one that stands
-//! later in the file sees the earlier, as if they had been sent one after the other in that order.
+//! At one instant: an event that arrives exactly at `as_of` is known; of two applications of a person at one instant
+//! the one that stands later in the file sees the earlier, as if they had been sent one after the other in that order.
 //!
 //! `withhold` delays everything: an event is known only once it is that old as well. It shows what stale history costs.
 //!
-//! The apply and the read are those of the request path (F2), over a set of events (F1): only *what* is known by an instant is
-//! decided here.
+//! The apply and the read are those of the request path (F2), over a set of events (F1): only *what* is known by an
+//! instant is decided here. The bound on a person's events is not applied: an answer of the service that rests on
+//! merged events says so.
 
 use cauce_features::application::HistoricApplication;
 use cauce_features::plan::FeaturePlan;

@@ -1,6 +1,8 @@
-//! `cauce score`: scores a file of applications, each at its own `as_of`, with the answers that the service would have given.
+//! `cauce score`: scores a file of applications, each at its own `as_of`, with the answers that the service would have
+//! given.
 //!
-//! The vectors come from [`super::replay`], the model takes them in batches: the cost of a row is a third of that of one at a time.
+//! The vectors come from [`super::replay`], the model takes them in batches, which costs less a row than one
+//! at a time.
 
 use std::error::Error;
 use std::io::{self, Write};

@@ -1,8 +1,8 @@
 //! The training table: one Parquet row an application, in the order of the applications file.
 //!
-//! Written with the column writers of the `parquet` crate, without Arrow: four fixed columns and as many floats as there are
-//! features need no more. The bytes depend on nothing but the rows, so two runs over the same history can be compared by their hash. A missing
-//! feature is NaN and never null: the model sees NaN too (F2).
+//! Written with the column writers of the `parquet` crate, without Arrow: four fixed columns and as many floats as
+//! there are features need no more. The bytes depend on nothing but the rows, so two runs over the same history can be
+//! compared by their hash. A missing feature is NaN and never null: the model sees NaN too (F2).
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -100,7 +100,8 @@ fn schema(plan: &FeaturePlan) -> Result<TypePtr> {
     Type::group_type_builder("applications").with_fields(columns).build().map(Arc::new)
 }
 
-/// No dictionaries: they compare values, and to them 0.0 and -0.0 may be one value, which they are not bit for bit (F2).
+/// No dictionaries: they compare values, and to them 0.0 and -0.0 may be one value, which they are not bit for bit
+/// (F2).
 fn properties(plan: &FeaturePlan) -> WriterPropertiesPtr {
     let names: Vec<&str> = plan.names().collect();
     let metadata = vec![
