@@ -111,7 +111,7 @@ impl From<RecordErrors> for ApiError {
     fn from(errors: RecordErrors) -> Self {
         match errors {
             RecordErrors::Malformed { line, column, .. } => {
-                Self::new(Code::MalformedJson, format!("the body is not JSON from line {line}, column {column} on"))
+                Self::new(Code::MalformedJson, format!("this is not JSON from line {line}, column {column} on"))
             }
             RecordErrors::Fields(errors) => Self {
                 code: Code::InvalidFields,

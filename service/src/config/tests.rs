@@ -1,20 +1,20 @@
 //! What the layers of a configuration do to each other.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::*;
 
 fn load(file: &str, environment: &[(&str, &str)], flags: &[&str]) -> Result<Config, String> {
-    let path = std::env::temp_dir().join(format!("cauce-config-{}-{:x}.toml", std::process::id(), rand_of(file)));
+    // Tests run side by side: each file needs a name of its own.
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!("cauce-config-{}-{number}.toml", std::process::id()));
     fs::write(&path, file).unwrap();
     let environment = environment.iter().map(|(name, value)| (name.to_string(), value.to_string()));
     let flags = flags.iter().map(|text| Override::parse(text).unwrap()).collect();
     let loaded = Config::load(Some(&path), environment, flags);
     fs::remove_file(&path).unwrap();
     loaded.map_err(|error| error.to_string().replace(&path.display().to_string(), "FILE"))
-}
-
-/// Tests run side by side: each file needs a name of its own.
-fn rand_of(text: &str) -> usize {
-    text.as_ptr() as usize ^ std::thread::current().name().map_or(0, |name| name.as_ptr() as usize)
 }
 
 #[test]
@@ -35,7 +35,8 @@ fn flags_win_over_environment_over_file_over_defaults() {
 
 #[test]
 fn an_unknown_key_is_refused_with_the_nearest_one() {
-    let cases: [(&str, &[(&str, &str)], &[&str], &str); 4] = [
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [&'a str], &'a str);
+    let cases: [Case; 4] = [
         ("[server]\nlisen = \"x\"", &[], &[], "FILE: unknown setting `server.lisen`, did you mean `server.listen`?"),
         ("[severs]\n", &[], &[], "FILE: unknown setting `severs`, did you mean `server`?"),
         (

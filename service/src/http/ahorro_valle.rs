@@ -2,13 +2,12 @@
 //!
 //! Its fields are the application's under their aliases, its errors have their own form, and its times are seconds.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use cauce_features::application::Application;
-use cauce_features::record::{FieldError, Unknown};
+use cauce_features::record::{FieldError, Unknown, text_member};
 use cauce_features::spec::Record;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -32,34 +31,6 @@ pub async fn predecir(request: HttpRequest, payload: Payload) -> HttpResponse {
 struct Prediccion<'a> {
     #[serde(borrow)]
     datos: &'a RawValue,
-    #[serde(borrow, default)]
-    session_id: Option<Name<'a>>,
-}
-
-/// Where the person may be named inside `datos`.
-#[derive(Deserialize)]
-struct Persona<'a> {
-    #[serde(borrow, default)]
-    user_id: Option<Name<'a>>,
-    #[serde(borrow, default)]
-    cliente_id: Option<Name<'a>>,
-}
-
-/// An id as text or as a number.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Name<'a> {
-    Text(#[serde(borrow)] Cow<'a, str>),
-    Number(u64),
-}
-
-impl Name<'_> {
-    fn text(self) -> String {
-        match self {
-            Self::Text(text) => text.into_owned(),
-            Self::Number(number) => number.to_string(),
-        }
-    }
 }
 
 fn predict(call: &Call, body: &[u8]) -> Result<Answer, ApiError> {
@@ -87,12 +58,15 @@ fn predict(call: &Call, body: &[u8]) -> Result<Answer, ApiError> {
 }
 
 fn read(call: &Call, body: &[u8]) -> Result<Application, ApiError> {
-    let not_the_contract = |_| ApiError::new(Code::MalformedJson, "se espera un objeto JSON con `datos`");
-    let Prediccion { datos, session_id } = serde_json::from_slice(body).map_err(not_the_contract)?;
-    let Persona { user_id, cliente_id } = serde_json::from_str(datos.get()).map_err(not_the_contract)?;
-    let person = user_id.or(cliente_id).or(session_id).map(Name::text).unwrap_or_default();
-    let specification = call.shared().bundle.plan().specification();
+    let not_the_contract = || ApiError::new(Code::MalformedJson, "an object with the object `datos` is expected");
+    let Prediccion { datos } = serde_json::from_slice(body).map_err(|_| not_the_contract())?;
     let fields = datos.get().as_bytes();
+    if !fields.starts_with(b"{") {
+        return Err(not_the_contract());
+    }
+    let person = text_member(fields, &["user_id", "cliente_id"]).or_else(|| text_member(body, &["session_id"]));
+    let specification = call.shared().bundle.plan().specification();
+    let person = person.unwrap_or_default();
     Ok(Application::from_fields(specification, &person, call.request_id(), fields, Unknown::Ignore)?)
 }
 
