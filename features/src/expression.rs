@@ -138,11 +138,7 @@ impl Expression {
     /// Its value over the slots it was compiled against; NaN is missing, booleans are 0 and 1. Allocates nothing.
     #[inline]
     pub fn evaluate(&self, slots: &[f64]) -> f64 {
-        match self.root {
-            Node::Test { slot, comparison, constant } => comparison.apply(slots[slot], constant),
-            Node::Slot(slot) => slots[slot],
-            _ => self.root.evaluate(slots),
-        }
+        self.root.evaluate(slots)
     }
 }
 
@@ -154,12 +150,21 @@ impl fmt::Display for Expression {
 }
 
 impl Node {
+    /// Leaves are most of a tree: they are read in place, and only what has parts is called.
+    #[inline(always)]
     fn evaluate(&self, slots: &[f64]) -> f64 {
-        let value = |node: &Node| node.evaluate(slots);
         match self {
             Self::Constant(constant) => *constant,
             Self::Slot(slot) => slots[*slot],
             Self::Test { slot, comparison, constant } => comparison.apply(slots[*slot], *constant),
+            _ => self.walk(slots),
+        }
+    }
+
+    fn walk(&self, slots: &[f64]) -> f64 {
+        let value = |node: &Node| node.evaluate(slots);
+        match self {
+            Self::Constant(_) | Self::Slot(_) | Self::Test { .. } => value(self),
             Self::Compare(comparison, sides) => comparison.apply(value(&sides[0]), value(&sides[1])),
             Self::Negate(of) => finite(-value(of)),
             Self::Abs(of) => value(of).abs(),
@@ -257,6 +262,7 @@ impl Comparison {
 }
 
 impl Binary {
+    #[inline(always)]
     fn apply(self, left: f64, right: impl FnOnce() -> f64) -> f64 {
         match self {
             Self::Add => finite(left + right()),
