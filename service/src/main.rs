@@ -1,28 +1,16 @@
-//! The `cauce` binary: scores default risk over HTTP, and does offline what the service does online.
-//!
-//! Reading order: `scoring` (an application's way) → `ingest` (an event's way) →
-//! `http` (what both look like from outside) → `app` (what holds it together). Only `app`
-//! sees everything; `scoring` and `ingest` know neither HTTP nor a clock.
-
-#![allow(unreachable_pub, reason = "in a binary `pub` only says which items a module means for the others")]
-
-mod app;
-mod cli;
-mod clock;
-mod config;
-mod error;
-mod http;
-mod ingest;
-mod log;
-mod metrics;
-mod offline;
-mod scoring;
-mod store;
+//! The `cauce` binary; everything that it does is in the library beside it.
 
 use std::process::ExitCode;
 
+use mimalloc::MiMalloc;
+
+/// A person's history is a small block that is reached at random and grows in place: measured, this allocator applies an event in
+/// half the time of the system's.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
 fn main() -> ExitCode {
-    match cli::run() {
+    match cauce_service::cli::run() {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error}");

@@ -1,0 +1,24 @@
+//! The `cauce` service as a library, so that benchmarks run what the binary runs: it scores default risk over HTTP, and does
+//! offline what the service does online.
+//!
+//! Reading order: `scoring` (an application's way) → `ingest` (an event's way) →
+//! `http` (what both look like from outside) → `app` (what holds it together). Only `app`
+//! sees everything; `scoring` and `ingest` know neither HTTP nor a clock.
+
+#![allow(
+    unreachable_pub,
+    reason = "in a binary's own library `pub` only says which items a module means for the others"
+)]
+
+pub mod app;
+pub mod cli;
+mod clock;
+pub mod config;
+mod error;
+mod http;
+mod ingest;
+mod log;
+mod metrics;
+mod offline;
+mod scoring;
+mod store;
