@@ -18,6 +18,8 @@ lint:
 bench: runtime
 	cargo bench --package cauce-features --bench engine
 	cargo bench --package cauce-model --bench inference
+	cargo bench --package cauce --bench http
+	@scripts/bench-report
 
 # ONNX Runtime's shared library, from the wheel that scripts/onnxruntime.pin names.
 runtime:
