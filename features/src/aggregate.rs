@@ -30,6 +30,8 @@ pub(crate) struct Tally {
     pub(crate) max: i64,
     pub(crate) first: i64,
     pub(crate) last: i64,
+    /// When the first value was given: what a rate without a length of its own counts from.
+    pub(crate) first_ms: i64,
 }
 
 /// Sums of products, kept only for the fields that a stddev or a trend reads.
@@ -42,7 +44,7 @@ pub(crate) struct Moments {
 }
 
 const NO_STREAM: StreamTally = StreamTally { count: 0, first_ms: 0, last_ms: 0, widest_gap_ms: 0 };
-const NO_VALUES: Tally = Tally { count: 0, sum: 0, min: i64::MAX, max: i64::MIN, first: 0, last: 0 };
+const NO_VALUES: Tally = Tally { count: 0, sum: 0, min: i64::MAX, max: i64::MIN, first: 0, last: 0, first_ms: 0 };
 
 /// The tallies of all streams and fields over one run of events.
 #[derive(Debug, Clone, PartialEq)]
@@ -119,7 +121,7 @@ impl Summary {
         let mut tally = self.tallies[index];
         each::<NEWER>(rows, layout.stride, |row| {
             if let Some(value) = value(row) {
-                tally.push::<NEWER>(value);
+                tally.push::<NEWER>(rows::time(row), value);
             }
         });
         self.tallies[index] = tally;
@@ -190,13 +192,13 @@ impl StreamTally {
 
 impl Tally {
     #[inline(always)]
-    fn push<const NEWER: bool>(&mut self, value: i64) {
+    fn push<const NEWER: bool>(&mut self, time: i64, value: i64) {
         if self.count == 0 {
-            (self.first, self.last) = (value, value);
+            (self.first, self.last, self.first_ms) = (value, value, time);
         } else if NEWER {
             self.last = value;
         } else {
-            self.first = value;
+            (self.first, self.first_ms) = (value, time);
         }
         self.count += 1;
         // Text is only ever counted, but its hash may be anything: wrapping keeps the unused sum from mattering.
@@ -217,7 +219,7 @@ impl Tally {
         self.sum = self.sum.wrapping_add(older.sum);
         self.min = self.min.min(older.min);
         self.max = self.max.max(older.max);
-        self.first = older.first;
+        (self.first, self.first_ms) = (older.first, older.first_ms);
     }
 }
 
@@ -257,7 +259,7 @@ impl Finish<'_> {
         let unit = emission.unit;
         match emission.aggregate {
             Aggregate::Sum => float(tally.sum) / unit,
-            Aggregate::Rate => self.per_day(float(tally.sum) / unit, stream),
+            Aggregate::Rate => self.per_day(float(tally.sum) / unit, tally.count, tally.first_ms),
             _ if tally.count == 0 => f64::NAN,
             Aggregate::Mean => float(tally.sum) / (tally.count as f64 * unit),
             Aggregate::Min => tally.min as f64 / unit,
@@ -273,7 +275,7 @@ impl Finish<'_> {
     fn of_stream(&self, stream: &StreamTally, aggregate: Aggregate) -> f64 {
         match aggregate {
             Aggregate::Count => stream.count as f64,
-            Aggregate::Rate => self.per_day(stream.count as f64, stream),
+            Aggregate::Rate => self.per_day(stream.count as f64, stream.count, stream.first_ms),
             _ if stream.count == 0 => f64::NAN,
             Aggregate::TimeSinceFirst => (self.as_of_ms - stream.first_ms) as f64 / 1000.0,
             Aggregate::TimeSinceLast => (self.as_of_ms - stream.last_ms) as f64 / 1000.0,
@@ -281,8 +283,8 @@ impl Finish<'_> {
         }
     }
 
-    fn per_day(&self, amount: f64, stream: &StreamTally) -> f64 {
-        let since_first = || if stream.count == 0 { 0 } else { self.as_of_ms - stream.first_ms };
+    fn per_day(&self, amount: f64, count: u64, first_ms: i64) -> f64 {
+        let since_first = || if count == 0 { 0 } else { self.as_of_ms - first_ms };
         match self.length_ms.unwrap_or_else(since_first) {
             length if length > 0 => amount / (length as f64 / DAY_MS),
             _ => 0.0,

@@ -25,7 +25,7 @@ use crate::time::Timestamp;
 
 use busy::Busy;
 pub use codec::{DecodeError, MAX_EVENTS};
-use rows::{MAX_STRIDE, Rows, USUAL_STRIDE};
+use rows::{Key, MAX_STRIDE, Rows, USUAL_STRIDE};
 
 /// Up to so many events a person is one run of rows. Measured: a scan of 256 rows costs about what the chunk edges of a
 /// 40-feature read cost a busy person, and a smaller limit pays with memory.
@@ -152,7 +152,8 @@ impl Timeline {
             past.forget(streams, through_ms);
         }
         let mut left = |row: &[u8]| {
-            if streams.keeps_lifetime {
+            // What no feature looks at leaves no trace, so that copies that have read it or not stay the same bytes.
+            if streams.keeps_lifetime && streams.layout.mask(row) != 0 {
                 let past = self.past.get_or_insert_with(|| Box::new(Past::empty(streams)));
                 past.lifetime.push_newer(streams, row);
             }
@@ -217,6 +218,16 @@ impl Timeline {
             Log::Busy(busy) => busy.heap_bytes(),
         };
         log + self.past.as_ref().map_or(0, |past| past.heap_bytes())
+    }
+
+    /// The type of the event that stands under a key.
+    pub(crate) fn kind_at(&self, plan: &FeaturePlan, key: Key) -> Option<usize> {
+        let layout = &plan.streams.layout;
+        let row = match &self.log {
+            Log::Ordinary(rows) => rows.find(layout, key).ok().map(|index| rows.row(layout, index)),
+            Log::Busy(busy) => busy.row_at(layout, busy.place_for(layout, key)).filter(|row| rows::key(row) == key),
+        };
+        row.map(rows::kind)
     }
 
     pub(crate) fn log(&self) -> &Log {

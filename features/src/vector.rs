@@ -29,7 +29,8 @@ pub struct FeatureVector {
 pub struct ReadFacts {
     /// When the newest event that the read saw happened.
     pub newest_event: Option<Timestamp>,
-    /// Whether a window reaches back to before events were evicted: the answer then lacks them.
+    /// Whether a window reaches back to before events were evicted, or the read itself lies there: the answer lacks events, or
+    /// a lifetime counts later ones.
     pub truncated: bool,
     /// Whether the person's oldest events have been merged by the hour to bound memory.
     pub coarse: bool,
@@ -72,13 +73,20 @@ impl FeaturePlan {
         out: &mut [f32],
     ) -> ReadFacts {
         self.fill_application(application.values(), &mut scratch.slots);
-        let own = (as_of.millis(), application.id().bits());
-        let facts = Read { plan: self, timeline, as_of, own, scratch, reach_ms: i64::MAX, newest_ms: None }.all();
+        let own = self.own_event(timeline, (as_of.millis(), application.id().bits()));
+        let reach_ms = as_of.millis();
+        let facts = Read { plan: self, timeline, as_of, own, scratch, reach_ms, newest_ms: None }.all();
         self.derive(&mut scratch.slots);
         for (value, &slot) in out.iter_mut().zip(&scratch.slots[self.first_feature_slot()..]) {
             *value = slot as f32;
         }
         facts
+    }
+
+    /// Where the application itself stands among the events. Another type of event may carry the same time and id, and is seen.
+    fn own_event(&self, timeline: &Timeline, key: Key) -> Key {
+        let is_application = timeline.kind_at(self, key) == Some(self.specification().application_event());
+        if is_application { key } else { NOWHERE }
     }
 
     fn derive(&self, slots: &mut [f64]) {
@@ -88,6 +96,9 @@ impl FeaturePlan {
         }
     }
 }
+
+/// Behind every event: what no cursor meets.
+const NOWHERE: Key = (i64::MAX, u64::MAX);
 
 /// Missing takes the default; so does what does not fit the vector's type.
 fn or_default(value: f64, default: f64) -> f64 {
@@ -99,10 +110,10 @@ struct Read<'a> {
     plan: &'a FeaturePlan,
     timeline: &'a Timeline,
     as_of: Timestamp,
-    /// The application's own event, which it never sees.
+    /// The application's own event, which it never sees, or [`NOWHERE`].
     own: Key,
     scratch: &'a mut Scratch,
-    /// The lowest edge of any window over the horizon.
+    /// The lowest edge of any window over the horizon; `as_of` at the latest, before which no lifetime can be told either.
     reach_ms: i64,
     newest_ms: Option<i64>,
 }

@@ -275,7 +275,7 @@ fn write_summary(writer: &mut BitWriter, summary: &Summary) {
         writer.write_number(u128::from(tally.count));
         if tally.count > 0 {
             writer.write_signed(tally.sum);
-            write_values(writer, [tally.min, tally.max, tally.first, tally.last]);
+            write_values(writer, [tally.min, tally.max, tally.first, tally.last, tally.first_ms]);
         }
     }
     for moments in &summary.moments {
@@ -297,8 +297,8 @@ fn read_summary(reader: &mut BitReader<'_>, streams: &Streams) -> Result<Summary
         let count = read_count(reader)?;
         if count > 0 {
             let sum = reader.read_signed()?;
-            let [min, max, first, last] = read_values(reader)?;
-            *tally = Tally { count, sum, min, max, first, last };
+            let [min, max, first, last, first_ms] = read_values(reader)?;
+            *tally = Tally { count, sum, min, max, first, last, first_ms };
         }
     }
     for moments in &mut summary.moments {
