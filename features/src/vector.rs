@@ -219,7 +219,11 @@ impl<'a> Read<'a> {
     fn distinct(&self, index: usize, bounds: Bounds) -> f64 {
         match self.timeline.log() {
             Log::Ordinary(_) => self.scratch.seen[index].count as f64,
-            Log::Busy(busy) => busy.distinct(&self.plan.streams, index, bounds, self.own) as f64,
+            Log::Busy(busy) => {
+                // Rows may point back at evicted ones of their value, which no window holds any more.
+                let after_ms = bounds.after_ms.max(self.timeline.frontier_ms());
+                busy.distinct(&self.plan.streams, index, Bounds { after_ms, ..bounds }, self.own) as f64
+            }
         }
     }
 }

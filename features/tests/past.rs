@@ -92,7 +92,7 @@ fn eviction_changes_no_read_that_is_a_horizon_or_more_behind_it() {
 }
 
 #[test]
-fn a_window_that_does_not_reach_what_was_evicted_stays_exact_and_a_read_that_does_says_so() {
+fn a_window_over_what_was_evicted_holds_what_is_left_and_says_so_and_any_other_stays_exact() {
     for trial in trials() {
         // Later than the frontier: at it, the application's own event may itself be among the evicted.
         let later = prop_oneof![Just(1), 1..8_000_000_000_i64];
@@ -102,6 +102,11 @@ fn a_window_that_does_not_reach_what_was_evicted_stays_exact_and_a_read_that_doe
             let read = (&history.events[..], &history.application, as_of_ms);
             agree_where(&trial, &timeline, read, |feature| {
                 needs_only_after(&trial.model, feature, as_of_ms, through_ms)
+            })?;
+            let kept: Vec<_> =
+                history.events.iter().filter(|event| event.time().millis() > through_ms).cloned().collect();
+            agree_where(&trial, &timeline, (&kept, read.1, as_of_ms), |feature| {
+                reach_ms(&trial.model, feature, as_of_ms).is_some()
             })?;
             let reaches = |feature| reach_ms(&trial.model, feature, as_of_ms).is_some_and(|reach| reach <= through_ms);
             let truncated = trial.read(&timeline, &history.application, as_of_ms).facts.truncated;

@@ -171,7 +171,7 @@ impl Busy {
         }
     }
 
-    /// Drops the rows at or before `through_ms`. Rows behind them keep pointing at dropped ones: a time before any window.
+    /// Drops the rows at or before `through_ms`. Rows behind them keep pointing at dropped ones.
     pub(crate) fn drop_through(&mut self, streams: &Streams, through_ms: i64, left: &mut dyn FnMut(&[u8])) {
         let layout = &streams.layout;
         let mut kept = Vec::new();
@@ -202,7 +202,8 @@ impl Busy {
         self.nodes = kept;
     }
 
-    /// How many different values the rows inside the bounds carry, without the row at `own`.
+    /// How many different values the rows inside the bounds carry, without the row at `own`. The bounds reach no further back
+    /// than what was dropped.
     pub(crate) fn distinct(&self, streams: &Streams, index: usize, bounds: Bounds, own: Key) -> usize {
         let layout = &streams.layout;
         let Bounds { after_ms, through_ms, .. } = bounds;
