@@ -4,8 +4,9 @@
 //! Joining is associative, so a window may be summed event by event, chunk by chunk or node by node and gives the same bits (F1).
 //! Floating point appears once, in [`Finish::value`], in one fixed order of operations.
 
-use crate::plan::{Emission, Measure, Streams};
+use crate::plan::Emission;
 use crate::spec::Aggregate;
+use crate::streams::{Measure, Streams};
 use crate::timeline::rows;
 
 /// Milliseconds in a day: trends and rates are per day.

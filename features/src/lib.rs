@@ -22,6 +22,7 @@ pub mod nearest;
 pub mod plan;
 pub mod record;
 pub mod spec;
+mod streams;
 pub mod time;
 pub mod timeline;
 pub mod vector;

@@ -16,11 +16,13 @@ mod bits;
 pub(crate) mod busy;
 mod codec;
 pub(crate) mod cursor;
+mod node;
 pub(crate) mod rows;
 
 use crate::aggregate::Summary;
 use crate::event::Event;
-use crate::plan::{FeaturePlan, Streams};
+use crate::plan::FeaturePlan;
+use crate::streams::Streams;
 use crate::time::Timestamp;
 
 use busy::Busy;

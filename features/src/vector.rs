@@ -7,8 +7,9 @@
 
 use crate::aggregate::{Finish, Summary};
 use crate::application::Application;
-use crate::plan::{FeaturePlan, Streams, WindowPlan};
+use crate::plan::{FeaturePlan, WindowPlan};
 use crate::spec::Window;
+use crate::streams::Streams;
 use crate::time::Timestamp;
 use crate::timeline::cursor::{Cursor, Taker};
 use crate::timeline::rows::Key;

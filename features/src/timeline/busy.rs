@@ -10,17 +10,10 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use super::node::{CHUNK_ROWS, NODE_CHUNKS, Node, remove_sorted};
 use super::rows::{self, Key, Layout, Rows};
-use crate::aggregate::Summary;
-use crate::plan::Streams;
+use crate::streams::Streams;
 use crate::window::Bounds;
-
-/// Rows in a full chunk.
-pub(crate) const CHUNK_ROWS: usize = 128;
-/// Chunks in a full node.
-pub(crate) const NODE_CHUNKS: usize = 32;
-/// Chunks whose summaries are kept added up: an edge inside a node then joins a dozen summaries instead of 32.
-pub(crate) const SPAN_CHUNKS: usize = 8;
 
 /// The previous occurrence of a value that occurs for the first time: before every window.
 const FIRST: i64 = i64::MIN;
@@ -41,24 +34,6 @@ pub(crate) struct Busy {
     /// For each distinct measure.
     occurrences: Vec<Occurrences>,
     len: usize,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct Node {
-    pub(crate) chunks: Vec<Chunk>,
-    /// Of every [`SPAN_CHUNKS`] chunks.
-    pub(crate) spans: Vec<Summary>,
-    pub(crate) summary: Summary,
-    /// For each distinct measure, the previous occurrences of all rows below, sorted.
-    previous: Vec<Vec<i64>>,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct Chunk {
-    pub(crate) rows: Rows,
-    pub(crate) summary: Summary,
-    /// For each distinct measure, row by row.
-    previous: Vec<Vec<i64>>,
 }
 
 /// Every value's occurrences in order.
@@ -205,21 +180,7 @@ impl Busy {
     /// How many different values the rows inside the bounds carry, without the row at `own`. The bounds reach no further back
     /// than what was dropped.
     pub(crate) fn distinct(&self, streams: &Streams, index: usize, bounds: Bounds, own: Key) -> usize {
-        let layout = &streams.layout;
-        let Bounds { after_ms, through_ms, .. } = bounds;
-        let overlaps = |part: &Summary| part.last_ms > after_ms && part.first_ms <= through_ms;
-        let mut count = 0;
-        for node in self.nodes.iter().filter(|node| overlaps(&node.summary)) {
-            if node.summary.first_ms > after_ms && node.summary.last_ms <= through_ms {
-                count += node.previous[index].partition_point(|&previous| previous <= after_ms);
-                continue;
-            }
-            for chunk in node.chunks.iter().filter(|chunk| overlaps(&chunk.summary)) {
-                let low = chunk.rows.count_through(layout, after_ms);
-                let high = chunk.rows.count_through(layout, through_ms).max(low);
-                count += chunk.previous[index][low..high].iter().filter(|&&previous| previous <= after_ms).count();
-            }
-        }
+        let count: usize = self.nodes.iter().map(|node| node.distinct(&streams.layout, index, bounds)).sum();
         count - usize::from(self.counts_alone(streams, index, own, bounds))
     }
 
@@ -284,123 +245,14 @@ impl Busy {
 
     fn set_previous(&mut self, streams: &Streams, index: usize, of: Key, previous_ms: i64) {
         let place = self.place_for(&streams.layout, of);
-        let node = &mut self.nodes[place.node];
-        let old = std::mem::replace(&mut node.chunks[place.chunk].previous[index][place.row], previous_ms);
-        move_sorted(&mut node.previous[index], old, previous_ms);
+        self.nodes[place.node].set_previous(index, place, previous_ms);
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
-        let times = |columns: &[Vec<i64>]| columns.iter().map(|column| 24 + 8 * column.capacity()).sum::<usize>();
-        let chunk = |chunk: &Chunk| {
-            size_of::<Chunk>() + chunk.rows.heap_bytes() + chunk.summary.heap_bytes() + times(&chunk.previous)
-        };
-        let node = |node: &Node| {
-            size_of::<Node>()
-                + node.summary.heap_bytes()
-                + node.spans.iter().map(|span| size_of::<Summary>() + span.heap_bytes()).sum::<usize>()
-                + times(&node.previous)
-                + node.chunks.iter().map(chunk).sum::<usize>()
-        };
         let occurrences = self.occurrences.iter().flat_map(|known| known.by_value.values());
         size_of::<Self>()
-            + self.nodes.iter().map(node).sum::<usize>()
+            + self.nodes.iter().map(|node| size_of::<Node>() + node.heap_bytes()).sum::<usize>()
             + occurrences.map(|keys| 40 + size_of::<Key>() * keys.capacity()).sum::<usize>()
-    }
-}
-
-impl Node {
-    fn of(streams: &Streams, chunks: Vec<Chunk>) -> Self {
-        let column = |index: usize| {
-            let mut all: Vec<i64> = chunks.iter().flat_map(|chunk| chunk.previous[index].iter().copied()).collect();
-            all.sort();
-            all
-        };
-        let previous = (0..streams.distinct.len()).map(column).collect();
-        let mut node = Self { summary: Summary::empty(streams), spans: Vec::new(), previous, chunks };
-        node.summarise(streams);
-        node
-    }
-
-    fn insert(&mut self, streams: &Streams, place: Place, row: &[u8], previous: &[i64]) {
-        let layout = &streams.layout;
-        for (sorted, &time) in self.previous.iter_mut().zip(previous) {
-            insert_sorted(sorted, time);
-        }
-        let last_rows = self.chunks.last().map_or(CHUNK_ROWS, |chunk| chunk.rows.len(layout));
-        let appends = place.chunk + 1 >= self.chunks.len() && (self.chunks.is_empty() || place.row == last_rows);
-        if appends && last_rows == CHUNK_ROWS {
-            self.chunks.push(Chunk::empty(streams));
-        }
-        let index = if appends { self.chunks.len() - 1 } else { place.chunk };
-        let chunk = &mut self.chunks[index];
-        let at = if appends { chunk.rows.len(layout) } else { place.row };
-        chunk.rows.insert(layout, at, row);
-        for (column, &time) in chunk.previous.iter_mut().zip(previous) {
-            column.insert(at, time);
-        }
-        if appends {
-            chunk.summary.push_newer(streams, row);
-            self.push_newer(streams, row);
-            return;
-        }
-        chunk.summarise(streams);
-        if chunk.rows.len(layout) > CHUNK_ROWS {
-            let tail = chunk.split_off(streams, CHUNK_ROWS / 2);
-            self.chunks.insert(index + 1, tail);
-        }
-        self.summarise(streams);
-    }
-
-    fn summarise(&mut self, streams: &Streams) {
-        self.summary.clear();
-        self.spans.resize_with(self.chunks.len().div_ceil(SPAN_CHUNKS), || Summary::empty(streams));
-        for (span, chunks) in self.spans.iter_mut().zip(self.chunks.chunks(SPAN_CHUNKS)).rev() {
-            span.clear();
-            chunks.iter().rev().for_each(|chunk| span.join_older(streams, &chunk.summary));
-            self.summary.join_older(streams, span);
-        }
-    }
-
-    /// Takes note of a row that its last chunk now ends with.
-    fn push_newer(&mut self, streams: &Streams, row: &[u8]) {
-        if self.spans.len() < self.chunks.len().div_ceil(SPAN_CHUNKS) {
-            self.spans.push(Summary::empty(streams));
-        }
-        if let Some(span) = self.spans.last_mut() {
-            span.push_newer(streams, row);
-        }
-        self.summary.push_newer(streams, row);
-    }
-
-    fn split_off(&mut self, streams: &Streams, keep: usize) -> Node {
-        let tail = self.chunks.split_off(keep);
-        *self = Node::of(streams, std::mem::take(&mut self.chunks));
-        Node::of(streams, tail)
-    }
-}
-
-impl Chunk {
-    fn empty(streams: &Streams) -> Self {
-        Self {
-            rows: Rows::default(),
-            summary: Summary::empty(streams),
-            previous: vec![Vec::new(); streams.distinct.len()],
-        }
-    }
-
-    fn summarise(&mut self, streams: &Streams) {
-        self.summary.clear();
-        let all = 0..self.rows.len(&streams.layout);
-        self.summary.push_older(streams, self.rows.slice(&streams.layout, all));
-    }
-
-    fn split_off(&mut self, streams: &Streams, at: usize) -> Chunk {
-        let rows = self.rows.split_off(&streams.layout, at);
-        let previous = self.previous.iter_mut().map(|column| column.split_off(at)).collect();
-        let mut tail = Chunk { rows, summary: Summary::empty(streams), previous };
-        tail.summarise(streams);
-        self.summarise(streams);
-        tail
     }
 }
 
@@ -415,17 +267,4 @@ impl Occurrences {
             }
         }
     }
-}
-
-fn insert_sorted(sorted: &mut Vec<i64>, value: i64) {
-    sorted.insert(sorted.partition_point(|&known| known < value), value);
-}
-
-fn remove_sorted(sorted: &mut Vec<i64>, value: i64) {
-    sorted.remove(sorted.partition_point(|&known| known < value));
-}
-
-fn move_sorted(sorted: &mut Vec<i64>, from: i64, to: i64) {
-    remove_sorted(sorted, from);
-    insert_sorted(sorted, to);
 }

@@ -8,7 +8,8 @@ use super::bits::{BitReader, BitWriter};
 use super::rows::{self, Key, MAX_STRIDE, Rows};
 use super::{Log, ORDINARY_EVENTS, Past, Timeline, busy::Busy};
 use crate::aggregate::{Moments, StreamTally, Summary, Tally};
-use crate::plan::{FeaturePlan, Streams};
+use crate::plan::FeaturePlan;
+use crate::streams::Streams;
 
 /// The version of the layout below.
 const VERSION: u8 = 1;

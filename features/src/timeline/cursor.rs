@@ -1,10 +1,11 @@
 //! Walks a timeline from newest to oldest, by whole nodes and chunks where a window takes all of them.
 
-use super::busy::{Busy, Place, SPAN_CHUNKS};
+use super::busy::{Busy, Place};
+use super::node::SPAN_CHUNKS;
 use super::rows::{self, Key, Rows};
 use super::{Log, Past, Timeline};
 use crate::aggregate::Summary;
-use crate::plan::Streams;
+use crate::streams::Streams;
 use crate::time::Span;
 use crate::window::Bounds;
 
