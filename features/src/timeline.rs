@@ -126,13 +126,18 @@ impl Timeline {
     }
 
     /// Takes in all events of another copy of the same person's timeline. Of two copies that have evicted, the tallies of
-    /// the one that had seen more stand: copies of one log differ in how far they have read, not in what.
+    /// the one that had seen more stand: copies of one log differ in how far they have read, not in what. What one copy had to
+    /// merge by the hour is inside the horizon still, so the other merges it too.
     pub fn merge(&mut self, plan: &FeaturePlan, other: &Timeline) {
         let through = Timestamp::from_millis(self.frontier_ms.max(other.frontier_ms));
+        let coarse = self.coarsened() + other.coarsened() > 0;
         let mut other = other.clone();
-        if through.millis() > i64::MIN {
-            self.evict(plan, through);
-            other.evict(plan, through);
+        for copy in [&mut *self, &mut other] {
+            if coarse {
+                copy.coarsen_through(&plan.streams, through.millis());
+            } else {
+                copy.evict(plan, through);
+            }
         }
         let seen = |past: &Option<Box<Past>>| past.as_ref().map_or(0, |past| past.events());
         if seen(&other.past) > seen(&self.past) {
@@ -173,7 +178,13 @@ impl Timeline {
             return 0;
         }
         let surplus = length - cap + cap / 4;
-        let through_ms = self.log.time_of(streams, surplus.min(length) - 1);
+        self.coarsen_through(streams, self.log.time_of(streams, surplus.min(length) - 1))
+    }
+
+    fn coarsen_through(&mut self, streams: &Streams, through_ms: i64) -> usize {
+        if through_ms <= self.frontier_ms {
+            return 0;
+        }
         let past = self.past.get_or_insert_with(|| Box::new(Past::empty(streams)));
         let mut merged = 0;
         self.log.drop_through(streams, through_ms, &mut |row| {
@@ -181,7 +192,7 @@ impl Timeline {
             merged += 1;
         });
         past.coarsened += merged as u64;
-        self.frontier_ms = self.frontier_ms.max(through_ms);
+        self.frontier_ms = through_ms;
         self.log.settle(streams);
         merged
     }

@@ -258,6 +258,30 @@ fn coarsening_keeps_counts_sums_minima_and_maxima_and_says_how_many_it_merged() 
 }
 
 #[test]
+fn a_coarsened_copy_and_a_whole_one_merge_into_the_same_counts() {
+    for trial in trials() {
+        holds(60, (people(&trial), 0..200_usize), |((history, _), cap)| {
+            let whole = trial.timeline(&history.events);
+            let mut coarse = whole.clone();
+            let Some(last) = coarse.coarsen(&trial.plan, cap).checked_sub(1) else { return Ok(()) };
+            let mut times: Vec<_> = history.events.iter().map(|event| event.time().millis()).collect();
+            times.sort_unstable();
+            let as_of_ms = times[times.len() - 1];
+            let read = (&history.events[..], &history.application, as_of_ms);
+            for (mut into, from) in [(whole.clone(), &coarse), (coarse.clone(), &whole), (coarse.clone(), &coarse)] {
+                into.merge(&trial.plan, from);
+                prop_assert_eq!(into.len(&trial.plan), history.events.len() - last - 1);
+                prop_assert_eq!(into.coarsened(), last as u64 + 1);
+                agree_where(&trial, &into, read, |feature| {
+                    survives(&trial.model, feature, as_of_ms, (times[0], times[last]))
+                })?;
+            }
+            Ok(())
+        });
+    }
+}
+
+#[test]
 fn coarsened_events_go_on_counting_for_life_once_they_are_evicted() {
     let trial = Trial::of(specifications::everything());
     holds(60, (people(&trial), 0..100_usize), |((history, through_ms), cap)| {
