@@ -161,9 +161,10 @@ impl Function {
     fn apply(self, left: f64, right: f64) -> f64 {
         match self {
             _ if left.is_nan() || right.is_nan() => f64::NAN,
-            Self::Min if right < left => right,
-            Self::Max if right > left => right,
-            _ => left,
+            Self::Min if left < right => left,
+            Self::Max if left > right => left,
+            // Of two equals the second: it shows where one zero is negative.
+            _ => right,
         }
     }
 }
