@@ -3,6 +3,10 @@
 use std::io::stderr;
 
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{Level, Log, LogFormat};
 
@@ -15,10 +19,14 @@ pub fn start(config: &Log) {
         Level::Debug => LevelFilter::DEBUG,
         Level::Trace => LevelFilter::TRACE,
     };
-    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(stderr);
+    // What a client sends wrong is not an error of ours; the HTTP library thinks that it is.
+    let targets = Targets::new().with_default(level).with_target("actix_http", LevelFilter::OFF);
+    let targets = targets.with_target("actix_server", level.min(LevelFilter::WARN));
+    let lines = tracing_subscriber::fmt::layer().with_writer(stderr);
+    let log = tracing_subscriber::registry();
     match config.format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
+        LogFormat::Text => log.with(lines.with_filter(targets)).init(),
+        LogFormat::Json => log.with(lines.json().with_filter(targets)).init(),
     }
     // The text of a panic may hold a value; where it happened does not.
     std::panic::set_hook(Box::new(|panic| {
