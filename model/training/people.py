@@ -12,7 +12,6 @@ import numpy as np
 #: Folds -> out-of-fold probabilities of a model that is no part of the bundle.
 Anchor = Callable[[list[tuple[np.ndarray, np.ndarray]]], np.ndarray]
 
-
 @dataclass
 class Source:
     """A history in files, and what stands beside it."""
@@ -30,7 +29,8 @@ class Source:
 
 
 def rfc3339(time: datetime.datetime) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+    """Of a naive time, which is UTC."""
+    return time.isoformat(timespec="seconds") + "Z"
 
 
 def pick(*key: object, low: int, high: int) -> int:
@@ -41,7 +41,8 @@ def pick(*key: object, low: int, high: int) -> int:
 
 def write_lines(path: Path, records: Iterable[dict]) -> None:
     with path.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(record, separators=(",", ":")) + "\n" for record in records)
+        encode = json.JSONEncoder(separators=(",", ":")).encode
+        file.writelines(encode(record) + "\n" for record in records)
 
 
 def numbered(events: list[dict]) -> list[dict]:

@@ -16,7 +16,7 @@ from .fit import Folds
 
 BINS_MAX = 6
 BIN_SHARE_MIN = 0.02
-REGULARISATION = 0.05
+REGULARISATION = 1.0
 #: Fewer decimals would show in the sum; more are noise in the file.
 DECIMALS = 6
 

@@ -28,6 +28,7 @@ EMPLOYMENT_RISK = np.array([-0.2, -0.3, 0.1, 0.3, 0.7])
 PURPOSES = ["home", "vehicle", "education", "health", "business", "debt", "other"]
 PURPOSE_RISK = np.array([-0.2, -0.1, 0.0, 0.1, 0.2, 0.35, 0.0])
 CHANNELS = ["card", "transfer", "cash", "direct_debit"]
+CASH = 2
 TERMS = [6, 12, 18, 24, 36, 48, 60]
 
 
@@ -83,39 +84,42 @@ def someone(random: np.random.Generator, number: int) -> Person:
     )
 
 
-def strain(person: Person, day: float) -> float:
-    """How badly somebody is doing on a day: 0 is ordinary, it grows over the two months that follow a shock."""
-    return float(np.clip((day - person.shock_day) / 60, 0, 1))
+def strain(person: Person, day):
+    """How badly somebody is doing on a day (or on each of several): 0 is ordinary, it grows over the two months after a shock."""
+    return np.clip((day - person.shock_day) / 60, 0, 1)
 
 
 def transactions(random: np.random.Generator, person: Person) -> list[dict]:
-    known = [f"m-{random.integers(1, 4000)}" for _ in range(random.integers(4, 18))]
     salary_day = int(random.integers(1, 29))
     spent_share = np.clip(0.82 - 0.12 * person.discipline, 0.35, 1.3)
     a_month = random.uniform(4, 12)
     events = []
     for start in range(salary_day, DAYS, 30):
         pay = person.income * (1 - 0.6 * strain(person, start)) * random.lognormal(0, 0.05)
-        events.append(transaction(random, person, start + random.uniform(0.3, 0.6), pay, "in", "transfer", "employer"))
-    for day in np.sort(random.uniform(0, DAYS, random.poisson(a_month * DAYS / 30))):
-        strained = strain(person, day)
-        amount = person.income * spent_share / a_month * random.lognormal(-0.3, 0.8) * (1 - 0.2 * strained)
-        cash = 0.15 + 0.3 * strained
-        channel = str(random.choice(CHANNELS, p=[0.5 * (1 - cash), 0.3 * (1 - cash), cash, 0.2 * (1 - cash)]))
-        events.append(transaction(random, person, day, amount, "out", channel, str(random.choice(known))))
-        if random.random() < 0.2:  # a second purchase on the same errand: sessions
-            events.append(transaction(random, person, day + random.uniform(0.002, 0.015), amount / 3, "out", channel, str(random.choice(known))))
+        events.append(transaction(person, start + random.uniform(0.3, 0.6), pay, "in", "transfer", "employer"))
+    days = np.sort(random.uniform(0, DAYS, random.poisson(a_month * DAYS / 30)))
+    strained = strain(person, days)
+    amounts = person.income * spent_share / a_month * random.lognormal(-0.3, 0.8, len(days)) * (1 - 0.2 * strained)
+    others = random.choice(random.integers(1, 4000, random.integers(4, 18)), len(days))
+    cash = random.random(len(days)) < 0.15 + 0.3 * strained
+    channels = np.where(cash, CASH, random.choice([0, 0, 0, 0, 0, 1, 1, 1, 3, 3], len(days)))
+    again = np.where(random.random(len(days)) < 0.2, random.uniform(0.002, 0.015, len(days)), 0)
+    for day, amount, channel, other, later in zip(days, amounts, channels, others, again, strict=True):
+        events.append(transaction(person, day, amount, "out", CHANNELS[channel], f"m-{other}"))
+        if later:  # a second purchase on the same errand: sessions
+            events.append(transaction(person, day + later, amount / 3, "out", CHANNELS[channel], f"m-{other}"))
+    late = np.flatnonzero(random.random(len(events)) < 0.05)
+    for position, delay in zip(late, random.uniform(0.05, 1.5, len(late)), strict=True):
+        happened_at = datetime.datetime.fromisoformat(events[position]["time"].removesuffix("Z"))
+        events[position]["arrived_at"] = rfc3339(happened_at + datetime.timedelta(days=delay))
     return events
 
 
-def transaction(random: np.random.Generator, person: Person, day: float, amount: float, direction: str, channel: str, other: str) -> dict:
+def transaction(person: Person, day: float, amount: float, direction: str, channel: str, other: str) -> dict:
     data = {"amount": cents(amount), "direction": direction, "channel": channel}
     if channel != "cash":
         data["counterparty"] = other
-    event = {"person_id": person.id, "event_id": "", "type": "transaction", "time": at(day), "data": data}
-    if random.random() < 0.05:
-        event["arrived_at"] = at(day + random.uniform(0.05, 1.5))
-    return event
+    return {"person_id": person.id, "event_id": "", "type": "transaction", "time": at(day), "data": data}
 
 
 def payments(random: np.random.Generator, person: Person) -> list[dict]:
@@ -175,7 +179,7 @@ def request(random: np.random.Generator, person: Person, day: float, earlier: in
 
 
 def at(day: float) -> str:
-    return rfc3339(HISTORY_START + datetime.timedelta(seconds=round(day * 86_400)))
+    return rfc3339(HISTORY_START + datetime.timedelta(seconds=round(float(day) * 86_400)))
 
 
 def cents(amount: float) -> float:
