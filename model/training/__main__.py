@@ -47,9 +47,13 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="training", description=__doc__)
     parser.add_argument("--bundle", required=True, choices=RECIPES)
     parser.add_argument("--csv", type=Path, help="your own copy of the Taiwan table, instead of fetching it")
-    parser.add_argument("--cauce", type=Path, default=ROOT / "target" / "release" / "cauce", help="the binary that makes the table")
+    parser.add_argument(
+        "--cauce", type=Path, default=ROOT / "target" / "release" / "cauce", help="the binary that makes the table"
+    )
     parser.add_argument("--out", type=Path, help="where to write the bundle; model/artifacts by default")
-    parser.add_argument("--trained-at", type=datetime.date.fromisoformat, default=datetime.date.today(), metavar="YYYY-MM-DD")
+    parser.add_argument(
+        "--trained-at", type=datetime.date.fromisoformat, default=datetime.date.today(), metavar="YYYY-MM-DD"
+    )
     parser.add_argument("--version", help="YEAR.MONTH.1 by default")
     return parser.parse_args()
 

@@ -12,7 +12,13 @@ from .scorecard import Scorecard
 
 #: Written by people; the rest is made here.
 SPECIFICATION, REASONS = "features.toml", "reasons.toml"
-MODEL, SCORECARD, REFERENCE, CARD, MANIFEST = "model.onnx", "scorecard.json", "reference.json", "MODEL_CARD.md", "bundle.json"
+MODEL, SCORECARD, REFERENCE, CARD, MANIFEST = (
+    "model.onnx",
+    "scorecard.json",
+    "reference.json",
+    "MODEL_CARD.md",
+    "bundle.json",
+)
 
 TENTHS = np.linspace(0.1, 0.9, 9)
 GOLDEN_REAL, GOLDEN_MISSING = 24, 8
@@ -40,13 +46,17 @@ def write(out: Path, sources: Path, name: str, version: str, made: dict[str, byt
             shutil.copyfile(sources / file, out / file)
     for file, content in made.items():
         (out / file).write_bytes(content)
-    files = {file: hashlib.sha256((out / file).read_bytes()).hexdigest() for file in sorted([SPECIFICATION, REASONS, *made])}
+    files = {
+        file: hashlib.sha256((out / file).read_bytes()).hexdigest() for file in sorted([SPECIFICATION, REASONS, *made])
+    }
     manifest = json.dumps({"format": 1, "name": name, "version": version, "files": files}, indent=2) + "\n"
     (out / MANIFEST).write_text(manifest)
     return hashlib.sha256(manifest.encode()).hexdigest()
 
 
-def reference(policy: Policy, names: list[str], rows: np.ndarray, probabilities: np.ndarray, golden: list[dict]) -> dict:
+def reference(
+    policy: Policy, names: list[str], rows: np.ndarray, probabilities: np.ndarray, golden: list[dict]
+) -> dict:
     """What the training saw: `shares[i]` of the rows lie below `edges[i]`, the last share above all, `missing` apart."""
     features = [{"name": name, **distribution(rows[:, column])} for column, name in enumerate(names)]
     scores = distribution(probabilities)
@@ -59,7 +69,11 @@ def distribution(values: np.ndarray) -> dict:
     edges = np.unique(np.quantile(known, TENTHS, method="nearest")) if len(known) else np.empty(0)
     counts = np.bincount(np.searchsorted(edges, known, side="right"), minlength=len(edges) + 1)
     missing = 1 - len(known) / len(values)
-    return {"edges": [*map(float, edges)], "shares": [round(float(n) / len(values), 6) for n in counts], "missing": round(missing, 6)}
+    return {
+        "edges": [*map(float, edges)],
+        "shares": [round(float(n) / len(values), 6) for n in counts],
+        "missing": round(missing, 6),
+    }
 
 
 def golden_vectors(rows: np.ndarray, probabilities: np.ndarray) -> np.ndarray:

@@ -7,7 +7,9 @@ from .recipes import Recipe
 from .table import Table
 
 
-def render(recipe: Recipe, table: Table, evaluation: Evaluation, version: str, trained_at: str, calibrated: bool) -> str:
+def render(
+    recipe: Recipe, table: Table, evaluation: Evaluation, version: str, trained_at: str, calibrated: bool
+) -> str:
     sections = [
         f"# {recipe.title} (`{recipe.name}` {version})",
         recipe.purpose,
@@ -29,7 +31,11 @@ def table_of(head: list[str], rows: list[list[str]]) -> str:
 
 
 def quality(evaluation: Evaluation) -> str:
-    entries = {"**this model**": evaluation.model, "its scorecard (the fallback)": evaluation.scorecard, **evaluation.anchors}
+    entries = {
+        "**this model**": evaluation.model,
+        "its scorecard (the fallback)": evaluation.scorecard,
+        **evaluation.anchors,
+    }
     rows = [[name, *figures(metrics)] for name, metrics in entries.items()]
     seeds = ", ".join(f"{auc:.4f}" for auc in evaluation.other_seeds)
     text = (
@@ -58,7 +64,10 @@ def calibration(metrics: Metrics, calibrated: bool) -> str:
         if calibrated
         else "The slope is 1 within its interval: nothing was corrected."
     )
-    rows = [[str(n + 1), f"{score:.3f}", f"{share:.3f}", f"{count:,}"] for n, (score, share, count) in enumerate(of.reliability)]
+    rows = [
+        [str(n + 1), f"{score:.3f}", f"{share:.3f}", f"{count:,}"]
+        for n, (score, share, count) in enumerate(of.reliability)
+    ]
     return (
         f"Log-odds of the outcome on log-odds of the score: intercept {of.intercept:+.3f}, slope {of.slope:.3f} (standard error "
         f"{of.slope_error:.3f}); expected calibration error {of.expected_error:.4f}. {did}\n\n"
@@ -77,8 +86,12 @@ def staleness(evaluation: Evaluation) -> str:
 
 
 def decisions(evaluation: Evaluation, policy: Policy) -> str:
-    rows = [[outcome.decision, f"{outcome.share:.1%}", f"{outcome.default_rate:.1%}"] for outcome in evaluation.outcomes]
-    bands = ", ".join(f"{name} below {below:g}" if below is not None else f"{name} from there on" for name, below in policy.bands)
+    rows = [
+        [outcome.decision, f"{outcome.share:.1%}", f"{outcome.default_rate:.1%}"] for outcome in evaluation.outcomes
+    ]
+    bands = ", ".join(
+        f"{name} below {below:g}" if below is not None else f"{name} from there on" for name, below in policy.bands
+    )
     return (
         f"Approve below {policy.approve_below:g}, decline from {policy.decline_from:g}, refer to a person between. Bands: {bands}.\n\n"
         + table_of(["decision", "share of applications", "defaults among them"], rows)

@@ -58,7 +58,10 @@ def main() -> int:
     say("the same once more: shuffled, with repetitions")
     again = serve_and_score(options.cauce, bundle, shuffled(events), applications)
     say("training five folds on the served vectors")
-    auc = metrics.auc(table.labels, fit.out_of_fold(served.vectors, table.labels, fit.folds(table.labels, source.groups)).probabilities)
+    auc = metrics.auc(
+        table.labels,
+        fit.out_of_fold(served.vectors, table.labels, fit.folds(table.labels, source.groups)).probabilities,
+    )
 
     figures = {
         "applications": len(applications),
@@ -117,7 +120,9 @@ def serve_and_score(cauce: Path, bundle: Path, events: list[bytes], applications
             answer = post(connection, "/v1/events/batch", "application/x-ndjson", b"\n".join(batch))
             if answer["refused"]:
                 raise SystemExit(f"{answer['refused']} events were refused: {answer['problems'][:1]}")
-        answers = [post(connection, "/v1/score?vector=true", "application/json", encode(one)) for one in applications[:SINGLY]]
+        answers = [
+            post(connection, "/v1/score?vector=true", "application/json", encode(one)) for one in applications[:SINGLY]
+        ]
         for batch in slices(applications[SINGLY:]):
             answers += post(connection, "/v1/score/batch?vector=true", "application/json", encode(batch))["results"]
     problems = [answer["problem"] for answer in answers if "problem" in answer]
@@ -126,7 +131,9 @@ def serve_and_score(cauce: Path, bundle: Path, events: list[bytes], applications
     if [answer["application_id"] for answer in answers] != [one["application_id"] for one in applications]:
         raise SystemExit("the answers do not stand in the order of the applications")
     return Served(
-        vectors=np.array([[np.nan if value is None else value for value in answer["vector"]] for answer in answers], np.float32),
+        vectors=np.array(
+            [[np.nan if value is None else value for value in answer["vector"]] for answer in answers], np.float32
+        ),
         probabilities=np.array([answer["probability_of_default"] for answer in answers], np.float32),
         in_full_mode=sum(answer["mode"] == "full" for answer in answers),
     )
@@ -146,7 +153,14 @@ def serving(cauce: Path, bundle: Path) -> Iterator[http.client.HTTPConnection]:
     command = [cauce, "serve", "--bundle", bundle, "--clock", rfc3339(taiwan.AS_OF), "--listen", "127.0.0.1:0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
-            address = next((line.rsplit("http://")[1].strip() for line in server.stdout if line.startswith("listening on http://")), None)
+            address = next(
+                (
+                    line.rsplit("http://")[1].strip()
+                    for line in server.stdout
+                    if line.startswith("listening on http://")
+                ),
+                None,
+            )
             if address is None:
                 raise SystemExit("the server did not start")
             connection = http.client.HTTPConnection(address, timeout=60)

@@ -56,7 +56,9 @@ class Evaluation:
     segments: list[Segment]
 
 
-def evaluate(table: Table, source: Source, policy: Policy, spans: list[str], stale_table: Callable[[str], Table]) -> Evaluation:
+def evaluate(
+    table: Table, source: Source, policy: Policy, spans: list[str], stale_table: Callable[[str], Table]
+) -> Evaluation:
     labels = table.labels
     folds = fit.folds(labels, source.groups)
     model = fit.out_of_fold(table.rows, labels, folds)

@@ -82,7 +82,9 @@ def missing_goes_left(node: dict) -> bool:
     raise ValueError(f"missing values of type `{node['missing_type']}`: only NaN may stand for a missing value")
 
 
-def to_onnx(booster: lightgbm.Booster, features: list[str], metadata: dict[str, str], slope: float = 1.0, intercept: float = 0.0) -> bytes:
+def to_onnx(
+    booster: lightgbm.Booster, features: list[str], metadata: dict[str, str], slope: float = 1.0, intercept: float = 0.0
+) -> bytes:
     """The model file; the same booster gives the same bytes."""
     nodes = Nodes()
     for tree, dumped in enumerate(booster.dump_model()["tree_info"]):

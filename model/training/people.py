@@ -12,6 +12,7 @@ import numpy as np
 #: Folds -> out-of-fold probabilities of a model that is no part of the bundle.
 Anchor = Callable[[list[tuple[np.ndarray, np.ndarray]]], np.ndarray]
 
+
 @dataclass
 class Source:
     """A history in files, and what stands beside it."""

@@ -55,7 +55,9 @@ def train(names: list[str], rows: np.ndarray, labels: np.ndarray) -> Scorecard:
     edges = [edges_of(rows[:, column], labels) for column in range(rows.shape[1])]
     coded = [codes(rows[:, column], own) for column, own in enumerate(edges)]
     columns = [code == value for code, own in zip(coded, edges, strict=True) for value in range(len(own) + 2)]
-    model = LogisticRegression(C=REGULARISATION, max_iter=1000, tol=1e-6).fit(np.column_stack(columns).astype(np.float64), labels)
+    model = LogisticRegression(C=REGULARISATION, solver="newton-cholesky").fit(
+        np.column_stack(columns).astype(np.float64), labels
+    )
     weights, intercept, features, first = model.coef_[0], float(model.intercept_[0]), [], 0
     for name, own, code in zip(names, edges, coded, strict=True):
         points = weights[first : first + len(own) + 2]

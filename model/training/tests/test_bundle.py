@@ -57,7 +57,9 @@ def test_golden_rows_have_missing_values_among_them_and_none_becomes_a_number(ca
     rows, _ = rows_and_labels()
     vectors = bundle.golden_vectors(rows, card.probabilities(rows))
     golden = bundle.golden_rows(vectors, np.full(len(vectors), 0.5, np.float32), card)
-    read = json.loads(bundle.to_lines(bundle.reference(POLICY, NAMES, rows, card.probabilities(rows), golden)))["golden"]
+    read = json.loads(bundle.to_lines(bundle.reference(POLICY, NAMES, rows, card.probabilities(rows), golden)))[
+        "golden"
+    ]
     back = np.array([[np.nan if value is None else value for value in row["vector"]] for row in read], np.float32)
     assert np.array_equal(back, vectors, equal_nan=True) and np.isnan(back).any()
 

@@ -25,7 +25,9 @@ def test_rows_that_stand_on_a_threshold_stay_on_their_side(booster):
     model = export.to_onnx(booster, NAMES, {})
     # LightGBM takes values within 1e-35 of zero for zero.
     edges = sorted({export.float32_below(node) for node in thresholds(booster) if abs(node) > 1e-30})
-    around = np.array([(edge, np.nextafter(np.float32(edge), np.float32(np.inf))) for edge in edges], np.float32).ravel()
+    around = np.array(
+        [(edge, np.nextafter(np.float32(edge), np.float32(np.inf))) for edge in edges], np.float32
+    ).ravel()
     given = np.repeat(around[:, None], len(NAMES), axis=1)
     assert np.max(np.abs(export.probabilities(model, given) - booster.predict(given))) <= 1e-6
 

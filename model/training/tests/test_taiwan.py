@@ -33,7 +33,13 @@ def test_an_application_carries_the_limit_the_protected_fields_and_the_label_bes
     assert taiwan.application(ROW) == {
         "person_id": "tw-2",
         "application_id": "1000002",
-        "application": {"credit_limit": 120000, "age": 26, "sex": "female", "education": "university", "marriage": "single"},
+        "application": {
+            "credit_limit": 120000,
+            "age": 26,
+            "sex": "female",
+            "education": "university",
+            "marriage": "single",
+        },
         "as_of": "2005-10-01T00:00:00Z",
         "label": 1,
     }
