@@ -1,17 +1,23 @@
 # The commands of this repository; each is one or two lines, so that nothing is hidden here.
 export ORT_DYLIB_PATH ?= $(CURDIR)/.runtime/onnxruntime/lib/libonnxruntime.so
 
-.PHONY: run test lint bench runtime
+# From the folder of the package. Waiting threads sleep: LightGBM's would spin against each other on a busy machine.
+PYTHON = cd model && OMP_WAIT_POLICY=passive ../.venv/bin/python
+
+.PHONY: run test lint bench train check-taiwan runtime python-env
 
 run: runtime
 	cargo run --release --package cauce -- serve
 
-test: runtime
+test: runtime python-env
 	cargo test --workspace
+	@$(PYTHON) -m pytest --quiet training
 
-lint:
+lint: python-env
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- --deny warnings
+	@$(PYTHON) -m ruff check training
+	@$(PYTHON) -m ruff format --check training
 	@if cargo deny --version > /dev/null 2>&1; then cargo deny check licenses bans sources; \
 	else echo "licences and sources are not checked: cargo install --locked cargo-deny"; fi
 
@@ -21,6 +27,21 @@ bench: runtime
 	cargo bench --package cauce --bench http
 	@scripts/bench-report
 
+# Makes a bundle anew: `make train BUNDLE=taiwan`.
+BUNDLE ?= ahorro-valle
+train: python-env
+	cargo build --release --package cauce
+	$(PYTHON) -m training --bundle $(BUNDLE)
+
+# All 30,000 real applications over HTTP against the training table; figures in target/check/taiwan.json.
+check-taiwan: runtime python-env
+	cargo build --release --package cauce
+	$(PYTHON) -m training.check_taiwan
+
 # ONNX Runtime's shared library, from the wheel that scripts/onnxruntime.pin names.
 runtime:
 	@scripts/onnxruntime
+
+# .venv, of the packages that model/training/requirements.txt pins.
+python-env:
+	@scripts/python-env

@@ -57,7 +57,7 @@ def write(out: Path, sources: Path, name: str, version: str, made: dict[str, byt
 def reference(
     policy: Policy, names: list[str], rows: np.ndarray, probabilities: np.ndarray, golden: list[dict]
 ) -> dict:
-    """What the training saw: `shares[i]` of the rows lie below `edges[i]`, the last share above all, `missing` apart."""
+    """What the training saw: `shares[i]` of the rows lie below `edges[i]`, the last share above all."""
     features = [{"name": name, **distribution(rows[:, column])} for column, name in enumerate(names)]
     scores = distribution(probabilities)
     del scores["missing"]

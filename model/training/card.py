@@ -12,16 +12,16 @@ def render(
 ) -> str:
     sections = [
         f"# {recipe.title} (`{recipe.name}` {version})",
-        recipe.purpose,
-        f"Trained {trained_at} · {len(table.labels):,} applications, {table.labels.mean():.1%} defaults · {len(table.features)} features · "
-        "LightGBM, 200 trees × 31 leaves, learning rate 0.03, seed 42.",
-        "## Data\n\n" + recipe.data,
+        recipe.purpose.strip(),
+        f"Trained {trained_at} · {len(table.labels):,} applications, {table.labels.mean():.1%} defaults · "
+        f"{len(table.features)} features · LightGBM, 200 trees × 31 leaves, learning rate 0.03, seed 42.",
+        "## Data\n\n" + recipe.data.strip(),
         "## How good it is\n\n" + quality(evaluation),
         "## Whether a probability means what it says\n\n" + calibration(evaluation.model, calibrated),
         "## What stale history costs\n\n" + staleness(evaluation),
         "## What follows from a score\n\n" + decisions(evaluation, recipe.policy),
         "## By protected group\n\n" + groups(evaluation),
-        "## Limits\n\n" + recipe.limits,
+        "## Limits\n\n" + recipe.limits.strip(),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -39,16 +39,16 @@ def quality(evaluation: Evaluation) -> str:
     rows = [[name, *figures(metrics)] for name, metrics in entries.items()]
     seeds = ", ".join(f"{auc:.4f}" for auc in evaluation.other_seeds)
     text = (
-        "Five stratified folds, seed 42; every application is scored by a model that has not seen it, scores pooled. AUC with its 95 % interval "
-        "(DeLong).\n\n"
+        "Five stratified folds, seed 42; every application is scored by a model that has not seen it, scores pooled. "
+        "AUC with its 95 % interval (DeLong).\n\n"
         + table_of(["model", "AUC", "KS", "Brier", "log loss"], rows)
         + f"\n\nThe same model on two other splits (seeds 43, 44): {seeds}."
     )
     if evaluation.with_protected:
         cost = evaluation.with_protected.value - evaluation.model.auc.value
         text += (
-            f"\n\n**What withholding the protected fields costs:** with them added, the same model reaches {evaluation.with_protected}: "
-            f"{cost:+.4f} of AUC is what they would be worth."
+            f"\n\n**What withholding the protected fields costs:** with them added, the same model reaches "
+            f"{evaluation.with_protected}: {cost:+.4f} of AUC is what they would be worth."
         )
     return text
 
@@ -60,7 +60,8 @@ def figures(metrics: Metrics) -> list[str]:
 def calibration(metrics: Metrics, calibrated: bool) -> str:
     of = metrics.calibration
     did = (
-        "The slope is off, so Platt's correction with these two numbers is part of the exported model; the table shows the scores before it."
+        "The slope is off, so Platt's correction with these two numbers is part of the exported model; the table shows "
+        "the scores before it."
         if calibrated
         else "The slope is 1 within its interval: nothing was corrected."
     )
@@ -69,8 +70,8 @@ def calibration(metrics: Metrics, calibrated: bool) -> str:
         for n, (score, share, count) in enumerate(of.reliability)
     ]
     return (
-        f"Log-odds of the outcome on log-odds of the score: intercept {of.intercept:+.3f}, slope {of.slope:.3f} (standard error "
-        f"{of.slope_error:.3f}); expected calibration error {of.expected_error:.4f}. {did}\n\n"
+        f"Log-odds of the outcome on log-odds of the score: intercept {of.intercept:+.3f}, slope {of.slope:.3f} "
+        f"(standard error {of.slope_error:.3f}); expected calibration error {of.expected_error:.4f}. {did}\n\n"
         + table_of(["tenth of the scores", "mean score", "defaults", "applications"], rows)
     )
 
@@ -79,8 +80,8 @@ def staleness(evaluation: Evaluation) -> str:
     rows = [["nothing", str(evaluation.model.auc), str(evaluation.model.auc)]]
     rows += [[f"the newest {stale.withheld}", str(stale.served), str(stale.retrained)] for stale in evaluation.stale]
     return (
-        "The table was made again by `cauce backfill --withhold`, as if the newest events had not arrived: for this model as it is, and for one "
-        "that was trained without them too.\n\n"
+        "The table was made again by `cauce backfill --withhold`, as if the newest events had not arrived: for this "
+        "model as it is, and for one that was trained without them too.\n\n"
         + table_of(["withheld", "AUC, this model on stale history", "AUC, trained on stale history"], rows)
     )
 
@@ -93,8 +94,8 @@ def decisions(evaluation: Evaluation, policy: Policy) -> str:
         f"{name} below {below:g}" if below is not None else f"{name} from there on" for name, below in policy.bands
     )
     return (
-        f"Approve below {policy.approve_below:g}, decline from {policy.decline_from:g}, refer to a person between. Bands: {bands}.\n\n"
-        + table_of(["decision", "share of applications", "defaults among them"], rows)
+        f"Approve below {policy.approve_below:g}, decline from {policy.decline_from:g}, refer to a person between. "
+        f"Bands: {bands}.\n\n" + table_of(["decision", "share of applications", "defaults among them"], rows)
     )
 
 

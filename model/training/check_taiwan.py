@@ -1,9 +1,10 @@
 """Scores all 30,000 real applications over HTTP and holds the answers to what training computed.
 
-The release binary serves the Taiwan bundle with its clock frozen at the applications' instant. All events are posted, then every application is
-scored: some one by one, the rest in batches. The served vectors have to be the rows of the training table bit for bit (F2), the served
-probabilities those of ONNX Runtime in Python. A second instance that gets the same events in another order, some of them twice, has to give the
-same bits (F1). The figures go to target/check/taiwan.json.
+The release binary serves the Taiwan bundle with its clock frozen at the applications' instant. All events are posted,
+then every application is scored: some one by one, the rest in batches. The served vectors have to be the rows of the
+training table bit for bit (F2), the served probabilities those of ONNX Runtime in Python. A second instance that gets
+the same events in another order, some of them twice, has to give the same bits (F1). The figures go to
+target/check/taiwan.json.
 """
 
 import argparse

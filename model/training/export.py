@@ -2,12 +2,13 @@
 
 Written from the booster's own dump rather than with a converter, because three things have to be exactly right:
 
-- A threshold is a double, a vector is float32. Rounded *down* to float32, `x <= threshold` stays the same for every float32 x; rounded to the
-  nearest, rows that stand on a threshold change sides.
+- A threshold is a double, a vector is float32. Rounded *down* to float32, `x <= threshold` stays the same for every
+  float32 x; rounded to the nearest, rows that stand on a threshold change sides.
 - A missing value goes where training sent it. In a column that never had one, LightGBM takes NaN for zero.
 - The output is one float tensor `probabilities` [N, 2] ([no default, default]): no ZipMap, no label.
 
-A calibration is folded into the leaves (the intercept into those of the first tree), so that the graph is one operator whatever was done.
+A calibration is folded into the leaves (the intercept into those of the first tree), so that the graph is one
+operator whatever was done.
 """
 
 import itertools
@@ -78,7 +79,7 @@ def missing_goes_left(node: dict) -> bool:
     if node["missing_type"] == "NaN":
         return node["default_left"]
     if node["missing_type"] == "None":
-        return 0.0 <= node["threshold"]
+        return node["threshold"] >= 0.0
     raise ValueError(f"missing values of type `{node['missing_type']}`: only NaN may stand for a missing value")
 
 
@@ -104,7 +105,8 @@ def to_onnx(
         nodes_missing_value_tracks_true=nodes.missing_true,
         class_treeids=nodes.leaf_trees,
         class_nodeids=nodes.leaf_ids,
-        # One class id for all leaves makes ONNX Runtime treat the model as binary: it then answers [1 - p, p]. With id 1 it answers [0.5, p].
+        # One class id for all leaves makes ONNX Runtime take the model as binary and answer [1 - p, p]; it has to be 0:
+        # with 1 it answers [0.5, p].
         class_ids=[0] * len(nodes.leaf_ids),
         class_weights=nodes.leaf_weights,
         classlabels_int64s=[0, 1],

@@ -1,4 +1,6 @@
-"""The model: 200 small trees, the same bits every time they are trained, and what they say about rows they have not seen."""
+"""The model: 200 small trees, the same bits every time they are trained, and what they say about rows they have not
+seen.
+"""
 
 from dataclasses import dataclass
 
@@ -56,7 +58,7 @@ def out_of_fold(rows: np.ndarray, labels: np.ndarray, folds: Folds) -> OutOfFold
 
 
 def predict(boosters: list[lightgbm.Booster], rows: np.ndarray, folds: Folds) -> np.ndarray:
-    """Each row by the booster that has not seen it; the rows may be other ones than it was trained on, such as stale ones."""
+    """Each row by the booster that has not seen it; the rows may be stale ones."""
     probabilities = np.empty(len(rows))
     for booster, (_, tested) in zip(boosters, folds, strict=True):
         probabilities[tested] = booster.predict(rows[tested])

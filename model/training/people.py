@@ -1,4 +1,4 @@
-"""What a source of data hands over to training, whatever it is made of, and the two files that `cauce backfill` reads."""
+"""What a source of data hands over to training, and the two files that `cauce backfill` reads."""
 
 import datetime
 import hashlib
@@ -35,7 +35,7 @@ def rfc3339(time: datetime.datetime) -> str:
 
 
 def pick(*key: object, low: int, high: int) -> int:
-    """A fixed pseudo-random integer in low..=high: the same for the same key on every machine and in every version of Python."""
+    """A fixed pseudo-random integer in low..=high: the same for the same key on every machine."""
     digest = hashlib.blake2b("/".join(map(str, key)).encode(), digest_size=8).digest()
     return low + int.from_bytes(digest, "big") % (high - low + 1)
 
@@ -47,7 +47,7 @@ def write_lines(path: Path, records: Iterable[dict]) -> None:
 
 
 def numbered(events: list[dict]) -> list[dict]:
-    """In order of time, with event ids that rise with it, as a bank's own do: the engine stores such ids in two or three bytes."""
+    """In order of time, with event ids that rise with it: the engine stores such ids in two or three bytes."""
     events.sort(key=lambda event: (event["time"], event["person_id"], event["type"]))
     for number, event in enumerate(events, start=1):
         event["event_id"] = str(number)

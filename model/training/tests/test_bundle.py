@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from training import bundle, scorecard
 from training.metrics import calibration
 from training.recipes import RECIPES

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from training import export, fit
 
 from .examples import NAMES, rows_and_labels
