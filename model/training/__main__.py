@@ -60,8 +60,7 @@ def arguments() -> argparse.Namespace:
 
 def files(recipe: Recipe, table: Table, evaluation: Evaluation, version: str, trained_at: str) -> dict[str, bytes]:
     """Trains on everything; the content of all files that training makes."""
-    calibration = evaluation.model.calibration
-    slope, intercept = (calibration.slope, calibration.intercept) if calibration.is_off() else (1.0, 0.0)
+    slope, intercept = evaluation.model.calibration.correction()
     booster = fit.train(table.rows, table.labels)
     facts = {
         "cauce.specification": table.specification,
@@ -80,7 +79,7 @@ def files(recipe: Recipe, table: Table, evaluation: Evaluation, version: str, tr
         bundle.MODEL: model,
         bundle.SCORECARD: bundle.to_lines(points.to_json()),
         bundle.REFERENCE: bundle.to_lines(reference),
-        bundle.CARD: card.render(recipe, table, evaluation, version, trained_at, slope != 1.0).encode(),
+        bundle.CARD: card.render(recipe, table, evaluation, version, trained_at).encode(),
     }
 
 

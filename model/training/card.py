@@ -7,9 +7,7 @@ from .recipes import Recipe
 from .table import Table
 
 
-def render(
-    recipe: Recipe, table: Table, evaluation: Evaluation, version: str, trained_at: str, calibrated: bool
-) -> str:
+def render(recipe: Recipe, table: Table, evaluation: Evaluation, version: str, trained_at: str) -> str:
     sections = [
         f"# {recipe.title} (`{recipe.name}` {version})",
         recipe.purpose.strip(),
@@ -17,7 +15,7 @@ def render(
         f"{len(table.features)} features · LightGBM, 200 trees × 31 leaves, learning rate 0.03, seed 42.",
         "## Data\n\n" + recipe.data.strip(),
         "## How good it is\n\n" + quality(evaluation),
-        "## Whether a probability means what it says\n\n" + calibration(evaluation.model, calibrated),
+        "## Whether a probability means what it says\n\n" + calibration(evaluation.model),
         "## What stale history costs\n\n" + staleness(evaluation),
         "## What follows from a score\n\n" + decisions(evaluation, recipe.policy),
         "## By protected group\n\n" + groups(evaluation),
@@ -57,12 +55,12 @@ def figures(metrics: Metrics) -> list[str]:
     return [str(metrics.auc), f"{metrics.ks:.3f}", f"{metrics.brier:.4f}", f"{metrics.log_loss:.4f}"]
 
 
-def calibration(metrics: Metrics, calibrated: bool) -> str:
+def calibration(metrics: Metrics) -> str:
     of = metrics.calibration
     did = (
         "The slope is off, so Platt's correction with these two numbers is part of the exported model; the table shows "
         "the scores before it."
-        if calibrated
+        if of.is_off()
         else "The slope is 1 within its interval: nothing was corrected."
     )
     rows = [

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit, logit
 
 from . import fit, metrics, scorecard
 from .bundle import Policy
@@ -45,6 +46,7 @@ class Outcome:
 
 @dataclass
 class Evaluation:
+    #: Out of fold, corrected as the exported model is.
     probabilities: np.ndarray
     model: Metrics
     other_seeds: list[float]
@@ -63,6 +65,8 @@ def evaluate(
     folds = fit.folds(labels, source.groups)
     model = fit.out_of_fold(table.rows, labels, folds)
     measured = metrics.measure(labels, model.probabilities)
+    slope, intercept = measured.calibration.correction()
+    probabilities = expit(slope * logit(model.probabilities) + intercept)
 
     # One table at a time: they are large.
     def stale(span: str) -> Stale:
@@ -71,15 +75,15 @@ def evaluate(
         return Stale(span, served, metrics.auc(labels, fit.out_of_fold(rows, labels, folds).probabilities))
 
     return Evaluation(
-        probabilities=model.probabilities,
+        probabilities=probabilities,
         model=measured,
         other_seeds=[auc_of_seed(table, source, seed) for seed in MORE_SEEDS],
         scorecard=metrics.measure(labels, scorecard.out_of_fold(table.features, table.rows, labels, folds)),
         anchors={name: metrics.measure(labels, anchor(folds)) for name, anchor in source.anchors.items()},
         with_protected=auc_with_protected(table, source, folds),
         stale=[stale(span) for span in spans],
-        outcomes=outcomes(labels, model.probabilities, policy),
-        segments=segments(labels, model.probabilities, source, policy),
+        outcomes=outcomes(labels, probabilities, policy),
+        segments=segments(labels, probabilities, source, policy),
     )
 
 

@@ -35,6 +35,10 @@ class Calibration:
     def is_off(self) -> bool:
         return abs(self.slope - 1) > Z_95 * self.slope_error
 
+    def correction(self) -> tuple[float, float]:
+        """Platt's slope and intercept for the model's log-odds; none where the scores are right as they are."""
+        return (self.slope, self.intercept) if self.is_off() else (1.0, 0.0)
+
 
 @dataclass
 class Metrics:

@@ -90,7 +90,7 @@ Age is accepted because the front-end sends it, and **protected**: kept for the 
 any feature.
 """,
     limits="""\
-- The figures below describe the simulator, not borrowers. Thresholds and bands are placeholders of the same kind.
+- The figures above describe the simulator, not borrowers. Thresholds and bands are placeholders of the same kind.
 - Values of `purpose` and `employment` are a proposal; an unknown value is refused, an absent one is fine.
 - The made-up outcome does not depend on age except through employment; real ones may.
 - To retrain: write your events and applications (with `label`) as NDJSON, `cauce backfill`, and give this package a
