@@ -11,3 +11,5 @@ mod backfill;
 mod bundles;
 /// The command line itself: health, wrong arguments.
 mod commands;
+/// `cauce serve`: every route, and what is refused.
+mod http;

@@ -1,12 +1,14 @@
 //! Runs the real binary: commands to their end, a server until its test is over.
 
 use std::ffi::OsStr;
-use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 /// The binary under test, built on first use with the profile of the tests themselves: cargo builds the binaries of a
 /// package for its own tests only.
@@ -88,28 +90,44 @@ impl Directory {
 pub(crate) struct Server {
     process: Child,
     authority: String,
+    log: PathBuf,
 }
 
 impl Server {
     /// Starts it with these arguments beside `serve --listen 127.0.0.1:0` and waits for the line that says the port.
     pub(crate) fn start<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Self {
+        let log = log_file();
         let mut process = Command::new(binary())
             .args(["serve", "--listen", "127.0.0.1:0"])
             .args(arguments)
             .current_dir(repository())
             .stdout(Stdio::piped())
+            .stderr(File::create(&log).unwrap())
             .spawn()
             .expect("the binary was built");
         let mut lines = BufReader::new(process.stdout.take().expect("it is piped"));
         let mut line = String::new();
         while !line.contains("listening on http://") {
             line.clear();
-            assert!(lines.read_line(&mut line).unwrap() > 0, "`cauce serve` ended before it listened");
+            let read = lines.read_line(&mut line).unwrap();
+            assert!(read > 0, "`cauce serve` ended before it listened:\n{}", fs::read_to_string(&log).unwrap());
         }
         // Nobody reads on, and a full pipe would stop the server.
         std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
         let authority = line.trim_end().rsplit("http://").next().unwrap().to_owned();
-        Self { process, authority }
+        Self { process, authority, log }
+    }
+
+    /// What it has logged so far: it writes to a file, so nothing is under way.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    pub(crate) fn connect(&self) -> Connection {
+        let stream = TcpStream::connect(&self.authority).unwrap();
+        // Longer than any answer takes: a service that keeps a connection open fails its test rather than hang it.
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        Connection(stream)
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -126,23 +144,67 @@ impl Server {
 
     /// Sends one request over a connection of its own.
     pub(crate) fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-        let mut stream = TcpStream::connect(&self.authority).unwrap();
+        let mut connection = self.connect();
         let mut request = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", self.authority);
         for (name, value) in headers {
             request += &format!("{name}: {value}\r\n");
         }
         request += &format!("content-length: {}\r\n\r\n", body.len());
-        stream.write_all(&[request.as_bytes(), body].concat()).unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        Answer::parse(&answer)
+        connection.write(&[request.as_bytes(), body].concat());
+        connection.answer()
     }
 
     /// Asks it to stop as an orchestrator does, and waits for the end; the exit code.
     pub(crate) fn stop(mut self) -> Option<i32> {
+        self.terminate();
+        self.process.wait().unwrap().code()
+    }
+
+    /// Asks it to stop.
+    pub(crate) fn terminate(&self) {
         let asked = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status().unwrap();
         assert!(asked.success());
-        self.process.wait().unwrap().code()
+    }
+}
+
+/// A new file for the log of one server.
+fn log_file() -> PathBuf {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("server-{number}.log"))
+}
+
+/// A connection, for what is no whole request.
+pub(crate) struct Connection(TcpStream);
+
+impl Connection {
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).unwrap();
+    }
+
+    /// Whether the service still takes it.
+    pub(crate) fn try_write(&mut self, bytes: &[u8]) -> bool {
+        self.0.write_all(bytes).is_ok()
+    }
+
+    /// Says that nothing more will come.
+    pub(crate) fn close_write(&self) {
+        self.0.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// What is answered until the service closes the connection; `None` if it closes it without a word.
+    pub(crate) fn outcome(mut self) -> Option<Answer> {
+        let mut answer = Vec::new();
+        match self.0.read_to_end(&mut answer) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => panic!("the connection is still open"),
+            // A reset comes after what was read: it is an end like another.
+            _ => {}
+        }
+        (!answer.is_empty()).then(|| Answer::parse(&answer))
+    }
+
+    pub(crate) fn answer(self) -> Answer {
+        self.outcome().expect("the service answers before it closes the connection")
     }
 }
 
@@ -181,5 +243,9 @@ impl Answer {
 
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap()
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
     }
 }

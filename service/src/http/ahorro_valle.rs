@@ -61,7 +61,8 @@ fn read(call: &Call, body: &[u8]) -> Result<Application, ApiError> {
     let not_the_contract = || ApiError::new(Code::MalformedJson, "an object with the object `datos` is expected");
     let Prediccion { datos } = serde_json::from_slice(body).map_err(|_| not_the_contract())?;
     let fields = datos.get().as_bytes();
-    if !fields.starts_with(b"{") {
+    // A list of one object would pass for an object with one member.
+    if !body.trim_ascii_start().starts_with(b"{") || !fields.starts_with(b"{") {
         return Err(not_the_contract());
     }
     let person = text_member(fields, &["user_id", "cliente_id"]).or_else(|| text_member(body, &["session_id"]));
