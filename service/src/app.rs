@@ -89,7 +89,10 @@ async fn serve(
         let prepared = models.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let model = prepared.unwrap_or_else(|| OnnxModel::new(&worker_shared.bundle).expect("it could be made before"));
         let scorer = Scorer::new(worker_shared.bundle.clone(), worker_shared.store.clone(), model);
-        ActixApp::new().app_data(Worker::new(worker_shared.clone(), scorer)).configure(http::configure)
+        ActixApp::new()
+            .app_data(Worker::new(worker_shared.clone(), scorer))
+            .wrap_fn(|request, service| http::hold(request, service))
+            .configure(http::configure)
     };
     let bound = HttpServer::new(application)
         .workers(server.workers)

@@ -17,6 +17,7 @@ mod openapi;
 mod people;
 pub mod routes;
 pub mod score;
+mod unread;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -34,6 +35,7 @@ use crate::store::Store;
 
 pub use openapi::document;
 pub use routes::configure;
+pub use unread::hold;
 
 /// What all worker threads share.
 pub struct Shared {

@@ -271,7 +271,7 @@ fn body_of_an_unknown_type_is_refused() {
 
 #[test]
 fn body_larger_than_allowed_is_refused_whether_announced_or_not() {
-    let server = server_with(&["server.body=1KiB", "server.batch_body=2KiB"]);
+    let server = server_with(&["server.body=1KiB", "server.batch_body=2KiB", "server.head_timeout=1500ms"]);
     for (path, length) in [("/v1/score", 1_025), ("/v1/events/batch", 2_049), ("/v1/score", 99_999_999_999_u64)] {
         let mut connection = server.connect();
         // Refused by its head: the body is not waited for.
@@ -289,6 +289,7 @@ fn body_larger_than_allowed_is_refused_whether_announced_or_not() {
     for _ in 0..5 {
         connection.write(format!("100\r\n{}\r\n", " ".repeat(256)).as_bytes());
     }
+    // The body is never ended, and the connection is not held open for it.
     expect_problem(&connection.answer(), 413, "body_too_large", "chunked");
 
     let mut just = application("c-1", "a").to_string();

@@ -36,13 +36,51 @@ fn client_that_sends_its_head_byte_by_byte_is_cut_off() {
 
 #[test]
 fn client_that_pauses_within_its_body_is_answered_408() {
-    let server = server_with(&["server.body_timeout=500ms"]);
+    let server = server_with(&["server.body_timeout=500ms", "server.head_timeout=1500ms"]);
     let body = application("c-1", "a").to_string();
     let mut connection = server.connect();
     connection.write(head_of(&body).as_bytes());
     connection.write(&body.as_bytes()[..10]);
     let answer = connection.answer();
     assert_eq!((answer.status, &answer.json()["code"]), (408, &"body_timeout".into()));
+}
+
+#[test]
+fn client_that_never_ends_its_chunked_body_is_let_go_after_the_answer() {
+    let server = server_with(&["server.body_timeout=500ms", "server.head_timeout=1500ms"]);
+    for (method, path, content_type, status) in [
+        ("POST", "/v1/score", JSON, 408),
+        ("POST", "/v1/score", "text/plain", 415),
+        ("POST", "/nowhere", JSON, 404),
+        ("PUT", "/v1/score", JSON, 405),
+        ("GET", "/livez", JSON, 200),
+    ] {
+        let mut connection = server.connect();
+        let head = format!("{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {content_type}\r\n");
+        connection.write(format!("{head}transfer-encoding: chunked\r\n\r\n4\r\n    \r\n").as_bytes());
+        // It waits for the end of the connection.
+        assert_eq!(connection.answer().status, status, "{method} {path} {content_type}");
+    }
+}
+
+#[test]
+fn chunked_body_is_scored_and_its_connection_stays_open() {
+    let server = server();
+    let body = application("c-1", "a").to_string();
+    let (first, second) = body.split_at(20);
+    let chunk = |part: &str| format!("{:x}\r\n{part}\r\n", part.len());
+    let whole = format!("{}{}0\r\n\r\n", chunk(first), chunk(second));
+    let head = format!("POST /v1/score HTTP/1.1\r\nhost: x\r\ncontent-type: {JSON}\r\ntransfer-encoding: chunked\r\n");
+    let mut connection = server.connect();
+    connection.write(format!("{head}\r\n{whole}{head}connection: close\r\n\r\n{whole}").as_bytes());
+    let answers = connection.answer();
+    assert_eq!(answers.status, 200, "{}", answers.text());
+    assert_eq!(
+        answers.text().matches("HTTP/1.1 200 OK").count(),
+        1,
+        "the second follows the first: {}",
+        answers.text()
+    );
 }
 
 #[test]
