@@ -157,3 +157,85 @@ impl Scorer {
         self.bundle.plan().width()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use cauce_features::record::Unknown;
+    use cauce_model::bundle::Limits;
+
+    use super::*;
+    use crate::store::Bounds;
+
+    /// 2026-01-15T14:00:00Z.
+    const AS_OF: Timestamp = Timestamp::from_millis(1_768_485_600_000);
+
+    fn bundle(name: &str) -> Arc<Bundle> {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/artifacts").join(name);
+        Arc::new(Bundle::load(&directory, &Limits::default()).unwrap())
+    }
+
+    /// A scorer of the default bundle, with the model of that bundle or of another.
+    fn scorer(model_of: &str) -> Scorer {
+        let store = Store::new(Bounds { people: 100, events_per_person: 1000 });
+        Scorer::new(bundle("ahorro-valle"), Arc::new(store), OnnxModel::new(&bundle(model_of)).unwrap())
+    }
+
+    fn application(scorer: &Scorer, person: &str, id: &str) -> Application {
+        let fields = br#"{"monthly_income": 1200.5, "amount": 5000, "credit_score": 640}"#;
+        let specification = scorer.bundle.plan().specification();
+        Application::from_fields(specification, person, id, fields, Unknown::Refuse).unwrap()
+    }
+
+    #[test]
+    fn an_application_is_part_of_the_history_of_the_next_one_but_not_of_its_own() {
+        let mut scorer = scorer("ahorro-valle");
+        let first = application(&scorer, "c-1", "1");
+        for (known, newest) in [(false, None), (true, Some(AS_OF))] {
+            let later = Timestamp::from_millis(AS_OF.millis() + if known { 1000 } else { 0 });
+            let decision = scorer.score(&first, later, |_| ());
+            assert_eq!((decision.mode, decision.recorded), (Mode::Full, true));
+            assert_eq!((decision.history.known, decision.history.facts.newest_event), (known, newest));
+        }
+    }
+
+    #[test]
+    fn an_application_of_nobody_is_scored_and_not_recorded() {
+        let mut scorer = scorer("ahorro-valle");
+        let nobody = application(&scorer, "", "1");
+        let decision = scorer.score(&nobody, AS_OF, |_| ());
+        assert!(!decision.recorded && !decision.history.known);
+        assert_eq!(scorer.store.people(), 0);
+    }
+
+    #[test]
+    fn a_batch_is_scored_against_the_histories_before_it_with_the_bits_of_single_scores() {
+        let (mut one, mut many) = (scorer("ahorro-valle"), scorer("ahorro-valle"));
+        let applications = ["c-1", "c-2", "c-1"].map(|person| application(&many, person, person));
+        let batch: Vec<&Application> = applications.iter().collect();
+        let decisions = many.score_all(&batch, AS_OF, |_| ());
+        assert!(decisions.iter().all(|decision| decision.recorded && !decision.history.known));
+        let single = one.score(&applications[0], AS_OF, |_| ()).score;
+        assert!(decisions.iter().all(|decision| decision.score == single));
+    }
+
+    #[test]
+    fn the_scorecard_answers_where_the_model_cannot() {
+        let mut scorer = scorer("taiwan");
+        let application = application(&scorer, "c-1", "1");
+        let decision = scorer.score(&application, AS_OF, |_| ());
+        let (mode, probability, vector) =
+            (decision.mode, decision.score.probability_of_default, decision.vector.to_vec());
+        assert_eq!(mode, Mode::Fallback);
+        assert_eq!(probability, scorer.bundle.scorecard().probability(&vector));
+    }
+
+    #[test]
+    fn every_stage_is_over_once_and_in_order() {
+        let (mut scorer, mut stages) = (scorer("ahorro-valle"), Vec::new());
+        let application = application(&scorer, "c-1", "1");
+        scorer.score(&application, AS_OF, |stage| stages.push(stage));
+        assert_eq!(stages, [Stage::Features, Stage::Model, Stage::Record]);
+    }
+}
