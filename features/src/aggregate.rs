@@ -325,7 +325,9 @@ fn float(exact: i128) -> f64 {
     i64::try_from(exact).map_or_else(|_| wide(exact), |exact| exact as f64)
 }
 
+/// Kept out of line: the conversion is a library call, which the compiler would otherwise make every time.
 #[cold]
+#[inline(never)]
 fn wide(exact: i128) -> f64 {
     exact as f64
 }

@@ -10,10 +10,10 @@ use crate::streams::Streams;
 use crate::window::Bounds;
 
 /// Rows in a full chunk.
-pub(crate) const CHUNK_ROWS: usize = 128;
+pub(crate) const CHUNK_ROWS: usize = 64;
 /// Chunks in a full node.
-pub(crate) const NODE_CHUNKS: usize = 32;
-/// Chunks whose summaries are kept added up: an edge inside a node then joins a dozen summaries instead of 32.
+pub(crate) const NODE_CHUNKS: usize = 64;
+/// Chunks whose summaries are kept added up: an edge inside a node then joins a dozen summaries instead of 64.
 pub(crate) const SPAN_CHUNKS: usize = 8;
 
 #[derive(Debug, Clone)]
@@ -30,14 +30,23 @@ pub(crate) struct Node {
 pub(crate) struct Chunk {
     pub(crate) rows: Rows,
     pub(crate) summary: Summary,
-    /// For each distinct measure, row by row.
-    pub(super) previous: Vec<Vec<i64>>,
+    /// For each distinct measure.
+    pub(super) previous: Vec<Previous>,
+}
+
+/// The previous occurrences of a chunk's values.
+#[derive(Debug, Clone)]
+pub(super) struct Previous {
+    pub(super) by_row: Vec<i64>,
+    /// None is earlier: a window that begins before it counts nothing here, as is usual where values recur.
+    earliest: i64,
 }
 
 impl Node {
     pub(super) fn of(streams: &Streams, chunks: Vec<Chunk>) -> Self {
         let column = |index: usize| {
-            let mut all: Vec<i64> = chunks.iter().flat_map(|chunk| chunk.previous[index].iter().copied()).collect();
+            let mut all: Vec<i64> =
+                chunks.iter().flat_map(|chunk| chunk.previous[index].by_row.iter().copied()).collect();
             all.sort();
             all
         };
@@ -59,25 +68,27 @@ impl Node {
         let in_chunk = |chunk: &Chunk| {
             let low = chunk.rows.count_through(layout, after_ms);
             let high = chunk.rows.count_through(layout, through_ms).max(low);
-            chunk.previous[index][low..high].iter().filter(|&&previous| previous <= after_ms).count()
+            chunk.previous[index].by_row[low..high].iter().filter(|&&previous| previous <= after_ms).count()
         };
-        self.chunks.iter().filter(|chunk| overlaps(&chunk.summary, bounds)).map(in_chunk).sum()
+        let counts = |chunk: &&Chunk| overlaps(&chunk.summary, bounds) && chunk.previous[index].earliest <= after_ms;
+        self.chunks.iter().filter(counts).map(in_chunk).sum()
     }
 
     /// Notes another previous occurrence for the row at the place.
     pub(super) fn set_previous(&mut self, index: usize, place: Place, previous_ms: i64) {
-        let old = std::mem::replace(&mut self.chunks[place.chunk].previous[index][place.row], previous_ms);
+        let old = self.chunks[place.chunk].previous[index].replace(place.row, previous_ms);
         remove_sorted(&mut self.previous[index], old);
         insert_sorted(&mut self.previous[index], previous_ms);
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
         let chunk = |chunk: &Chunk| {
-            size_of::<Chunk>() + chunk.rows.heap_bytes() + chunk.summary.heap_bytes() + times(&chunk.previous)
+            let previous = chunk.previous.iter().map(|column| size_of::<Previous>() + 8 * column.by_row.capacity());
+            size_of::<Chunk>() + chunk.rows.heap_bytes() + chunk.summary.heap_bytes() + previous.sum::<usize>()
         };
         let spans = self.spans.iter().map(|span| size_of::<Summary>() + span.heap_bytes());
         self.summary.heap_bytes()
-            + times(&self.previous)
+            + self.previous.iter().map(|column| size_of::<Vec<i64>>() + 8 * column.capacity()).sum::<usize>()
             + spans.sum::<usize>()
             + self.chunks.iter().map(chunk).sum::<usize>()
     }
@@ -108,18 +119,28 @@ impl Node {
         if chunk.rows.len(layout) > CHUNK_ROWS {
             let tail = chunk.split_off(streams, CHUNK_ROWS / 2);
             self.chunks.insert(index + 1, tail);
+            self.summarise(streams);
+        } else {
+            self.summarise_span(streams, index / SPAN_CHUNKS);
+            self.add_up(streams);
         }
-        self.summarise(streams);
     }
 
     pub(super) fn summarise(&mut self, streams: &Streams) {
-        self.summary.clear();
         self.spans.resize_with(self.chunks.len().div_ceil(SPAN_CHUNKS), || Summary::empty(streams));
-        for (span, chunks) in self.spans.iter_mut().zip(self.chunks.chunks(SPAN_CHUNKS)).rev() {
-            span.clear();
-            chunks.iter().rev().for_each(|chunk| span.join_older(streams, &chunk.summary));
-            self.summary.join_older(streams, span);
-        }
+        (0..self.spans.len()).for_each(|span| self.summarise_span(streams, span));
+        self.add_up(streams);
+    }
+
+    fn summarise_span(&mut self, streams: &Streams, span: usize) {
+        let chunks = self.chunks.iter().skip(span * SPAN_CHUNKS).take(SPAN_CHUNKS);
+        self.spans[span].clear();
+        chunks.rev().for_each(|chunk| self.spans[span].join_older(streams, &chunk.summary));
+    }
+
+    fn add_up(&mut self, streams: &Streams) {
+        self.summary.clear();
+        self.spans.iter().rev().for_each(|span| self.summary.join_older(streams, span));
     }
 
     /// Takes note of a row that its last chunk now ends with.
@@ -145,7 +166,7 @@ impl Chunk {
         Self {
             rows: Rows::default(),
             summary: Summary::empty(streams),
-            previous: vec![Vec::new(); streams.distinct.len()],
+            previous: vec![Previous::of(Vec::new()); streams.distinct.len()],
         }
     }
 
@@ -165,6 +186,29 @@ impl Chunk {
     }
 }
 
+impl Previous {
+    fn of(by_row: Vec<i64>) -> Self {
+        let earliest = by_row.iter().copied().min().unwrap_or(i64::MAX);
+        Self { by_row, earliest }
+    }
+
+    fn insert(&mut self, row: usize, time_ms: i64) {
+        self.by_row.insert(row, time_ms);
+        self.earliest = self.earliest.min(time_ms);
+    }
+
+    fn replace(&mut self, row: usize, time_ms: i64) -> i64 {
+        self.earliest = self.earliest.min(time_ms);
+        std::mem::replace(&mut self.by_row[row], time_ms)
+    }
+
+    fn split_off(&mut self, at: usize) -> Self {
+        let tail = self.by_row.split_off(at);
+        *self = Self::of(std::mem::take(&mut self.by_row));
+        Self::of(tail)
+    }
+}
+
 fn insert_sorted(sorted: &mut Vec<i64>, value: i64) {
     sorted.insert(sorted.partition_point(|&known| known < value), value);
 }
@@ -175,8 +219,4 @@ pub(super) fn remove_sorted(sorted: &mut Vec<i64>, value: i64) {
 
 fn overlaps(part: &Summary, bounds: Bounds) -> bool {
     part.last_ms > bounds.after_ms && part.first_ms <= bounds.through_ms
-}
-
-fn times(columns: &[Vec<i64>]) -> usize {
-    columns.iter().map(|column| size_of::<Vec<i64>>() + 8 * column.capacity()).sum()
 }
