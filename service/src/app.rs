@@ -91,7 +91,7 @@ async fn serve(
         let scorer = Scorer::new(worker_shared.bundle.clone(), worker_shared.store.clone(), model);
         ActixApp::new()
             .app_data(Worker::new(worker_shared.clone(), scorer))
-            .wrap_fn(|request, service| http::hold(request, service))
+            .wrap_fn(http::hold)
             .configure(http::configure)
     };
     let bound = HttpServer::new(application)
