@@ -20,6 +20,7 @@ use cauce_model::onnx::{ModelError, OnnxModel};
 
 use crate::clock::Clock;
 use crate::config::{self, Config};
+use crate::http::score::BundleRef;
 use crate::http::{self, Shared, Worker};
 use crate::metrics::Metrics;
 use crate::scoring::Scorer;
@@ -58,9 +59,8 @@ impl App {
         let models = (0..config.server.workers).map(|_| OnnxModel::new(&bundle)).collect::<Result<_, _>>()?;
         let shared = Shared {
             store: Arc::new(Store::new(Bounds::from(&config.store))),
-            metrics: Metrics::default(),
+            metrics: Metrics::new(&config.bounds(), BundleRef::of(&bundle).labels()),
             clock: clock(&config.server.clock)?,
-            bounds: config.bounds(),
             openapi: http::document(bundle.plan().specification()),
             bundle: Arc::new(bundle),
             server: config.server.clone(),
@@ -132,7 +132,8 @@ async fn stop_on_signal(handle: ServerHandle, shared: Arc<Shared>) {
     handle.stop(true).await;
 }
 
-/// Lets go of events that no window reaches any more, shard by shard, so that all are visited once in `every`.
+/// Lets go of events that no window reaches any more, shard by shard, so that all are visited once in `every`, and adds up what
+/// was measured meanwhile.
 fn sweep_in_background(shared: Arc<Shared>, every: Duration) {
     let pause = every / u32::try_from(shared.store.shards()).unwrap_or(u32::MAX);
     let sweep = move || {
@@ -141,10 +142,11 @@ fn sweep_in_background(shared: Arc<Shared>, every: Duration) {
             let plan = shared.bundle.plan();
             let through = shared.clock.now().millis() - plan.specification().horizon.millis();
             shared.store.sweep(plan, shard, Timestamp::from_millis(through));
+            shared.metrics.add_up();
         }
     };
     if let Err(error) = thread::Builder::new().name("cauce-sweep".into()).spawn(sweep) {
-        tracing::warn!(%error, "no thread for the sweep: memory of old events is not freed");
+        tracing::warn!(%error, "no thread for the sweep: memory of old events and of samples is not freed");
     }
 }
 

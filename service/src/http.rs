@@ -44,8 +44,6 @@ pub struct Shared {
     pub metrics: Metrics,
     pub clock: Clock,
     pub server: Server,
-    /// Name and value of every configured bound, for the metrics page.
-    pub bounds: Vec<(&'static str, u64)>,
     /// The OpenAPI document of the bundle that is served.
     pub openapi: Bytes,
     /// Set once the service was told to stop: not ready, and connections close after their answer.

@@ -1,14 +1,14 @@
-//! What the service counts, in the Prometheus text format.
+//! What the service counts, kept by the `metrics` crate and shown in the Prometheus text format.
 //!
-//! [`FAMILIES`] is the one table of names; documentation, dashboards and tests read it. Everything is registered before the
-//! first request and is a few atomics: to count costs nanoseconds, allocates nothing and grows with nothing (S5). That is why no
-//! metrics library stands here: the usual one buffers every sample of a histogram until it is scraped.
+//! [`FAMILIES`] is the one table of names; documentation, dashboards and tests read it. Every series is registered before the
+//! first request, so that counting is an atomic on a handle, and no label is ever made of what a client sends (S5). The exporter
+//! keeps a histogram's samples until they are added up: [`Metrics::add_up`] is called every few seconds, scraped or not.
 
-use std::fmt::Write;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cauce_model::score::Decision;
+use metrics::{Counter, Gauge, Histogram, Label};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use crate::http::routes::{ROUTES, UNMATCHED};
 use crate::ingest::{Refusal, Taken};
@@ -17,58 +17,46 @@ use crate::scoring::{Mode, Stage};
 /// A named group of series.
 #[derive(Debug)]
 pub struct Family {
-    group: Group,
     pub name: &'static str,
     pub kind: &'static str,
     pub help: &'static str,
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Group {
-    Requests,
-    RequestSeconds,
-    StageSeconds,
-    Scores,
-    Events,
-    Coarsened,
-    People,
-    Bound,
-    Bundle,
-    Panics,
+const fn counter(name: &'static str, help: &'static str) -> Family {
+    Family { name, kind: "counter", help }
 }
 
-const fn counter(group: Group, name: &'static str, help: &'static str) -> Family {
-    Family { group, name, kind: "counter", help }
+const fn gauge(name: &'static str, help: &'static str) -> Family {
+    Family { name, kind: "gauge", help }
 }
 
-const fn gauge(group: Group, name: &'static str, help: &'static str) -> Family {
-    Family { group, name, kind: "gauge", help }
+const fn histogram(name: &'static str, help: &'static str) -> Family {
+    Family { name, kind: "histogram", help }
 }
 
-const fn histogram(group: Group, name: &'static str, help: &'static str) -> Family {
-    Family { group, name, kind: "histogram", help }
-}
+const REQUESTS: &str = "cauce_http_requests_total";
+const REQUEST_SECONDS: &str = "cauce_http_request_duration_seconds";
+const STAGE_SECONDS: &str = "cauce_score_stage_duration_seconds";
+const SCORES: &str = "cauce_scores_total";
+const EVENTS: &str = "cauce_events_total";
+const COARSENED: &str = "cauce_events_coarsened_total";
+const PEOPLE: &str = "cauce_people";
+const BOUND: &str = "cauce_bound";
+const BUNDLE: &str = "cauce_bundle_info";
+const PANICS: &str = "cauce_panics_total";
 
 /// Every family there is.
 pub const FAMILIES: [Family; 10] = [
-    counter(Group::Requests, "cauce_http_requests_total", "Requests answered, by route and class of status."),
-    histogram(
-        Group::RequestSeconds,
-        "cauce_http_request_duration_seconds",
-        "Time from the head of a request to its answer, by route.",
-    ),
-    histogram(
-        Group::StageSeconds,
-        "cauce_score_stage_duration_seconds",
-        "Time spent on an application, or on a batch of them, by stage.",
-    ),
-    counter(Group::Scores, "cauce_scores_total", "Applications scored, by mode and decision."),
-    counter(Group::Events, "cauce_events_total", "Events received, by what became of them."),
-    counter(Group::Coarsened, "cauce_events_coarsened_total", "Events merged by the hour to bound a person's memory."),
-    gauge(Group::People, "cauce_people", "People whose history is held."),
-    gauge(Group::Bound, "cauce_bound", "Configured bounds by setting, in bytes, milliseconds or items."),
-    gauge(Group::Bundle, "cauce_bundle_info", "Always 1; the labels say which bundle is served."),
-    counter(Group::Panics, "cauce_panics_total", "Requests that met a defect and were answered 500."),
+    counter(REQUESTS, "Requests answered, by route and class of status."),
+    histogram(REQUEST_SECONDS, "Time from the head of a request to its answer, by route."),
+    histogram(STAGE_SECONDS, "Time spent on an application, or on a batch of them, by stage."),
+    counter(SCORES, "Applications scored, by mode and decision."),
+    counter(EVENTS, "Events received, by what became of them."),
+    counter(COARSENED, "Events merged by the hour to bound a person's memory."),
+    gauge(PEOPLE, "People whose history is held."),
+    gauge(BOUND, "Configured bounds by setting, in bytes, milliseconds or items."),
+    gauge(BUNDLE, "Always 1; the labels say which bundle is served."),
+    counter(PANICS, "Requests that met a defect and were answered 500."),
 ];
 
 const STATUSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
@@ -88,226 +76,156 @@ const ROUTE_LABELS: [&str; ROUTES.len() + 1] = {
     labels
 };
 
-/// Upper edges of the histograms in nanoseconds; a scored request takes tens of microseconds.
-const EDGES_NS: [u64; 16] = [
-    1_000,
-    2_500,
-    5_000,
-    10_000,
-    25_000,
-    50_000,
-    100_000,
-    250_000,
-    500_000,
-    1_000_000,
-    2_500_000,
-    5_000_000,
-    10_000_000,
-    50_000_000,
-    250_000_000,
-    1_000_000_000,
-];
+/// Upper edges of the histograms in seconds; a scored request takes tens of microseconds.
+const EDGES: [f64; 16] =
+    [1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 5e-2, 0.25, 1.0];
 
-/// All counts.
-#[derive(Debug, Default)]
+/// A handle on every series.
 pub struct Metrics {
-    requests: [[AtomicU64; STATUSES.len()]; ROUTE_LABELS.len()],
-    request_ns: [Histogram; ROUTE_LABELS.len()],
-    stage_ns: [Histogram; STAGES.len()],
-    scores: [[AtomicU64; DECISIONS.len()]; MODES.len()],
-    events: [AtomicU64; OUTCOMES.len()],
-    panics: AtomicU64,
-}
-
-/// What is known elsewhere and read when metrics are asked for.
-pub struct Readings<'a> {
-    pub people: usize,
-    pub coarsened: u64,
-    pub bounds: &'a [(&'static str, u64)],
-    pub bundle: [(&'static str, &'a str); 3],
-}
-
-#[derive(Debug, Default)]
-struct Histogram {
-    buckets: [AtomicU64; EDGES_NS.len() + 1],
-    sum_ns: AtomicU64,
+    exporter: PrometheusHandle,
+    requests: Vec<[Counter; STATUSES.len()]>,
+    request_seconds: Vec<Histogram>,
+    stage_seconds: [Histogram; STAGES.len()],
+    scores: [[Counter; DECISIONS.len()]; MODES.len()],
+    events: [Counter; OUTCOMES.len()],
+    coarsened: Counter,
+    people: Gauge,
+    panics: Counter,
 }
 
 impl Metrics {
+    /// All series at zero. The configured bounds and the bundle's labels are known from the start.
+    pub fn new(bounds: &[(&'static str, u64)], bundle: [(&'static str, &str); 3]) -> Self {
+        let builder = PrometheusBuilder::new().set_buckets(&EDGES).expect("there are edges");
+        let recorder = builder.build_recorder();
+        // Registered with a recorder of its own: two services in one process do not count for each other.
+        metrics::with_local_recorder(&recorder, || {
+            FAMILIES.iter().for_each(Family::describe);
+            for &(setting, bound) in bounds {
+                metrics::gauge!(BOUND, "setting" => setting).set(bound as f64);
+            }
+            metrics::gauge!(BUNDLE, bundle.map(|(name, value)| Label::new(name, value.to_owned())).to_vec()).set(1.0);
+            let status = |route: &'static str| {
+                STATUSES.map(|status| metrics::counter!(REQUESTS, "route" => route, "status" => status))
+            };
+            let route = |route: &&'static str| metrics::histogram!(REQUEST_SECONDS, "route" => *route);
+            let decision = |mode: &'static str| {
+                DECISIONS.map(|of| metrics::counter!(SCORES, "mode" => mode, "decision" => of.as_str()))
+            };
+            Self {
+                exporter: recorder.handle(),
+                requests: ROUTE_LABELS.iter().map(|route| status(route)).collect(),
+                request_seconds: ROUTE_LABELS.iter().map(route).collect(),
+                stage_seconds: STAGES.map(|(_, stage)| metrics::histogram!(STAGE_SECONDS, "stage" => stage)),
+                scores: MODES.map(|(_, mode)| decision(mode)),
+                events: OUTCOMES.map(|outcome| metrics::counter!(EVENTS, "outcome" => outcome)),
+                coarsened: metrics::counter!(COARSENED),
+                people: metrics::gauge!(PEOPLE),
+                panics: metrics::counter!(PANICS),
+            }
+        })
+    }
+
     /// Counts an answer. `route` is an index into [`ROUTES`], or [`UNMATCHED`].
     pub fn answered(&self, route: usize, status: u16, took: Duration) {
         let class = usize::from(status / 100).clamp(2, 5) - 2;
-        add(&self.requests[route][class]);
-        self.request_ns[route].observe(took);
+        self.requests[route][class].increment(1);
+        self.request_seconds[route].record(took);
     }
 
     /// Counts a stage of scoring.
     pub fn stage(&self, stage: Stage, took: Duration) {
-        self.stage_ns[stage as usize].observe(took);
+        self.stage_seconds[stage as usize].record(took);
     }
 
     /// Counts a scored application.
     pub fn scored(&self, mode: Mode, decision: Decision) {
-        add(&self.scores[mode as usize][decision as usize]);
+        self.scores[mode as usize][decision as usize].increment(1);
     }
 
     /// Counts a valid event.
     pub fn event(&self, outcome: Result<Taken, Refusal>) {
-        add(&self.events[match outcome {
+        let outcome = match outcome {
             Ok(Taken::New) => 0,
             Ok(Taken::Duplicate) => 1,
             Ok(Taken::Conflict) => 2,
             Err(Refusal::TooLate) => 3,
             Err(Refusal::InFuture) => 4,
             Err(Refusal::StoreFull) => 5,
-        }]);
+        };
+        self.events[outcome].increment(1);
     }
 
     /// Counts what was sent as an event and is none.
     pub fn invalid_event(&self) {
-        add(&self.events[6]);
+        self.events[6].increment(1);
     }
 
     /// Counts a defect.
     pub fn panicked(&self) {
-        add(&self.panics);
+        self.panics.increment(1);
     }
 
-    /// Everything in the Prometheus text format.
-    pub fn render(&self, readings: &Readings<'_>) -> String {
-        let mut page = Page(String::with_capacity(64 << 10));
-        for family in &FAMILIES {
-            page.family(family);
-            self.samples(family, readings, &mut page);
-        }
-        page.0
+    /// Adds up the samples of histograms, which would otherwise be held until somebody scrapes.
+    pub fn add_up(&self) {
+        self.exporter.run_upkeep();
     }
 
-    fn samples(&self, family: &Family, readings: &Readings<'_>, page: &mut Page) {
-        let mut sample = |labels: &[(&str, &str)], value: u64| page.sample(family, "", labels, value);
-        match family.group {
-            Group::Requests => {
-                for (route, counts) in ROUTE_LABELS.iter().zip(&self.requests) {
-                    for (status, count) in STATUSES.iter().zip(counts) {
-                        sample(&[("route", route), ("status", status)], get(count));
-                    }
-                }
-            }
-            Group::RequestSeconds => {
-                for (route, histogram) in ROUTE_LABELS.iter().zip(&self.request_ns) {
-                    page.histogram(family, ("route", route), histogram);
-                }
-            }
-            Group::StageSeconds => {
-                for ((_, stage), histogram) in STAGES.iter().zip(&self.stage_ns) {
-                    page.histogram(family, ("stage", stage), histogram);
-                }
-            }
-            Group::Scores => {
-                for ((_, mode), counts) in MODES.iter().zip(&self.scores) {
-                    for (decision, count) in DECISIONS.iter().zip(counts) {
-                        sample(&[("mode", mode), ("decision", decision.as_str())], get(count));
-                    }
-                }
-            }
-            Group::Events => {
-                let outcomes = OUTCOMES.iter().zip(&self.events);
-                outcomes.for_each(|(outcome, count)| sample(&[("outcome", outcome)], get(count)));
-            }
-            Group::Coarsened => sample(&[], readings.coarsened),
-            Group::People => sample(&[], readings.people as u64),
-            Group::Bound => readings.bounds.iter().for_each(|(name, bound)| sample(&[("setting", name)], *bound)),
-            Group::Bundle => sample(&readings.bundle, 1),
-            Group::Panics => sample(&[], get(&self.panics)),
-        }
+    /// Everything in the Prometheus text format, with what the store knows.
+    pub fn render(&self, people: usize, coarsened: u64) -> String {
+        self.people.set(people as f64);
+        self.coarsened.absolute(coarsened);
+        self.exporter.render()
     }
 }
 
-impl Histogram {
-    fn observe(&self, took: Duration) {
-        let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        add(&self.buckets[EDGES_NS.partition_point(|&edge| edge < ns)]);
-        self.sum_ns.fetch_add(ns, Ordering::Relaxed);
-    }
-}
-
-/// A page under way. Writing to a `String` cannot fail.
-struct Page(String);
-
-impl Page {
-    fn family(&mut self, family: &Family) {
-        let Family { name, kind, help, .. } = family;
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
-    }
-
-    fn sample(&mut self, family: &Family, suffix: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
-        let _ = write!(self.0, "{}{suffix}", family.name);
-        for (position, (name, value)) in labels.iter().enumerate() {
-            let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-            let _ = write!(self.0, "{}{name}=\"{value}\"", if position == 0 { '{' } else { ',' });
+impl Family {
+    fn describe(&self) {
+        match self.kind {
+            "counter" => metrics::describe_counter!(self.name, self.help),
+            "gauge" => metrics::describe_gauge!(self.name, self.help),
+            _ => metrics::describe_histogram!(self.name, self.help),
         }
-        let _ = writeln!(self.0, "{} {value}", if labels.is_empty() { "" } else { "}" });
     }
-
-    fn histogram(&mut self, family: &Family, label: (&str, &str), histogram: &Histogram) {
-        let mut count = 0;
-        for (position, bucket) in histogram.buckets.iter().enumerate() {
-            count += get(bucket);
-            let edge = EDGES_NS.get(position).map_or("+Inf".into(), |&ns| (ns as f64 / 1e9).to_string());
-            self.sample(family, "_bucket", &[label, ("le", &edge)], count);
-        }
-        self.sample(family, "_sum", &[label], get(&histogram.sum_ns) as f64 / 1e9);
-        self.sample(family, "_count", &[label], count);
-    }
-}
-
-fn add(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
-}
-
-fn get(counter: &AtomicU64) -> u64 {
-    counter.load(Ordering::Relaxed)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn page(metrics: &Metrics) -> String {
-        let bundle = [("name", "a \"b\""), ("version", "1"), ("hash", "00")];
-        metrics.render(&Readings { people: 3, coarsened: 0, bounds: &[("store.people", 9)], bundle })
+    fn metrics() -> Metrics {
+        Metrics::new(&[("store.people", 9)], [("name", "a \"b\""), ("version", "1"), ("hash", "00")])
     }
 
     #[test]
     fn every_family_of_the_table_is_on_the_page_once() {
-        let page = page(&Metrics::default());
+        let page = metrics().render(3, 0);
         for family in &FAMILIES {
-            assert_eq!(
-                page.matches(&format!("# TYPE {} {}\n", family.name, family.kind)).count(),
-                1,
-                "{}",
-                family.name
-            );
+            let kind = format!("# TYPE {} {}\n", family.name, family.kind);
+            assert_eq!(page.matches(&kind).count(), 1, "{}", family.name);
+            assert!(page.contains(&format!("# HELP {} {}\n", family.name, family.help)), "{}", family.name);
         }
         assert_eq!(page.matches("# TYPE").count(), FAMILIES.len());
     }
 
     #[test]
     fn buckets_add_up_and_hold_their_upper_edge() {
-        let metrics = Metrics::default();
+        let metrics = metrics();
         for nanos in [1_000, 1_001, 2_000_000_000] {
             metrics.stage(Stage::Model, Duration::from_nanos(nanos));
         }
-        let page = page(&metrics);
+        metrics.add_up();
+        let page = metrics.render(3, 0);
         let bucket = |edge| format!("cauce_score_stage_duration_seconds_bucket{{stage=\"model\",le=\"{edge}\"}}");
         for (edge, count) in [("0.000001", 1), ("0.0000025", 2), ("1", 2), ("+Inf", 3)] {
-            assert!(page.contains(&format!("{} {count}\n", bucket(edge))), "{edge}");
+            assert!(page.contains(&format!("{} {count}\n", bucket(edge))), "{edge} in {page}");
         }
     }
 
     #[test]
     fn labels_are_escaped() {
-        assert!(page(&Metrics::default()).contains(r#"cauce_bundle_info{name="a \"b\"",version="1",hash="00"} 1"#));
+        let page = metrics().render(3, 0);
+        assert!(page.contains(r#"name="a \"b\"""#), "{page}");
     }
 
     #[test]

@@ -10,7 +10,6 @@ use super::call::Call;
 use super::routes::Endpoint;
 use super::score::BundleRef;
 use crate::error::{ApiError, Code};
-use crate::metrics::Readings;
 
 /// The process answers.
 pub async fn live(request: HttpRequest) -> HttpResponse {
@@ -38,13 +37,7 @@ pub async fn health(request: HttpRequest) -> HttpResponse {
 pub async fn metrics(request: HttpRequest) -> HttpResponse {
     Call::begin(&request, Endpoint::Metrics).answer(|call| {
         let shared = call.shared();
-        let bundle = &shared.bundle;
-        let page = shared.metrics.render(&Readings {
-            people: shared.store.people(),
-            coarsened: shared.store.coarsened(),
-            bounds: &shared.bounds,
-            bundle: [("name", bundle.name()), ("version", bundle.version()), ("hash", bundle.hash())],
-        });
+        let page = shared.metrics.render(shared.store.people(), shared.store.coarsened());
         Ok(Answer::new(200, "text/plain; version=0.0.4; charset=utf-8", page))
     })
 }

@@ -247,6 +247,11 @@ impl<'a> BundleRef<'a> {
     pub fn of(bundle: &'a Bundle) -> Self {
         Self { name: bundle.name(), version: bundle.version(), hash: bundle.hash() }
     }
+
+    /// The same as labels of a metric.
+    pub fn labels(&self) -> [(&'static str, &'a str); 3] {
+        [("name", self.name), ("version", self.version), ("hash", self.hash)]
+    }
 }
 
 /// An instant as RFC 3339 text.
