@@ -5,8 +5,8 @@
 //!
 //! Sketch, before the code: with many people the cost is cache misses. A person is one allocation of about 26 rows of 19
 //! bytes, so two or three dependent misses (200 ns each) to reach it, then a scan at 5 to 10 ns a row: 0.3 µs to apply, 0.6 µs
-//! to read, 26 × 19 + 50 = 550 bytes a person. A busy person's read has 7 edges, each half a chunk (64 rows) and up to
-//! 32 chunk summaries: 5 µs. A stored event: time gap 20 bits, id gap 18, amount 14, merchant 5: 7 bytes.
+//! to read, 26 × 19 + 50 = 550 bytes a person. A busy person's read has 7 edges, each a chunk of 64 rows and some 16
+//! summaries: 5 µs. A stored event: time gap 20 bits, id gap 18, amount 14, merchant 5: 7 bytes.
 //!
 //! Throughput and a busy person's operations are CPU time of this thread, since a shared machine's clock also counts what
 //! others do (asking for it costs some 0.3 µs, which is left in); reads below that are timed on the wall clock.

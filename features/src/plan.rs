@@ -27,7 +27,7 @@ pub struct FeaturePlan {
     /// Windows whose edges have to be looked for or that end before `as_of`.
     pub(crate) ranges: Vec<WindowPlan>,
     pub(crate) derived: Vec<Derived>,
-    application_slots: Vec<f64>,
+    application_units: Vec<f64>,
 }
 
 /// A window and the features it feeds.
@@ -65,7 +65,7 @@ impl FeaturePlan {
     pub fn compile(specification: Specification) -> Result<Self, PlanError> {
         let streams = Streams::of(&specification)?;
         let mut plan = Self {
-            application_slots: specification.application.fields.iter().map(|field| unit_of(&field.kind)).collect(),
+            application_units: specification.application.fields.iter().map(|field| unit_of(&field.kind)).collect(),
             streams,
             suffixes: Vec::new(),
             ranges: Vec::new(),
@@ -121,25 +121,25 @@ impl FeaturePlan {
 
     /// Slots that an expression sees: the application's fields, then the features.
     pub(crate) fn slots(&self) -> usize {
-        self.application_slots.len() + self.width()
+        self.application_units.len() + self.width()
     }
 
     /// Writes the application's fields into the first slots.
     pub(crate) fn fill_application(&self, values: &[i64], slots: &mut [f64]) {
-        for ((slot, &unit), &value) in slots.iter_mut().zip(&self.application_slots).zip(values) {
+        for ((slot, &unit), &value) in slots.iter_mut().zip(&self.application_units).zip(values) {
             *slot = number(value, unit);
         }
     }
 
     /// Where the features begin among the slots.
     pub(crate) fn first_feature_slot(&self) -> usize {
-        self.application_slots.len()
+        self.application_units.len()
     }
 }
 
-pub(crate) fn aggregates(specification: &Specification) -> impl Iterator<Item = (&AggregateFeature, usize)> {
-    specification.features.iter().enumerate().filter_map(|(index, feature)| match &feature.definition {
-        Definition::Aggregate(aggregate) => Some((aggregate, index)),
+pub(crate) fn aggregates(specification: &Specification) -> impl Iterator<Item = &AggregateFeature> {
+    specification.features.iter().filter_map(|feature| match &feature.definition {
+        Definition::Aggregate(aggregate) => Some(aggregate),
         Definition::Expression(_) => None,
     })
 }

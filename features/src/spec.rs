@@ -179,7 +179,7 @@ pub struct AggregateFeature {
     pub from: usize,
     /// Index into that type's fields; `None` for count, time since first/last, and a rate of events.
     pub field: Option<usize>,
-    /// Index into that type's filter slots: an expression over the event's fields; `None` lets every event through.
+    /// An expression over the event's fields; `None` lets every event through.
     pub filter: Option<Expression>,
     pub aggregate: Aggregate,
     pub window: Window,

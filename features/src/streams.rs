@@ -29,8 +29,8 @@ pub(crate) struct Streams {
     /// The measures whose different values are counted.
     pub(crate) distinct: Vec<usize>,
     kinds: Vec<KindLayout>,
-    /// Whether lifetime features need the tallies of evicted events.
-    pub(crate) keeps_lifetime: bool,
+    /// The streams whose evicted events a lifetime feature goes on counting.
+    pub(crate) lifetime_mask: u64,
     /// Snapshots carry this; another specification's snapshot is refused.
     pub(crate) fingerprint: u32,
 }
@@ -70,7 +70,7 @@ impl Streams {
     pub(crate) fn of(specification: &Specification) -> Result<Self, PlanError> {
         let mut streams: Vec<Stream> = Vec::new();
         let mut fields: Vec<Vec<FieldUse>> = Vec::new();
-        for (aggregate, _) in aggregates(specification) {
+        for aggregate in aggregates(specification) {
             let stream = position_or_push(&mut streams, aggregate);
             fields.resize_with(streams.len(), Vec::new);
             if let Some(field) = aggregate.field {
@@ -101,10 +101,12 @@ impl Streams {
                 measures.push(Measure { stream: index, column, tallied: used.tallied, moments: moment });
             }
         }
-        let lifetime = |(aggregate, _): (&AggregateFeature, usize)| aggregate.window == Window::Lifetime;
+        let lifetimes = aggregates(specification).filter(|aggregate| aggregate.window == Window::Lifetime);
+        let stream_of = |of: &AggregateFeature| streams.iter().position(|stream| stream.is_of(of));
+        let lifetime_mask = lifetimes.filter_map(stream_of).fold(0, |mask, stream| mask | 1 << stream);
         Ok(Self {
             layout: Layout { stride, mask_bytes },
-            keeps_lifetime: aggregates(specification).any(lifetime),
+            lifetime_mask,
             fingerprint: u32::from_le_bytes(specification.hash[..4].try_into().expect("four bytes")),
             streams,
             measures,
@@ -177,8 +179,7 @@ impl Streams {
         feature: usize,
         default: f64,
     ) -> Emission {
-        let is_mine = |stream: &Stream| stream.kind == of.from && stream.filter == of.filter;
-        let stream = self.streams.iter().position(is_mine).expect("every aggregate has its stream");
+        let stream = self.streams.iter().position(|stream| stream.is_of(of)).expect("every aggregate has its stream");
         let column = of.field.map(|field| self.kinds[of.from].column_of(field));
         let measure = column.map(|column| {
             let is_mine = |&index: &usize| self.measures[index].column == column;
@@ -198,6 +199,13 @@ struct FieldUse {
     tallied: bool,
     moments: bool,
     distinct: bool,
+}
+
+impl Stream {
+    /// Whether it is what an aggregate looks at.
+    fn is_of(&self, aggregate: &AggregateFeature) -> bool {
+        self.kind == aggregate.from && self.filter == aggregate.filter
+    }
 }
 
 impl FieldUse {
@@ -251,7 +259,7 @@ fn kind_layouts(
 }
 
 fn position_or_push(streams: &mut Vec<Stream>, of: &AggregateFeature) -> usize {
-    let known = streams.iter().position(|stream| stream.kind == of.from && stream.filter == of.filter);
+    let known = streams.iter().position(|stream| stream.is_of(of));
     known.unwrap_or_else(|| {
         streams.push(Stream { kind: of.from, filter: of.filter.clone(), measures: 0..0 });
         streams.len() - 1

@@ -7,7 +7,7 @@
 //! **The structure, chosen from measured candidates.** Cost with many people is cache misses, so an ordinary person is one
 //! contiguous, time-sorted run of packed rows and *nothing else*: no derived state to keep in step, expire or store, and a
 //! read is one backward scan. A person of more than [`ORDINARY_EVENTS`] becomes [`busy`]: chunks of rows, each with its
-//! summary, under nodes with theirs, so that the edges of a window cost a few chunks however many events lie between them
+//! summary, in spans and under nodes with theirs, so that the edges of a window cost a few chunks however many events lie between them
 //! (F3). Reads never change a timeline. Cursors per window were measured faster for in-order events (0.3 µs) and a
 //! thousand times slower after a month of silence; prefix sums made each late event rewrite all columns behind it. The
 //! figures of this build are in `benches/engine.rs`.
@@ -29,8 +29,8 @@ use busy::Busy;
 pub use codec::{DecodeError, MAX_EVENTS};
 use rows::{Key, MAX_STRIDE, Rows, USUAL_STRIDE};
 
-/// Up to so many events a person is one run of rows. Measured: a scan of 256 rows costs about what the chunk edges of a
-/// 40-feature read cost a busy person, and a smaller limit pays with memory.
+/// Up to so many events a person is one run of rows: a scan of them costs less than a busy person's edges, and a busy person's
+/// summaries and indexes cost memory.
 pub const ORDINARY_EVENTS: usize = 256;
 
 /// Milliseconds in the hours that capped events are merged by.
@@ -151,16 +151,17 @@ impl Timeline {
     /// Drops the events at or before `through` from the log; lifetime features go on counting them.
     pub fn evict(&mut self, plan: &FeaturePlan, through: Timestamp) {
         let (streams, through_ms) = (&plan.streams, through.millis());
+        // Merged hours lie before the frontier already, and leave the horizon all the same.
+        if let Some(past) = &mut self.past {
+            past.forget(streams, through_ms);
+        }
         if through_ms <= self.frontier_ms {
             return;
         }
         self.frontier_ms = through_ms;
-        if let Some(past) = &mut self.past {
-            past.forget(streams, through_ms);
-        }
         let mut left = |row: &[u8]| {
-            // What no feature looks at leaves no trace, so that copies that have read it or not stay the same bytes.
-            if streams.keeps_lifetime && streams.layout.mask(row) != 0 {
+            // What no lifetime feature looks at leaves no trace: neither memory nor a difference between copies.
+            if streams.layout.mask(row) & streams.lifetime_mask != 0 {
                 let past = self.past.get_or_insert_with(|| Box::new(Past::empty(streams)));
                 past.lifetime.push_newer(streams, row);
             }
@@ -205,18 +206,19 @@ impl Timeline {
         }
     }
 
-    /// Whether nothing was ever kept.
+    /// Whether nothing is kept.
     pub fn is_empty(&self) -> bool {
         matches!(&self.log, Log::Ordinary(rows) if rows.is_empty()) && self.past.is_none()
     }
 
-    /// When the oldest event in the log happened.
+    /// When the oldest event happened that is inside the horizon still, one by one or merged.
     pub fn oldest(&self, plan: &FeaturePlan) -> Option<Timestamp> {
         let rows = match &self.log {
             Log::Ordinary(rows) => rows,
             Log::Busy(busy) => busy.oldest_rows(),
         };
-        rows.first(&plan.streams.layout).map(|row| Timestamp::from_millis(rows::time(row)))
+        let merged = self.past.as_ref().and_then(|past| past.coarse.first()).map(|bucket| bucket.first_ms);
+        merged.or_else(|| rows.first(&plan.streams.layout).map(rows::time)).map(Timestamp::from_millis)
     }
 
     /// How many events the cap has merged.

@@ -55,7 +55,7 @@ pub const CODES: [CodeRow; 18] = [
         Code::EventTooLate,
         "event_too_late",
         422,
-        "The event happened before the horizon of the feature specification",
+        "The event happened before the horizon, or in a past that is merged by the hour",
     ),
     row(Code::EventInFuture, "event_in_future", 422, "The event is further in the future than clocks may differ"),
     row(Code::EmptyBatch, "empty_batch", 422, "The batch has no items"),
@@ -125,7 +125,10 @@ impl From<RecordErrors> for ApiError {
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::TooLate => Self::new(Code::EventTooLate, "`time` is before what a feature can still reach"),
+            Refusal::TooLate => Self::new(
+                Code::EventTooLate,
+                "`time` is before the horizon, or before what the bound on a person's events has merged",
+            ),
             Refusal::InFuture => Self::new(Code::EventInFuture, "`time` is later than now by more than `clock_skew`"),
             Refusal::StoreFull => Self::new(Code::StoreFull, "events of people already known are still taken"),
         }

@@ -1,6 +1,7 @@
 //! An event's way into a person's history: refused by its time, or applied.
 //!
-//! What is refused depends on the event, the horizon and `now` alone, never on what has been evicted (F1). Neither HTTP
+//! What is refused depends on the event, the horizon and `now`, never on what has been evicted (F1); only where the bound on a
+//! person's events has merged the past by the hour is a late event refused too. Neither HTTP
 //! nor a clock is known here.
 
 use cauce_features::event::Event;

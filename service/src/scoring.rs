@@ -1,7 +1,7 @@
 //! An application's way to a score: history, features, model, decision, record. Read it from top to bottom.
 //!
 //! An application is scored against the history as it stands before it is recorded, and is then an event of that history
-//! itself. The model decides; if it cannot, the scorecard does, and the answer says so (S1). Everything a score depends
+//! itself. The model decides; if it cannot, the scorecard does, and the answer says so. Everything a score depends
 //! on is an argument: neither HTTP nor a clock is known here, and even the stop-watch is the caller's.
 
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use cauce_model::onnx::OnnxModel;
 use cauce_model::score::Score;
 use serde::Serialize;
 
-use crate::ingest;
+use crate::ingest::{self, Taken};
 use crate::store::Store;
 
 /// Scores applications on one thread: the model's session and the working memory are its own.
@@ -144,7 +144,7 @@ impl Scorer {
         }
         let plan = self.bundle.plan();
         let event = application.as_event(plan.specification(), as_of);
-        ingest::take(&self.store, plan, &event, as_of).is_ok()
+        matches!(ingest::take(&self.store, plan, &event, as_of), Ok(Taken::New | Taken::Duplicate))
     }
 
     fn decision(&self, row: usize, history: History, mode: Mode, recorded: bool) -> Decision<'_> {

@@ -81,14 +81,18 @@ impl Store {
         self.shards.len()
     }
 
-    /// Lets go of the events of one shard that no window reaches any more, at or before `through`.
+    /// Lets go of the events of one shard that no window reaches any more, at or before `through`, and of people of whom
+    /// nothing is left.
     pub fn sweep(&self, plan: &FeaturePlan, shard: usize, through: Timestamp) {
         let mut shard = self.shards[shard].lock();
-        for timeline in shard.values_mut() {
+        let before = shard.len();
+        shard.retain(|_person, timeline| {
             if timeline.oldest(plan).is_some_and(|oldest| oldest <= through) {
                 timeline.evict(plan, through);
             }
-        }
+            !timeline.is_empty()
+        });
+        self.people.fetch_sub(before - shard.len(), Ordering::Relaxed);
     }
 
     /// How many people it holds.

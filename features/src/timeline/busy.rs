@@ -1,7 +1,7 @@
-//! A busy person's log: rows in chunks, chunks under nodes, each with the summary of what is below.
+//! A busy person's log: rows in chunks, chunks in spans, spans under nodes, each with the summary of what is below.
 //!
-//! Two levels are enough: 100,000 events are some 1,600 chunks under 25 nodes. A window's edge costs at most one chunk of rows
-//! and one node of chunks, so applying and reading stay within microseconds whatever the person, however late the event,
+//! That is enough: 100,000 events are some 1,600 chunks under 25 nodes. A window's edge costs at most one chunk of rows, one span
+//! of chunks and one node of spans, so applying and reading stay within microseconds whatever the person, however late the event,
 //! however long the silence before, and a read at any `as_of` is a pure function of the state (F3).
 //!
 //! **Distinct counts.** A value is counted once in a window where it has no earlier occurrence inside: the number of rows in
@@ -237,6 +237,10 @@ impl Busy {
         let Some(keys) = self.occurrences[index].by_value.get_mut(&value) else { return };
         let at = keys.partition_point(|known| *known < key);
         keys.remove(at);
+        if keys.is_empty() {
+            self.occurrences[index].by_value.remove(&value);
+            return;
+        }
         let previous = at.checked_sub(1).map_or(FIRST, |before| keys[before].0);
         if let Some(next) = keys.get(at).copied() {
             self.set_previous(streams, index, next, previous);

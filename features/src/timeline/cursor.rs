@@ -44,7 +44,7 @@ impl<'a> Cursor<'a> {
             streams,
             log,
             past,
-            coarse_left: past.map_or(0, |past| past.coarse.len()),
+            coarse_left: past.map_or(0, |past| past.coarse.partition_point(|hour| hour.first_ms <= through_ms)),
             lifetime_left: past.is_some(),
         }
     }
