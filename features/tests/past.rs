@@ -215,6 +215,12 @@ fn survives(model: &Model, feature: usize, as_of_ms: i64, (oldest_ms, newest_ms)
     if needs_only_after(model, feature, as_of_ms, newest_ms) && windowed.window != Window::Lifetime {
         return true;
     }
+    if let Window::Calendar { unit, previous: true } = windowed.window
+        && calendar::start(as_of_ms, unit, model.utc_offset_minutes, 0) <= oldest_ms
+    {
+        // Over before the first merged event.
+        return true;
+    }
     let exact = matches!(windowed.aggregate, Aggregate::Count | Aggregate::Sum | Aggregate::Min | Aggregate::Max);
     let holds_all = match windowed.window {
         Window::Session { .. } => false,

@@ -117,7 +117,7 @@ fn every_metric_has_its_help_and_type_and_no_series_is_there_twice() {
     }
     assert_eq!(page.matches("# TYPE ").count(), METRICS.len());
     let mut series = std::collections::BTreeSet::new();
-    for line in page.lines().filter(|line| !line.starts_with('#')) {
+    for line in page.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let (name, value) = line.rsplit_once(' ').unwrap();
         assert!(value.parse::<f64>().is_ok() && series.insert(name), "{line}");
         assert!(METRICS.iter().any(|(family, _)| name.starts_with(family)), "{line}");
