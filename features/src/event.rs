@@ -30,7 +30,7 @@ impl EventId {
         })
     }
 
-    /// The id with these 48 bits, as a decoder reads them back; any higher bits are dropped.
+    /// The id with these 48 bits; any higher bits are dropped.
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits & (Self::HASHED << 1).wrapping_sub(1))
     }

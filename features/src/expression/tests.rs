@@ -1,3 +1,5 @@
+//! What expressions mean, as sentences: values, missing operands, and what is refused by name and position.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What a JSON record may be, as sentences: exact numbers, all errors at once, never a value in an error.
+
 use super::*;
 use crate::application::{Application, HistoricApplication};
 use crate::event::Event;

@@ -1,3 +1,5 @@
+//! What a specification may say, as sentences: everything once, every error where it stands, a hash of the meaning.
+
 use super::*;
 
 /// A specification that uses everything once.
