@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::app::App;
 use crate::config::{Config, Override};
-use crate::log;
+use crate::logging;
 use crate::offline::{Backfill, Check, Health, Score};
 
 #[derive(Debug, Parser)]
@@ -58,7 +58,7 @@ pub fn run() -> Result<ExitCode, Box<dyn Error>> {
     match Cli::parse().command {
         Command::Serve(args) => {
             let config = args.load()?;
-            log::start(&config.log);
+            logging::start(&config.logging);
             // On standard output, so that whoever started the process on port 0 can read the port.
             App::build(config)?.run(|address| println!("listening on http://{address}"))?;
         }

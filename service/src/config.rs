@@ -24,8 +24,9 @@ const ENVIRONMENT_PREFIX: &str = "CAUCE__";
 pub struct Config {
     pub server: Server,
     pub model: Model,
-    pub store: Store,
     pub log: Log,
+    pub store: Store,
+    pub logging: Logging,
 }
 
 /// The HTTP edge and its bounds.
@@ -53,19 +54,50 @@ pub struct Model {
     pub bundle: PathBuf,
 }
 
-/// How much history is held.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Store {
-    pub people: usize,
-    pub events_per_person: usize,
-    pub sweep: Duration,
-}
-
-/// What is logged, and how.
+/// The durable log of events and applications.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
+    pub directory: PathBuf,
+    pub applications: Durability,
+    pub segment: Size,
+    pub segment_age: Duration,
+    pub retain_age: Duration,
+    pub retain_size: Size,
+    pub queue: Size,
+    pub group: Size,
+    pub verify_at_start: Size,
+    pub retry: Duration,
+}
+
+/// When the answer to a scored application may leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// At once; the application is in the log a moment later.
+    Relaxed,
+    /// Once the application is in the log for good.
+    Durable,
+}
+
+/// People's histories, in memory and on disk.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    pub directory: PathBuf,
+    pub people: usize,
+    pub events_per_person: usize,
+    pub memory: Size,
+    pub checkpoint_every: Duration,
+    pub checkpoint_records: u64,
+    pub forget_after: Duration,
+    pub sweep: Duration,
+}
+
+/// What the process says of itself, and how.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Logging {
     pub level: Level,
     pub format: LogFormat,
 }
@@ -149,7 +181,7 @@ impl Config {
 
     /// Every bound by the name of its setting, sizes in bytes and durations in milliseconds (S5).
     pub fn bounds(&self) -> Vec<(&'static str, u64)> {
-        let Self { server, store, .. } = self;
+        let Self { server, log, store, .. } = self;
         vec![
             ("server.workers", server.workers as u64),
             ("server.connections", server.connections as u64),
@@ -161,8 +193,15 @@ impl Config {
             ("server.body_timeout", server.body_timeout.get().as_millis() as u64),
             ("server.keep_alive", server.keep_alive.get().as_millis() as u64),
             ("server.shutdown_timeout", server.shutdown_timeout.get().as_millis() as u64),
+            ("log.segment", log.segment.bytes() as u64),
+            ("log.retain_age", log.retain_age.get().as_millis() as u64),
+            ("log.retain_size", log.retain_size.bytes() as u64),
+            ("log.queue", log.queue.bytes() as u64),
+            ("log.group", log.group.bytes() as u64),
             ("store.people", store.people as u64),
             ("store.events_per_person", store.events_per_person as u64),
+            ("store.memory", store.memory.bytes() as u64),
+            ("store.forget_after", store.forget_after.get().as_millis() as u64),
         ]
     }
 

@@ -18,6 +18,7 @@ mod error;
 mod http;
 mod ingest;
 mod log;
+mod logging;
 mod metrics;
 mod offline;
 mod scoring;

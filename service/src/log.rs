@@ -1,36 +1,160 @@
-//! Logs: to standard error, for people or for machines. They carry request ids, codes and figures, never fields or persons.
+//! The log of what was accepted: events and applications, in one order, for good.
+//!
+//! A record is acknowledged once it is durable here (S2), and only what is durable becomes state: the log hands records to
+//! `ingest` after their sync, and a replay hands over the same records again. It keeps the very bytes that were accepted, so that
+//! no later version or specification has lost anything. [`EventLog`] is what the service knows of it; [`embedded`] is the one for
+//! a single machine with nothing else installed.
 
-use std::io::stderr;
+use std::fmt;
+use std::ops::ControlFlow;
 
-use tracing::level_filters::LevelFilter;
-use tracing_subscriber::Layer;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
+use bytes::Bytes;
+use cauce_features::event::Event;
+use cauce_features::time::Timestamp;
+use tokio::sync::oneshot;
 
-use crate::config::{Level, Log, LogFormat};
+use crate::ingest::{Refusal, Taken};
 
-/// Sets up the log of the process.
-pub fn start(config: &Log) {
-    let level = match config.level {
-        Level::Error => LevelFilter::ERROR,
-        Level::Warn => LevelFilter::WARN,
-        Level::Info => LevelFilter::INFO,
-        Level::Debug => LevelFilter::DEBUG,
-        Level::Trace => LevelFilter::TRACE,
-    };
-    // What a client sends wrong is not an error of ours; the HTTP library thinks that it is.
-    let targets = Targets::new().with_default(level).with_target("actix_http", LevelFilter::OFF);
-    let targets = targets.with_target("actix_server", level.min(LevelFilter::WARN));
-    let lines = tracing_subscriber::fmt::layer().with_writer(stderr);
-    let log = tracing_subscriber::registry();
-    match config.format {
-        LogFormat::Text => log.with(lines.with_filter(targets)).init(),
-        LogFormat::Json => log.with(lines.json().with_filter(targets)).init(),
+/// Where a record stands: dense, from 0 on, in the order of acceptance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct Position(pub u64);
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
-    // The text of a panic may hold a value; where it happened does not.
-    std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(place, "panic. This is a bug");
-    }));
+}
+
+/// What a record is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// `body` is the event as it was posted.
+    Event = 1,
+    /// `body` is the application as it was posted, with its envelope.
+    Application = 2,
+    /// `body` is the application's fields alone, from a client with another envelope.
+    Fields = 3,
+    /// A person was erased: whatever stands before it of them is gone. `body` is a keyed hash of who.
+    Erasure = 4,
+    /// What was here was erased with its person; only the position is left.
+    Erased = 5,
+    /// What was here was damaged, and its loss was accepted.
+    Lost = 6,
+}
+
+/// A record as it is read back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    pub position: Position,
+    pub kind: Kind,
+    /// When it was accepted; an application's `as_of`.
+    pub arrived_at: Timestamp,
+    /// Of [`Kind::Fields`] only: the others have it in their body.
+    pub person: Box<str>,
+    /// Of applications: the id under which they are known, given or made.
+    pub id: Box<str>,
+    pub body: Bytes,
+}
+
+/// What is to be written.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    pub kind: Kind,
+    pub arrived_at: Timestamp,
+    /// What becomes state once the entry is durable.
+    pub change: Change,
+    pub body: Bytes,
+}
+
+/// What a durable entry does to the state.
+#[derive(Debug, Clone)]
+pub enum Change {
+    Apply(Event),
+    /// Erase the person of this id.
+    Erase(String),
+}
+
+/// What became of an entry that is durable: where it stands and what applying it did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted {
+    pub position: Position,
+    pub outcome: Result<Taken, Refusal>,
+}
+
+/// Why the log does not take or give a record. Nothing was acknowledged.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LogError {
+    /// More waits to be written than may.
+    #[error("too much waits to be written to the log")]
+    Busy,
+    #[error("the disk of the log is full")]
+    Full,
+    /// A write or a sync failed; it is tried again with new files, never as if it had succeeded.
+    #[error("the log cannot be written: {0}")]
+    Unavailable(String),
+    #[error("the log cannot be read: {0}")]
+    Unreadable(String),
+}
+
+/// The durable, ordered log of what was accepted.
+pub trait EventLog: Send + Sync {
+    /// Takes entries, in order, side by side. They are state once they are durable; the receipt says when.
+    fn submit(&self, entries: Vec<Entry>) -> Result<Receipt, LogError>;
+
+    /// The oldest position that is still held, and the one behind the newest durable record.
+    fn range(&self) -> std::ops::Range<Position>;
+
+    /// The first position from which on everything arrived at or after `instant` stands.
+    fn position_at(&self, instant: Timestamp) -> Result<Position, LogError>;
+
+    /// Hands over records from a position on, in order, in batches, until `take` says stop or the durable end is reached.
+    fn read(&self, from: Position, take: &mut dyn FnMut(Vec<Record>) -> ControlFlow<()>) -> Result<(), LogError>;
+
+    /// Everything held of a person, oldest first.
+    fn of_person(&self, person: &str) -> Result<Vec<Record>, LogError>;
+
+    /// Seals, rewrites and drops segments: what an erasure left, and what is older or more than is kept and covered by a
+    /// checkpoint at `covered`.
+    fn maintain(&self, covered: Position, now: Timestamp) -> Result<Maintained, LogError>;
+
+    /// Bytes on disk, records waiting, and whether writes are taken: what health and metrics show.
+    fn status(&self) -> LogStatus;
+}
+
+/// What [`EventLog::maintain`] did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Maintained {
+    pub segments_dropped: usize,
+    pub segments_rewritten: usize,
+    pub records_erased: u64,
+}
+
+/// How the log is.
+#[derive(Debug, Clone, Default)]
+pub struct LogStatus {
+    pub bytes: u64,
+    pub segments: usize,
+    pub waiting_records: usize,
+    pub waiting_bytes: usize,
+    /// Erasures whose records are still in a segment.
+    pub erasures_pending: usize,
+    /// Why writes are refused, if they are.
+    pub refuses: Option<LogError>,
+}
+
+/// Fulfilled when entries are durable and applied.
+pub struct Receipt(pub(crate) oneshot::Receiver<Result<Vec<Accepted>, LogError>>);
+
+impl Receipt {
+    /// Waits, without holding a thread.
+    pub async fn accepted(self) -> Result<Vec<Accepted>, LogError> {
+        self.0.await.unwrap_or_else(|_| Err(LogError::Unavailable("the writer stopped".into())))
+    }
+
+    /// Waits on a thread of its own.
+    pub fn wait(self) -> Result<Vec<Accepted>, LogError> {
+        self.0.blocking_recv().unwrap_or_else(|_| Err(LogError::Unavailable("the writer stopped".into())))
+    }
 }

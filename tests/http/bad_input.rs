@@ -14,7 +14,7 @@ const NUMBER: &str = "31415";
 
 /// A server that logs all there is to log.
 fn watched_server() -> Server {
-    server_with(&["log.level=trace"])
+    server_with(&["logging.level=trace"])
 }
 
 /// What has been sent is repeated nowhere.

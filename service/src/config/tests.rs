@@ -45,7 +45,7 @@ fn an_unknown_key_is_refused_with_the_nearest_one() {
             &[],
             "environment: unknown setting `store.peple`, did you mean `store.people`?",
         ),
-        ("", &[], &["log.colour_of_text=red"], "command line: unknown setting `log.colour_of_text`"),
+        ("", &[], &["logging.colour_of_text=red"], "command line: unknown setting `logging.colour_of_text`"),
     ];
     for (file, environment, flags, expected) in cases {
         assert_eq!(load(file, environment, flags).unwrap_err(), expected);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A length of time, written as a whole number and `ms`, `s`, `m` or `h`.
+/// A length of time, written as a whole number and `ms`, `s`, `m`, `h` or `d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Duration(std::time::Duration);
@@ -13,7 +13,7 @@ pub struct Duration(std::time::Duration);
 pub struct Size(usize);
 
 /// Units from the largest down, so that writing takes the largest that divides evenly.
-const DURATION_UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+const DURATION_UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 const SIZE_UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 impl Duration {
@@ -35,7 +35,7 @@ impl TryFrom<String> for Duration {
 
     fn try_from(text: String) -> Result<Self, String> {
         let millis = parse(&text, &DURATION_UNITS).ok_or_else(|| {
-            format!("a duration is a whole number and a unit as in `30ms`, `5s`, `1m` or `2h`, not `{text}`")
+            format!("a duration is a whole number and a unit as in `30ms`, `5s`, `1m`, `2h` or `90d`, not `{text}`")
         })?;
         Ok(Self(std::time::Duration::from_millis(millis)))
     }
