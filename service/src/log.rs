@@ -13,7 +13,19 @@ use cauce_features::event::Event;
 use cauce_features::time::Timestamp;
 use tokio::sync::oneshot;
 
+use crate::config::Durability;
 use crate::ingest::{Refusal, Taken};
+
+pub mod embedded;
+mod index;
+mod manifest;
+mod record;
+mod recovery;
+mod rewrite;
+mod sealed;
+mod segment;
+mod segments;
+mod writer;
 
 /// Where a record stands: dense, from 0 on, in the order of acceptance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
@@ -63,9 +75,12 @@ pub struct Record {
 pub struct Entry {
     pub kind: Kind,
     pub arrived_at: Timestamp,
+    /// As in [`Record`].
+    pub person: Box<str>,
+    pub id: Box<str>,
+    pub body: Bytes,
     /// What becomes state once the entry is durable.
     pub change: Change,
-    pub body: Bytes,
 }
 
 /// What a durable entry does to the state.
@@ -74,6 +89,13 @@ pub enum Change {
     Apply(Event),
     /// Erase the person of this id.
     Erase(String),
+}
+
+impl Entry {
+    /// Bytes that it takes in the log.
+    pub(crate) fn bytes(&self) -> usize {
+        record::HEAD + self.person.len() + self.id.len() + self.body.len()
+    }
 }
 
 /// What became of an entry that is durable: where it stands and what applying it did.
@@ -101,7 +123,8 @@ pub enum LogError {
 /// The durable, ordered log of what was accepted.
 pub trait EventLog: Send + Sync {
     /// Takes entries, in order, side by side. They are state once they are durable; the receipt says when.
-    fn submit(&self, entries: Vec<Entry>) -> Result<Receipt, LogError>;
+    /// With relaxed durability they are state already, and are kept until they can be written.
+    fn submit(&self, entries: Vec<Entry>, durability: Durability) -> Result<Receipt, LogError>;
 
     /// The oldest position that is still held, and the one behind the newest durable record.
     fn range(&self) -> std::ops::Range<Position>;

@@ -1,0 +1,253 @@
+//! The log of one machine: segment files in a directory, written by one thread.
+//!
+//! **Why files of our own and not a key-value engine.** An engine was measured and read (fjall 3.1): a log in it is written twice,
+//! into its journal and again into its tables; it cuts a torn journal back without saying what went; and after a failed sync it
+//! refuses everything until it is opened anew. What is promised here is about exactly these bytes (how many records are missing, where,
+//! and whether any of them was acknowledged), so each has one place. The state, which is made of the log and can be made again,
+//! is kept in that engine.
+//!
+//! Keeps S2: acknowledged means synced. Keeps S5: what waits, what is written at once and what is kept are bounded.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::ops::{ControlFlow, Range};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use cauce_features::time::Timestamp;
+use parking_lot::Mutex;
+
+use super::manifest::{Acknowledged, Manifest};
+use super::recovery::{Fault, Survey, random_id};
+use super::segment::Segment;
+use super::segments::Segments;
+use super::writer::{Deliver, Queue, Writer};
+use super::{Entry, EventLog, LogError, LogStatus, Maintained, Position, Receipt, Record};
+use crate::config::{self, Durability};
+
+/// The log of one machine.
+pub struct EmbeddedLog {
+    segments: Arc<Segments>,
+    queue: Arc<Queue>,
+    settings: config::Log,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    /// Held while the log is open: one process writes.
+    _lock: File,
+}
+
+/// A log that is whole, before anything is written to it: what is in it can be replayed first.
+pub struct Opened {
+    segments: Arc<Segments>,
+    settings: config::Log,
+    lock: File,
+}
+
+/// Why a log does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("the log at `{directory}` cannot be opened: {cause}")]
+    Io { directory: PathBuf, cause: io::Error },
+    #[error("the log at `{0}` is in use by another process")]
+    InUse(PathBuf),
+    #[error(
+        "the log at `{directory}` is not whole: {}; {lost} record(s) cannot be read. Put the files back as they were, or start \
+         with `--accept-data-loss` to go on without them",
+        join(.faults)
+    )]
+    Damaged { directory: PathBuf, faults: Vec<Fault>, lost: u64 },
+}
+
+impl Opened {
+    /// Opens the log of a directory, or a new one. Damage is refused unless its loss is accepted.
+    pub fn open(settings: &config::Log, accept_data_loss: bool) -> Result<Self, OpenError> {
+        let directory = settings.directory.clone();
+        let failed = |cause| OpenError::Io { directory: directory.clone(), cause };
+        fs::create_dir_all(&directory).map_err(failed)?;
+        let lock = lock(&directory)?;
+        let mut survey = Survey::of(&directory, settings.verify_at_start.bytes() as u64, true).map_err(failed)?;
+        if !survey.faults.is_empty() {
+            let (faults, lost) = (survey.faults.clone(), survey.lost());
+            if !accept_data_loss {
+                return Err(OpenError::Damaged { directory, faults, lost });
+            }
+            tracing::warn!(records = lost, faults = join(&faults), "going on without what is damaged");
+            survey.repair(&directory).map_err(failed)?;
+        }
+        if survey.unacknowledged > 0 {
+            let bytes = survey.unacknowledged;
+            tracing::info!(bytes, "the end of a write that nobody was told of is cut off");
+        }
+        survey.clean().map_err(failed)?;
+        let segments = begin(&directory, survey).map_err(failed)?;
+        Ok(Self { segments: Arc::new(segments), settings: settings.clone(), lock })
+    }
+
+    /// Starts to write. Every durable entry is handed to `deliver`, on the thread that writes.
+    pub fn start(self, deliver: Deliver) -> Result<EmbeddedLog, OpenError> {
+        let Self { segments, settings, lock } = self;
+        let failed = |cause| OpenError::Io { directory: settings.directory.clone(), cause };
+        let (acknowledged, _) = Acknowledged::open(&settings.directory).map_err(failed)?;
+        acknowledged.write(segments.range().end).map_err(failed)?;
+        let queue = Arc::new(Queue::new(settings.queue.bytes()));
+        let active = segments.all().pop().expect("an open log has a segment");
+        let writer = Writer {
+            queue: queue.clone(),
+            segments: segments.clone(),
+            active,
+            acknowledged,
+            deliver,
+            settings: settings.clone(),
+        };
+        let thread = thread::Builder::new().name("cauce-log".into()).spawn(|| writer.run()).map_err(failed)?;
+        Ok(EmbeddedLog { segments, queue, settings, writer: Mutex::new(Some(thread)), _lock: lock })
+    }
+
+    /// The oldest position held, and the one behind the newest.
+    pub fn range(&self) -> Range<Position> {
+        self.segments.range()
+    }
+
+    /// Hands over records from a position on.
+    pub fn read(&self, from: Position, take: &mut dyn FnMut(Vec<Record>) -> ControlFlow<()>) -> Result<(), LogError> {
+        self.segments.read(from, take).map_err(unreadable)
+    }
+}
+
+impl EventLog for EmbeddedLog {
+    fn submit(&self, entries: Vec<Entry>, durability: Durability) -> Result<Receipt, LogError> {
+        self.queue.append(entries, durability)
+    }
+
+    fn range(&self) -> Range<Position> {
+        self.segments.range()
+    }
+
+    fn position_at(&self, instant: Timestamp) -> Result<Position, LogError> {
+        self.segments.position_at(instant).map_err(unreadable)
+    }
+
+    fn read(&self, from: Position, take: &mut dyn FnMut(Vec<Record>) -> ControlFlow<()>) -> Result<(), LogError> {
+        self.segments.read(from, take).map_err(unreadable)
+    }
+
+    fn of_person(&self, person: &str) -> Result<Vec<Record>, LogError> {
+        self.segments.of_person(person).map_err(unreadable)
+    }
+
+    fn maintain(&self, covered: Position, now: Timestamp) -> Result<Maintained, LogError> {
+        let mut done = Maintained::default();
+        let erasures = self.segments.erasures();
+        if !erasures.is_empty() {
+            // What was erased may stand in the segment that is being written.
+            self.queue.seal()?.wait()?;
+            let erased = self.segments.erase(&erasures).map_err(unreadable)?;
+            (done.segments_rewritten, done.records_erased) = erased;
+            self.segments.forget_erasures(&erasures);
+        }
+        for segment in self.sealed() {
+            segment.seal().map_err(unreadable)?;
+        }
+        done.segments_dropped = self.retain(covered, now).map_err(unreadable)?;
+        Ok(done)
+    }
+
+    fn status(&self) -> LogStatus {
+        let (waiting_records, waiting_bytes, refuses) = self.queue.status();
+        let all = self.segments.all();
+        LogStatus {
+            bytes: all.iter().map(|segment| segment.extent.read().bytes).sum(),
+            segments: all.len(),
+            waiting_records,
+            waiting_bytes,
+            erasures_pending: self.segments.erasures().len(),
+            refuses,
+        }
+    }
+}
+
+impl EmbeddedLog {
+    /// All segments but the one that is being written.
+    fn sealed(&self) -> Vec<Arc<Segment>> {
+        let mut all = self.segments.all();
+        all.pop();
+        all
+    }
+
+    /// Drops the oldest segments, as far as a checkpoint covers them.
+    fn retain(&self, covered: Position, now: Timestamp) -> io::Result<usize> {
+        let sealed = self.sealed();
+        let keep_from = now.millis() - self.settings.retain_age.get().as_millis() as i64;
+        let mut bytes: u64 = self.segments.all().iter().map(|segment| segment.extent.read().bytes).sum();
+        let too_much = |segment: &&Arc<Segment>| {
+            let extent = segment.extent.read();
+            let due = extent.latest_ms < keep_from || bytes > self.settings.retain_size.bytes() as u64;
+            bytes -= if due { extent.bytes } else { 0 };
+            due && extent.end <= covered
+        };
+        let gone: Vec<_> = sealed.iter().take_while(too_much).collect();
+        let Some(last) = gone.last() else { return Ok(0) };
+        // The manifest first: files before its first position are what a crash has left of this.
+        Manifest::new(self.segments.manifest.log_id, last.end()).write(&self.segments.directory)?;
+        self.segments.drop_before(last.end());
+        for segment in &gone {
+            segment.remove_index()?;
+            fs::remove_file(&segment.path)?;
+        }
+        Ok(gone.len())
+    }
+}
+
+/// What waits is written before the log is closed.
+impl Drop for EmbeddedLog {
+    fn drop(&mut self) {
+        self.queue.close();
+        if let Some(writer) = self.writer.lock().take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the thread of the log met a defect");
+        }
+    }
+}
+
+/// The segments of a log that is whole; a new log gets its manifest and its first segment.
+fn begin(directory: &Path, survey: Survey) -> io::Result<Segments> {
+    let manifest = match survey.manifest {
+        Some(manifest) => manifest,
+        None => {
+            let manifest = Manifest::new(random_id(), Position(0));
+            manifest.write(directory)?;
+            manifest
+        }
+    };
+    let mut list = survey.segments;
+    if list.is_empty() {
+        let segment = Segment::create(directory, manifest.first, manifest.log_id)?;
+        segment.file.sync_all()?;
+        super::manifest::sync_directory(directory)?;
+        list.push(Arc::new(segment));
+    }
+    // What is read from here on must be on the disk, and not only in memory since a sync failed.
+    if let Some(last) = list.last() {
+        last.file.sync_all()?;
+    }
+    Ok(Segments::new(directory.to_owned(), manifest, list))
+}
+
+fn lock(directory: &Path) -> Result<File, OpenError> {
+    let failed = |cause| OpenError::Io { directory: directory.to_owned(), cause };
+    let file = File::options().write(true).create(true).truncate(false).open(directory.join("lock")).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(directory.to_owned())),
+        Err(TryLockError::Error(cause)) => Err(failed(cause)),
+    }
+}
+
+fn unreadable(error: io::Error) -> LogError {
+    LogError::Unreadable(error.to_string())
+}
+
+fn join(faults: &[Fault]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,233 @@
+//! A log as it is found: what is whole, what is not, and what may be done about it.
+//!
+//! What is not whole is named and the log refuses to open, unless its loss is accepted; then every lost position keeps a
+//! placeholder, so that no later record takes its place. A write that a crash cut short and that was never acknowledged is no
+//! loss: it is cut off.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::Position;
+use super::manifest::{Acknowledged, Manifest};
+use super::rewrite::{Fate, rewrite};
+use super::segment::{Damage, HEADER, Segment};
+
+/// Something that is not as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    pub what: String,
+    /// How many records cannot be read.
+    pub records: u64,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        match self.records {
+            0 => Ok(()),
+            1 => f.write_str(" (1 record)"),
+            records => write!(f, " ({records} records)"),
+        }
+    }
+}
+
+/// What was found in a directory.
+pub(super) struct Survey {
+    /// `None` where there is no log yet.
+    pub(super) manifest: Option<Manifest>,
+    pub(super) segments: Vec<Arc<Segment>>,
+    pub(super) faults: Vec<Fault>,
+    /// Segments that have to be written anew should the loss be accepted, and up to where.
+    damaged: Vec<(usize, Position)>,
+    /// Bytes behind the newest record of a write that was never acknowledged.
+    pub(super) unacknowledged: u64,
+    /// Files that an interrupted clean-up has left.
+    leftovers: Vec<PathBuf>,
+    acknowledged: Position,
+}
+
+impl Survey {
+    /// Looks at a directory and changes nothing. The checksums of the newest `verify` bytes are verified, and of every segment that
+    /// has no file beside it.
+    pub(super) fn of(directory: &Path, verify: u64, write: bool) -> io::Result<Self> {
+        let (files, leftovers) = list(directory)?;
+        let acknowledged = Acknowledged::read(directory).unwrap_or_default();
+        let mut survey = Self {
+            manifest: None,
+            segments: Vec::new(),
+            faults: Vec::new(),
+            damaged: Vec::new(),
+            unacknowledged: 0,
+            leftovers,
+            acknowledged,
+        };
+        let read = Manifest::read(directory);
+        let first = match &read {
+            Ok(Some(manifest)) => manifest.first,
+            _ => files.first().map_or(acknowledged, |file| file.0),
+        };
+        for (position, path) in files {
+            // Dropping segments was interrupted between the manifest and the files.
+            if position < first {
+                survey.leftovers.push(path);
+                continue;
+            }
+            survey.segments.push(Arc::new(Segment::open(path, position, write)?));
+        }
+        survey.set_aside_unborn();
+        survey.manifest = survey.judge_manifest(read, first);
+        survey.judge_segments(verify)?;
+        Ok(survey)
+    }
+
+    /// A segment whose header a crash cut short holds nothing yet.
+    fn set_aside_unborn(&mut self) {
+        let unborn = |last: &mut Arc<Segment>| {
+            let length = last.file.metadata().map_or(u64::MAX, |metadata| metadata.len());
+            last.log_id().is_none() && length <= HEADER as u64 && last.first >= self.acknowledged
+        };
+        if let Some(last) = self.segments.pop_if(unborn) {
+            self.leftovers.push(last.path.clone());
+        }
+    }
+
+    /// The manifest, or what can be told of it from the segments.
+    fn judge_manifest(&mut self, read: io::Result<Option<Manifest>>, first: Position) -> Option<Manifest> {
+        let what = match read {
+            Ok(Some(manifest)) => return Some(manifest),
+            Ok(None) if self.segments.is_empty() && self.acknowledged == Position(0) => return None,
+            Ok(None) => "`manifest.json` is missing; it can be made anew from the segments".to_owned(),
+            Err(error) => format!("{error}; it can be made anew from the segments"),
+        };
+        self.faults.push(Fault { what, records: 0 });
+        let log_id = self.segments.iter().find_map(|segment| segment.log_id()).unwrap_or_else(random_id);
+        Some(Manifest::new(log_id, first))
+    }
+
+    fn judge_segments(&mut self, verify: u64) -> io::Result<()> {
+        let Some(manifest) = self.manifest.clone() else { return Ok(()) };
+        let segments = self.segments.clone();
+        let begin = segments.first().map_or(self.acknowledged, |segment| segment.first);
+        if begin > manifest.first {
+            let what = format!("the segments from position {} to {begin} are missing", manifest.first);
+            self.faults.push(Fault { what, records: begin.0 - manifest.first.0 });
+        }
+        // From the newest on, since the newest are verified.
+        let mut left = verify;
+        for (index, segment) in segments.iter().enumerate().rev() {
+            let next = segments.get(index + 1).map(|next| next.first);
+            let length = segment.file.metadata()?.len();
+            let trusted = left == 0 && next.is_some();
+            left = left.saturating_sub(length);
+            let faults = self.faults.len();
+            if segment.log_id() != Some(manifest.log_id) {
+                let what = format!("the header of `{}` is damaged or of another log", segment.name());
+                self.faults.push(Fault { what, records: 0 });
+            }
+            if !(trusted && segment.unseal()? && next == Some(segment.end())) {
+                self.judge(segment, next, length)?;
+            }
+            if self.faults.len() > faults {
+                let until = next.unwrap_or(segment.end().max(self.acknowledged));
+                self.damaged.push((index, until));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads all of one segment.
+    fn judge(&mut self, segment: &Segment, next: Option<Position>, length: u64) -> io::Result<()> {
+        let scan = segment.scan_all(next)?;
+        // What should be there, as far as is known.
+        let promised = next.unwrap_or(self.acknowledged);
+        let (end, mut missing_from) = (segment.end(), Some(segment.end()));
+        for Damage { offset, from, to } in scan.damages {
+            if to.is_none() {
+                missing_from = None;
+            }
+            let until = to.unwrap_or(promised).min(next.unwrap_or(Position(u64::MAX)));
+            if to.is_none() && from >= promised {
+                // Behind everything that was promised: a write that was cut short.
+                self.unacknowledged = if next.is_none() { length - scan.bytes } else { 0 };
+                continue;
+            }
+            let what = format!("`{}` is damaged at byte {offset}, position {from}", segment.name());
+            self.faults.push(Fault { what, records: until.0.saturating_sub(from.0) });
+        }
+        if missing_from.is_some() && end < promised {
+            let what = match next {
+                Some(next) => format!("`{}` ends at position {end}, the next segment begins at {next}", segment.name()),
+                None => format!("`{}` ends at position {end}, but {promised} was acknowledged", segment.name()),
+            };
+            self.faults.push(Fault { what, records: promised.0 - end.0 });
+        }
+        // The table in memory is needed only while a segment is written.
+        if next.is_some() && self.faults.is_empty() {
+            segment.unseal()?;
+        }
+        Ok(())
+    }
+
+    /// How many records cannot be read.
+    pub(super) fn lost(&self) -> u64 {
+        self.faults.iter().map(|fault| fault.records).sum()
+    }
+
+    /// Makes the directory whole again, with a placeholder for every record that is lost.
+    pub(super) fn repair(&mut self, directory: &Path) -> io::Result<()> {
+        let manifest = self.manifest.clone().expect("there is damage only where there is a log");
+        for (index, until) in std::mem::take(&mut self.damaged) {
+            let rewritten = rewrite(&self.segments[index], manifest.log_id, until, &mut |_| Fate::Keep)?;
+            self.segments[index] = rewritten.segment;
+        }
+        let first = self.segments.first().map_or(self.acknowledged, |segment| segment.first);
+        let manifest = Manifest::new(manifest.log_id, first);
+        manifest.write(directory)?;
+        self.manifest = Some(manifest);
+        Ok(())
+    }
+
+    /// Removes what interrupted work has left: half-made files, dropped segments, and a write that was cut short.
+    pub(super) fn clean(&mut self) -> io::Result<()> {
+        for path in self.leftovers.drain(..) {
+            fs::remove_file(path)?;
+        }
+        if let Some(last) = self.segments.last().filter(|_| self.unacknowledged > 0) {
+            last.file.set_len(last.extent.read().bytes)?;
+        }
+        Ok(())
+    }
+}
+
+/// Enough to tell two logs apart.
+pub(super) fn random_id() -> u128 {
+    use std::collections::hash_map::RandomState;
+    use std::hash::BuildHasher;
+    let half = || u128::from(RandomState::new().hash_one(std::process::id()));
+    half() << 64 | half()
+}
+
+type Files = Vec<(Position, PathBuf)>;
+
+/// The segments of a directory in order, and half-made files.
+fn list(directory: &Path) -> io::Result<(Files, Vec<PathBuf>)> {
+    let (mut files, mut leftovers) = (Vec::new(), Vec::new());
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((files, leftovers)),
+        entries => entries?,
+    };
+    for entry in entries {
+        let path = entry?.path();
+        let position = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
+        match (path.extension().and_then(|extension| extension.to_str()), position) {
+            (Some("log"), Some(position)) => files.push((Position(position), path)),
+            (Some("rewrite" | "next"), _) => leftovers.push(path),
+            _ => {}
+        }
+    }
+    files.sort();
+    Ok((files, leftovers))
+}
