@@ -138,12 +138,45 @@ pub trait EventLog: Send + Sync {
     /// Everything held of a person, oldest first.
     fn of_person(&self, person: &str) -> Result<Vec<Record>, LogError>;
 
+    /// Who was erased, and where: a replay leaves out what stands before.
+    fn erasures(&self) -> Erasures;
+
+    /// The entry that erases a person from state, and from then on from the log.
+    fn erasure(&self, person: &str, now: Timestamp) -> Entry;
+
     /// Seals, rewrites and drops segments: what an erasure left, and what is older or more than is kept and covered by a
     /// checkpoint at `covered`.
     fn maintain(&self, covered: Position, now: Timestamp) -> Result<Maintained, LogError>;
 
     /// Bytes on disk, records waiting, and whether writes are taken: what health and metrics show.
     fn status(&self) -> LogStatus;
+}
+
+/// Who was erased and where, without their names.
+pub struct Erasures {
+    pub(crate) list: Vec<(Position, u128)>,
+    pub(crate) hash: Box<dyn Fn(&str) -> u128 + Send + Sync>,
+}
+
+impl Erasures {
+    /// Whether what stands of a person at a position was erased later.
+    pub fn cover(&self, person: &str, position: Position) -> bool {
+        !self.list.is_empty() && {
+            let hash = (self.hash)(person);
+            self.list.iter().any(|(erased, of)| *of == hash && *erased > position)
+        }
+    }
+
+    /// Whether a person was erased at or behind a position.
+    pub fn since(&self, position: Position, person: &str) -> bool {
+        let hash = (self.hash)(person);
+        self.list.iter().any(|(erased, of)| *of == hash && *erased >= position)
+    }
+
+    /// Whether anybody was erased at or behind a position.
+    pub fn any_since(&self, position: Position) -> bool {
+        self.list.iter().any(|(erased, _)| *erased >= position)
+    }
 }
 
 /// What [`EventLog::maintain`] did.

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+use bytes::Bytes;
 use cauce_features::time::Timestamp;
 use parking_lot::Mutex;
 
@@ -23,7 +24,7 @@ use super::recovery::{Fault, Survey, random_id};
 use super::segment::Segment;
 use super::segments::Segments;
 use super::writer::{Deliver, Queue, Writer};
-use super::{Entry, EventLog, LogError, LogStatus, Maintained, Position, Receipt, Record};
+use super::{Change, Entry, Erasures, EventLog, Kind, LogError, LogStatus, Maintained, Position, Receipt, Record};
 use crate::config::{self, Durability};
 
 /// The log of one machine.
@@ -108,6 +109,11 @@ impl Opened {
         self.segments.range()
     }
 
+    /// Who was erased, and where.
+    pub fn erasures(&self) -> Erasures {
+        self.segments.erasures_of_all()
+    }
+
     /// Hands over records from a position on.
     pub fn read(&self, from: Position, take: &mut dyn FnMut(Vec<Record>) -> ControlFlow<()>) -> Result<(), LogError> {
         self.segments.read(from, take).map_err(unreadable)
@@ -135,12 +141,31 @@ impl EventLog for EmbeddedLog {
         self.segments.of_person(person).map_err(unreadable)
     }
 
+    fn erasures(&self) -> Erasures {
+        self.segments.erasures_of_all()
+    }
+
+    fn erasure(&self, person: &str, now: Timestamp) -> Entry {
+        Entry {
+            kind: Kind::Erasure,
+            arrived_at: now,
+            person: "".into(),
+            id: "".into(),
+            body: Bytes::copy_from_slice(&self.segments.manifest.erasure_hash(person).to_le_bytes()),
+            change: Change::Erase(person.to_owned()),
+        }
+    }
+
     fn maintain(&self, covered: Position, now: Timestamp) -> Result<Maintained, LogError> {
         let mut done = Maintained::default();
         let erasures = self.segments.erasures();
         if !erasures.is_empty() {
-            // What was erased may stand in the segment that is being written.
-            self.queue.seal()?.wait()?;
+            let active = self.segments.all().pop();
+            if let Some(active) = active
+                && self.segments.concerns(&active, &erasures).map_err(unreadable)?
+            {
+                self.queue.seal()?.wait()?;
+            }
             let erased = self.segments.erase(&erasures).map_err(unreadable)?;
             (done.segments_rewritten, done.records_erased) = erased;
             self.segments.forget_erasures(&erasures);

@@ -66,9 +66,11 @@ impl Manifest {
         xxhash_rust::xxh3::xxh3_64_with_seed(person.as_bytes(), self.log_id as u64) as u32
     }
 
-    /// What stands for a person in the record of their erasure: it finds them, and does not name them.
+    /// What stands for a person in the record of their erasure: it finds them, and does not name them. Its low 32 bits are those of
+    /// the index.
     pub(super) fn erasure_hash(&self, person: &str) -> u128 {
-        xxhash_rust::xxh3::xxh3_128_with_seed(person.as_bytes(), (self.log_id >> 64) as u64)
+        let wide = xxhash_rust::xxh3::xxh3_128_with_seed(person.as_bytes(), (self.log_id >> 64) as u64);
+        wide >> 32 << 32 | u128::from(self.person_hash(person))
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::manifest::sync_directory;
 use super::record::RecordRef;
 use super::segment::{Extent, HEADER, Segment};
-use super::segments::Segments;
+use super::segments::{Segments, with_person};
 use super::{Kind, Position};
 
 /// What becomes of a record.
@@ -69,34 +69,42 @@ impl Segments {
     pub(super) fn erase(&self, erasures: &[(Position, u128)]) -> io::Result<(usize, u64)> {
         let (mut segments, mut records) = (0, 0);
         let all = self.all();
-        // The last segment is being written: it is sealed first where that matters.
         for pair in all.windows(2) {
             let (segment, next) = (&pair[0], pair[1].first);
-            if erasures.iter().all(|(position, _)| *position < segment.first) {
-                continue;
+            if self.concerns(segment, erasures)? {
+                let fate = &mut |record: &RecordRef<'_>| match self.is_erased(record, erasures) {
+                    true => Fate::Erase,
+                    false => Fate::Keep,
+                };
+                let rewritten = rewrite(segment, self.manifest.log_id, next, fate)?;
+                rewritten.segment.seal()?;
+                self.replace(rewritten.segment);
+                segments += 1;
+                records += rewritten.erased;
             }
-            let is_erased = |record: &RecordRef<'_>| {
-                super::segments::with_person(record, |person| {
-                    let hash = self.manifest.erasure_hash(person);
-                    erasures.iter().any(|known| known.1 == hash && record.position < known.0)
-                })
-            };
-            let mut found = false;
-            segment.scan(HEADER as u64..segment.extent.read().bytes, segment.first, &mut |record, _| {
-                found = is_erased(record);
-                Ok(!found)
-            })?;
-            if !found {
-                continue;
-            }
-            let fate = &mut |record: &RecordRef<'_>| if is_erased(record) { Fate::Erase } else { Fate::Keep };
-            let rewritten = rewrite(segment, self.manifest.log_id, next, fate)?;
-            rewritten.segment.seal()?;
-            self.replace(rewritten.segment);
-            segments += 1;
-            records += rewritten.erased;
         }
         Ok((segments, records))
+    }
+
+    /// Whether a segment has records that are to be erased.
+    pub(super) fn concerns(&self, segment: &Segment, erasures: &[(Position, u128)]) -> io::Result<bool> {
+        for (_, hash) in erasures.iter().filter(|(position, _)| *position > segment.first) {
+            for offset in segment.find(*hash as u32)? {
+                if segment.at(offset, |record| self.is_erased(record, erasures))? {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn is_erased(&self, record: &RecordRef<'_>, erasures: &[(Position, u128)]) -> bool {
+        let later = |known: &(Position, u128)| known.0 > record.position && known.1 as u32 == record.person_hash;
+        erasures.iter().any(later)
+            && with_person(record, |person| {
+                let hash = self.manifest.erasure_hash(person);
+                erasures.iter().any(|known| later(known) && known.1 == hash)
+            })
     }
 }
 

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::manifest::Manifest;
 use super::record::RecordRef;
 use super::segment::Segment;
-use super::{Kind, Position, Record};
+use super::{Erasures, Kind, Position, Record};
 
 /// Records handed over at once.
 const BATCH: usize = 4096;
@@ -72,6 +72,13 @@ impl Segments {
 
     pub(super) fn erasures(&self) -> Vec<(Position, u128)> {
         self.erasures.read().clone()
+    }
+
+    /// Every erasure that the log holds, whether or not its records are gone.
+    pub(super) fn erasures_of_all(&self) -> Erasures {
+        let list = self.all().iter().flat_map(|segment| segment.extent.read().erasures.clone()).collect();
+        let manifest = self.manifest.clone();
+        Erasures { list, hash: Box::new(move |person| manifest.erasure_hash(person)) }
     }
 
     /// Nothing of these is left in any segment.
