@@ -5,8 +5,11 @@
 
 use std::borrow::Cow;
 
-use crate::ingest::Refusal;
 use cauce_features::record::{FieldError, RecordErrors};
+
+use crate::ingest::{IngestError, Refusal};
+use crate::log::LogError;
+use crate::store::StoreError;
 
 /// A stable code. Clients may match on it; its row in [`CODES`] says the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,6 +30,10 @@ pub enum Code {
     BodyTooLarge,
     UnsupportedMediaType,
     StoreFull,
+    DiskFull,
+    LogBusy,
+    LogUnavailable,
+    StateUnavailable,
     Stopping,
     Internal,
 }
@@ -45,20 +52,20 @@ const fn row(code: Code, name: &'static str, status: u16, title: &'static str) -
 }
 
 /// All codes, in the order of [`Code`].
-pub const CODES: [CodeRow; 18] = [
+pub const CODES: [CodeRow; 22] = [
     row(Code::MalformedJson, "malformed_json", 400, "The body is not JSON of the form that is expected"),
     row(Code::EmptyBody, "empty_body", 400, "The body is empty"),
     row(Code::IncompleteBody, "incomplete_body", 400, "The body ended before its announced length"),
-    row(Code::InvalidFields, "invalid_fields", 422, "Fields are missing, unknown, of the wrong type or out of range"),
+    row(Code::InvalidFields, "invalid_fields", 400, "Fields are missing, unknown, of the wrong type or out of range"),
     row(Code::InvalidQuery, "invalid_query", 400, "The query of the address has a parameter that is wrong"),
     row(
         Code::EventTooLate,
         "event_too_late",
-        422,
+        400,
         "The event happened before the horizon, or in a past that is merged by the hour",
     ),
-    row(Code::EventInFuture, "event_in_future", 422, "The event is further in the future than clocks may differ"),
-    row(Code::EmptyBatch, "empty_batch", 422, "The batch has no items"),
+    row(Code::EventInFuture, "event_in_future", 400, "The event is further in the future than clocks may differ"),
+    row(Code::EmptyBatch, "empty_batch", 400, "The batch has no items"),
     row(Code::TooManyItems, "too_many_items", 413, "The batch has more items than are allowed"),
     row(Code::PersonUnknown, "person_unknown", 404, "Nothing is known of this person"),
     row(Code::NotFound, "not_found", 404, "There is nothing at this address"),
@@ -72,6 +79,10 @@ pub const CODES: [CodeRow; 18] = [
         "The body is not of a content type that is understood",
     ),
     row(Code::StoreFull, "store_full", 507, "No further person fits into the store"),
+    row(Code::DiskFull, "disk_full", 507, "The disk is full: nothing can be recorded until there is space"),
+    row(Code::LogBusy, "log_busy", 503, "More waits to be written than is allowed"),
+    row(Code::LogUnavailable, "log_unavailable", 503, "The log cannot be written or read for now"),
+    row(Code::StateUnavailable, "state_unavailable", 503, "A person's history cannot be read for now"),
     row(Code::Stopping, "stopping", 503, "The service is stopping; another instance will answer"),
     row(Code::Internal, "internal", 500, "Something went wrong that is not the caller's fault"),
 ];
@@ -99,6 +110,15 @@ impl ApiError {
     /// An error without wrong fields.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { code, detail: detail.into(), errors: Vec::new() }
+    }
+
+    /// When to try again, in seconds, where trying again can help.
+    pub fn retry_after_seconds(&self) -> Option<u32> {
+        match self.code {
+            Code::DiskFull | Code::LogUnavailable | Code::StateUnavailable => Some(2),
+            Code::LogBusy | Code::Stopping => Some(1),
+            _ => None,
+        }
     }
 
     /// Its HTTP status.
@@ -132,6 +152,38 @@ impl From<Refusal> for ApiError {
             Refusal::InFuture => Self::new(Code::EventInFuture, "`time` is later than now by more than `clock_skew`"),
             Refusal::StoreFull => Self::new(Code::StoreFull, "events of people already known are still taken"),
         }
+    }
+}
+
+impl From<IngestError> for ApiError {
+    fn from(error: IngestError) -> Self {
+        match error {
+            IngestError::Refused(refusal) => refusal.into(),
+            IngestError::Log(error) => error.into(),
+            IngestError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<LogError> for ApiError {
+    fn from(error: LogError) -> Self {
+        let again = "nothing was recorded; send it again after `Retry-After`";
+        match error {
+            LogError::Full => Self::new(Code::DiskFull, again),
+            LogError::Busy => Self::new(Code::LogBusy, again),
+            LogError::Unavailable(_) => Self::new(Code::LogUnavailable, again),
+            LogError::Unreadable(_) => {
+                tracing::error!(%error, "the log is damaged: `cauce verify` tells where");
+                Self::new(Code::LogUnavailable, "what is asked for cannot be read; the operator is told")
+            }
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "a person's history cannot be read");
+        Self::new(Code::StateUnavailable, "nothing was recorded; send it again after `Retry-After`")
     }
 }
 

@@ -4,6 +4,7 @@
 //! worker thread needs to score it owns ([`Worker`]), so a request is handled where it arrives: no lock around the model,
 //! no hand-off, one await for the body.
 
+mod admin;
 mod ahorro_valle;
 mod answer;
 mod batch;
@@ -29,6 +30,8 @@ use cauce_model::bundle::Bundle;
 
 use crate::clock::Clock;
 use crate::config::Server;
+use crate::ingest::Ingest;
+use crate::keeper::Keeper;
 use crate::metrics::Metrics;
 use crate::scoring::Scorer;
 use crate::store::Store;
@@ -41,6 +44,8 @@ pub use unread::hold;
 pub struct Shared {
     pub bundle: Arc<Bundle>,
     pub store: Arc<Store>,
+    pub ingest: Arc<Ingest>,
+    pub keeper: Arc<Keeper>,
     pub metrics: Metrics,
     pub clock: Clock,
     pub server: Server,

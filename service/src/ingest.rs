@@ -1,16 +1,43 @@
-//! An event's way into a person's history: refused by its time, or applied.
+//! The record path: what is accepted goes to the log, and becomes state once it is durable there. Read it from top to bottom.
+//!
+//! Bytes are made a valid event at the edge; [`Ingest`] refuses what its time forbids, answers for what stands already, and
+//! hands the rest to the log with the bytes as they were posted. The log hands back what is durable, and [`apply`] makes it state. A
+//! replay reads the same bytes with the same functions ([`event_of`], [`replay`]), so a start, a rebuilt state and `cauce
+//! replay` are one path (F1, S2).
 //!
 //! What is refused depends on the event, the horizon and `now`, never on what has been evicted (F1); only where the bound on a
-//! person's events has merged the past by the hour is a late event refused too. Neither HTTP
-//! nor a clock is known here.
+//! person's events has merged the past by the hour is a late event refused too. Neither HTTP nor a clock is known here.
 
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cauce_features::application::Application;
 use cauce_features::event::Event;
 use cauce_features::plan::FeaturePlan;
+use cauce_features::record::{RecordErrors, Unknown};
 use cauce_features::spec::Specification;
 use cauce_features::time::Timestamp;
 use cauce_features::timeline::Applied;
+use cauce_model::bundle::Bundle;
 
-use crate::store::Store;
+use crate::config::Durability;
+use crate::log::{Accepted, Change, Entry, Erasures, EventLog, Kind, LogError, Position, Receipt, Record};
+use crate::store::{Store, StoreError};
+
+/// How long a durable record waits for a state store that cannot be read.
+const STORE_RETRY: Duration = Duration::from_secs(1);
+
+/// Takes records in: what `http` and `scoring` know of log and state together.
+pub struct Ingest {
+    log: Arc<dyn EventLog>,
+    store: Arc<Store>,
+    bundle: Arc<Bundle>,
+    /// When a scored application counts as recorded.
+    applications: Durability,
+}
 
 /// What became of an event that was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +61,41 @@ pub enum Refusal {
     StoreFull,
 }
 
+/// Why a record was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    #[error("refused: {0:?}")]
+    Refused(Refusal),
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// An event on its way.
+pub enum Admitted {
+    /// It changes nothing: it stands already, or greater content under its identity does.
+    Standing(Taken),
+    /// To be written.
+    New(Entry),
+}
+
+/// An application as it was posted.
+pub enum Posted {
+    /// With its envelope.
+    Envelope(Bytes),
+    /// Its fields alone.
+    Fields(Bytes),
+}
+
+/// What became of scored applications.
+pub struct Recording {
+    /// Whether each is part of its person's history, as soon as the receipt says so if there is one.
+    pub recorded: Vec<bool>,
+    /// Says when they are durable, if that is waited for.
+    pub receipt: Option<Receipt>,
+}
+
 impl Taken {
     /// As it stands in answers.
     pub fn as_str(self) -> &'static str {
@@ -45,16 +107,196 @@ impl Taken {
     }
 }
 
-/// Takes an event in, as of `now`.
-pub fn take(store: &Store, plan: &FeaturePlan, event: &Event, now: Timestamp) -> Result<Taken, Refusal> {
-    admit(plan.specification(), event, now)?;
-    match store.apply(plan, event) {
-        Ok(Applied::New) => Ok(Taken::New),
-        Ok(Applied::Duplicate) => Ok(Taken::Duplicate),
-        Ok(Applied::Conflict) => Ok(Taken::Conflict),
-        Ok(Applied::TooLate) => Err(Refusal::TooLate),
-        Err(_full) => Err(Refusal::StoreFull),
+impl Ingest {
+    /// Takes records for a log and the state that is made of it.
+    pub fn new(log: Arc<dyn EventLog>, store: Arc<Store>, bundle: Arc<Bundle>, applications: Durability) -> Self {
+        Self { log, store, bundle, applications }
     }
+
+    /// The log.
+    pub fn log(&self) -> &dyn EventLog {
+        &*self.log
+    }
+
+    /// Whether an event that arrives `now` is to be written, and what then. `body` is the event as it was posted.
+    pub fn admit(&self, event: Event, body: Bytes, now: Timestamp) -> Result<Admitted, IngestError> {
+        let plan = self.bundle.plan();
+        admit(plan.specification(), &event, now).map_err(IngestError::Refused)?;
+        match self.store.probe(plan, &event)? {
+            Probe::Applies(_) if !self.store.has_room(event.person()) => Err(IngestError::Refused(Refusal::StoreFull)),
+            Probe::Applies(_) => Ok(Admitted::New(entry(Kind::Event, "", event, body, now))),
+            Probe::Standing(Applied::TooLate) => Err(IngestError::Refused(Refusal::TooLate)),
+            Probe::Standing(applied) => Ok(Admitted::Standing(taken(applied))),
+        }
+    }
+
+    /// Writes events. They are state, and safe, once the receipt says so.
+    pub fn submit(&self, entries: Vec<Entry>) -> Result<Receipt, LogError> {
+        self.log.submit(entries, Durability::Durable)
+    }
+
+    /// Makes scored applications part of their people's histories, unless nobody is named or they cannot be written: scoring goes
+    /// on without.
+    pub fn record(&self, applications: Vec<(&Application, Posted)>, as_of: Timestamp) -> Recording {
+        let mut recorded = Vec::with_capacity(applications.len());
+        let mut entries = Vec::with_capacity(applications.len());
+        for (application, posted) in applications {
+            let admitted = self.admit_application(application, posted, as_of);
+            recorded.push(matches!(admitted, Some(Admitted::New(_) | Admitted::Standing(Taken::Duplicate))));
+            if let Some(Admitted::New(entry)) = admitted {
+                entries.push(entry);
+            }
+        }
+        if entries.is_empty() {
+            return Recording { recorded, receipt: None };
+        }
+        // Without waiting for the disk an application is state at once, as the next one of its person may follow at once.
+        let at_once = (self.applications == Durability::Relaxed).then(|| entries.clone());
+        let submitted = self.log.submit(entries, self.applications);
+        match submitted {
+            Err(error) => {
+                tracing::debug!(%error, "applications are not recorded");
+                Recording { recorded: vec![false; recorded.len()], receipt: None }
+            }
+            Ok(receipt) => {
+                for entry in at_once.iter().flatten() {
+                    // The writer's thread does the same again, and waits where it has to.
+                    if let Change::Apply(event) = &entry.change {
+                        let _ = self.store.apply(self.bundle.plan(), event);
+                    }
+                }
+                let receipt = (self.applications == Durability::Durable).then_some(receipt);
+                Recording { recorded, receipt }
+            }
+        }
+    }
+
+    fn admit_application(&self, application: &Application, posted: Posted, as_of: Timestamp) -> Option<Admitted> {
+        if application.person().is_empty() {
+            return None;
+        }
+        let plan = self.bundle.plan();
+        let event = application.as_event(plan.specification(), as_of);
+        Some(match self.store.probe(plan, &event).ok()? {
+            Probe::Applies(_) if !self.store.has_room(event.person()) => return None,
+            Probe::Applies(_) => Admitted::New(match posted {
+                Posted::Envelope(body) => entry(Kind::Application, "", event, body, as_of),
+                Posted::Fields(body) => entry(Kind::Fields, application.person(), event, body, as_of),
+            }),
+            Probe::Standing(Applied::TooLate) => return None,
+            Probe::Standing(applied) => Admitted::Standing(taken(applied)),
+        })
+    }
+
+    /// Where the event stands that was taken first under an identity; `None` if the log holds it no more.
+    pub fn position_of(&self, person: &str, id: EventId, time: Timestamp) -> Result<Option<Position>, LogError> {
+        let specification = self.bundle.plan().specification();
+        let is_it = |record: &Record| {
+            event_of(specification, record).ok().flatten().is_some_and(|event| event.id() == id && event.time() == time)
+        };
+        Ok(self.log.of_person(person)?.iter().find(|record| is_it(record)).map(|record| record.position))
+    }
+
+    /// Has a person erased: from the log, and with it from the state, once the receipt says so.
+    pub fn erase(&self, person: &str, now: Timestamp) -> Result<Receipt, LogError> {
+        self.log.submit(vec![self.log.erasure(person, now)], Durability::Durable)
+    }
+}
+
+/// Makes a durable entry state. An entry that is durable is never dropped: a store that cannot be read is waited for.
+pub fn apply(store: &Store, plan: &FeaturePlan, entry: &Entry) -> Result<Taken, Refusal> {
+    loop {
+        let applied = match &entry.change {
+            Change::Apply(event) => store.apply(plan, event),
+            Change::Erase(person) => store.erase(person).map(|_| Applied::New),
+        };
+        match applied {
+            Ok(Applied::TooLate) => return Err(Refusal::TooLate),
+            Ok(applied) => return Ok(taken(applied)),
+            Err(error) => {
+                tracing::error!(%error, "a durable record waits for the state store");
+                thread::sleep(STORE_RETRY);
+            }
+        }
+    }
+}
+
+/// The event that a record is of; `None` where nothing is left of it.
+pub fn event_of(specification: &Specification, record: &Record) -> Result<Option<Event>, RecordErrors> {
+    let as_event = |application: Application| application.as_event(specification, record.arrived_at);
+    match record.kind {
+        Kind::Event => Event::from_json(specification, &record.body).map(Some),
+        Kind::Application => {
+            Application::from_json(specification, &record.body, &record.id).map(|application| Some(as_event(application)))
+        }
+        Kind::Fields => {
+            Application::from_fields(specification, &record.person, &record.id, &record.body, Unknown::Ignore)
+                .map(|application| Some(as_event(application)))
+        }
+        Kind::Erasure | Kind::Erased | Kind::Lost => Ok(None),
+    }
+}
+
+/// What a replay did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Replayed {
+    pub records: u64,
+    /// Records that are not valid under this specification; they stay in the log.
+    pub invalid: u64,
+}
+
+/// Makes records state again, on all cores: order does not matter (F1), but for erasures, which say what to leave out.
+pub fn replay(
+    store: &Store,
+    plan: &FeaturePlan,
+    erasures: &Erasures,
+    read: impl FnOnce(&mut dyn FnMut(Vec<Record>) -> ControlFlow<()>) -> Result<(), LogError>,
+    mut progress: impl FnMut(Position),
+) -> Result<Replayed, IngestError> {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let (mut replayed, mut failed) = (Replayed::default(), None);
+    read(&mut |records| {
+        let parts = records.chunks(records.len().div_ceil(cores).max(1));
+        let outcomes: Vec<_> = thread::scope(|scope| {
+            let threads: Vec<_> = parts.map(|part| scope.spawn(|| replay_part(store, plan, erasures, part))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("a replay does not panic")).collect()
+        });
+        for outcome in outcomes {
+            match outcome {
+                Ok(invalid) => replayed.invalid += invalid,
+                Err(error) => failed = Some(error),
+            }
+        }
+        replayed.records += records.len() as u64;
+        progress(records.last().map_or(Position::default(), |record| record.position));
+        if failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    match failed {
+        Some(error) => Err(error.into()),
+        None => Ok(replayed),
+    }
+}
+
+fn replay_part(
+    store: &Store,
+    plan: &FeaturePlan,
+    erasures: &Erasures,
+    records: &[Record],
+) -> Result<u64, StoreError> {
+    let mut invalid = 0;
+    for record in records {
+        match event_of(plan.specification(), record) {
+            Ok(Some(event)) if !erasures.cover(event.person(), record.position) => {
+                store.apply(plan, &event)?;
+            }
+            Ok(_) => {}
+            Err(_) => {
+                invalid += 1;
+                tracing::debug!(position = record.position.0, "a record is not valid under this specification");
+            }
+        }
+    }
+    Ok(invalid)
 }
 
 /// Whether an event that arrives `now` may enter a history at all. A replay asks the same of the events of a file (F2).
@@ -66,6 +308,19 @@ pub fn admit(specification: &Specification, event: &Event, now: Timestamp) -> Re
         return Err(Refusal::InFuture);
     }
     Ok(())
+}
+
+fn entry(kind: Kind, person: &str, event: Event, body: Bytes, arrived_at: Timestamp) -> Entry {
+    let id = if kind == Kind::Event { "" } else { event.id_text() };
+    Entry { kind, arrived_at, person: person.into(), id: id.into(), body, change: Change::Apply(event) }
+}
+
+fn taken(applied: Applied) -> Taken {
+    match applied {
+        Applied::New => Taken::New,
+        Applied::Duplicate => Taken::Duplicate,
+        Applied::Conflict | Applied::TooLate => Taken::Conflict,
+    }
 }
 
 #[cfg(test)]

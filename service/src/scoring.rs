@@ -1,7 +1,7 @@
 //! An application's way to a score: history, features, model, decision, record. Read it from top to bottom.
 //!
 //! An application is scored against the history as it stands before it is recorded, and is then an event of that history
-//! itself. The model decides; if it cannot, the scorecard does, and the answer says so. Everything a score depends
+//! itself, which the log keeps. The model decides; if it cannot, the scorecard does, and the answer says so. Everything a score depends
 //! on is an argument: neither HTTP nor a clock is known here, and even the stop-watch is the caller's.
 
 use std::sync::Arc;
@@ -15,13 +15,15 @@ use cauce_model::onnx::OnnxModel;
 use cauce_model::score::Score;
 use serde::Serialize;
 
-use crate::ingest::{self, Taken};
-use crate::store::Store;
+use crate::ingest::{Ingest, Posted};
+use crate::log::Receipt;
+use crate::store::{Store, StoreError};
 
 /// Scores applications on one thread: the model's session and the working memory are its own.
 pub struct Scorer {
     bundle: Arc<Bundle>,
     store: Arc<Store>,
+    ingest: Arc<Ingest>,
     model: OnnxModel,
     scratch: Scratch,
     /// Vectors of the applications being scored, one after another.
@@ -72,48 +74,57 @@ pub enum Stage {
 
 impl Scorer {
     /// A scorer for one thread.
-    pub fn new(bundle: Arc<Bundle>, store: Arc<Store>, model: OnnxModel) -> Self {
+    pub fn new(bundle: Arc<Bundle>, store: Arc<Store>, ingest: Arc<Ingest>, model: OnnxModel) -> Self {
         let scratch = bundle.plan().scratch();
         let nobody = Timeline::default();
-        Self { bundle, store, model, scratch, nobody, rows: Vec::new(), probabilities: Vec::new() }
+        Self { bundle, store, ingest, model, scratch, nobody, rows: Vec::new(), probabilities: Vec::new() }
     }
 
-    /// Scores one application. `done` is told when a stage is over.
-    pub fn score(&mut self, application: &Application, as_of: Timestamp, mut done: impl FnMut(Stage)) -> Decision<'_> {
+    /// Scores one application. `done` is told when a stage is over. With a receipt, it is recorded once that says so.
+    pub fn score(
+        &mut self,
+        application: &Application,
+        posted: Posted,
+        as_of: Timestamp,
+        mut done: impl FnMut(Stage),
+    ) -> Result<(Decision<'_>, Option<Receipt>), StoreError> {
         self.rows.resize(self.width(), f32::NAN);
-        let history = self.read(application, as_of, 0);
+        let history = self.read(application, as_of, 0)?;
         done(Stage::Features);
         let mode = self.infer();
         done(Stage::Model);
-        let recorded = self.record(application, as_of);
+        let recording = self.ingest.record(vec![(application, posted)], as_of);
         done(Stage::Record);
-        self.decision(0, history, mode, recorded)
+        Ok((self.decision(0, history, mode, recording.recorded[0]), recording.receipt))
     }
 
     /// Scores many in one run of the model, each against its history as it stood before any of them.
     pub fn score_all(
         &mut self,
-        applications: &[&Application],
+        applications: Vec<(&Application, Posted)>,
         as_of: Timestamp,
         mut done: impl FnMut(Stage),
-    ) -> Vec<Decision<'_>> {
+    ) -> Result<(Vec<Decision<'_>>, Option<Receipt>), StoreError> {
         self.rows.resize(self.width() * applications.len(), f32::NAN);
-        let read = |(row, application): (usize, &&Application)| self.read(application, as_of, row);
-        let histories: Vec<History> = applications.iter().enumerate().map(read).collect();
+        let mut histories = Vec::with_capacity(applications.len());
+        for (row, (application, _)) in applications.iter().enumerate() {
+            histories.push(self.read(application, as_of, row)?);
+        }
         done(Stage::Features);
         let mode = self.infer();
         done(Stage::Model);
-        let recorded: Vec<bool> = applications.iter().map(|application| self.record(application, as_of)).collect();
+        let recording = self.ingest.record(applications, as_of);
         done(Stage::Record);
-        let outcomes = histories.into_iter().zip(recorded).enumerate();
-        outcomes.map(|(row, (history, recorded))| self.decision(row, history, mode, recorded)).collect()
+        let outcomes = histories.into_iter().zip(recording.recorded).enumerate();
+        let decisions = outcomes.map(|(row, (history, recorded))| self.decision(row, history, mode, recorded));
+        Ok((decisions.collect(), recording.receipt))
     }
 
     /// Reads the application's vector into its row.
-    fn read(&mut self, application: &Application, as_of: Timestamp, row: usize) -> History {
+    fn read(&mut self, application: &Application, as_of: Timestamp, row: usize) -> Result<History, StoreError> {
         let plan = self.bundle.plan();
         let vector = &mut self.rows[row * plan.width()..][..plan.width()];
-        self.store.read(application.person(), |timeline| {
+        self.store.read(plan, application.person(), |timeline| {
             let (known, timeline) = (timeline.is_some(), timeline.unwrap_or(&self.nobody));
             History { known, facts: plan.vector_into(timeline, application, as_of, &mut self.scratch, vector) }
         })
@@ -135,16 +146,6 @@ impl Scorer {
                 Mode::Fallback
             }
         }
-    }
-
-    /// Makes the application part of its person's history, unless nobody is named or the store is full.
-    fn record(&self, application: &Application, as_of: Timestamp) -> bool {
-        if application.person().is_empty() {
-            return false;
-        }
-        let plan = self.bundle.plan();
-        let event = application.as_event(plan.specification(), as_of);
-        matches!(ingest::take(&self.store, plan, &event, as_of), Ok(Taken::New | Taken::Duplicate))
     }
 
     fn decision(&self, row: usize, history: History, mode: Mode, recorded: bool) -> Decision<'_> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
+use bytes::Bytes;
 use cauce_features::application::Application;
 use cauce_features::record::{FieldError, Unknown, text_member};
 use cauce_features::spec::Record;
@@ -18,13 +19,24 @@ use super::call::Call;
 use super::routes::Endpoint;
 use super::score::{BundleRef, StopWatch};
 use crate::error::{ApiError, Code};
+use crate::ingest::Posted;
+use crate::log::Receipt;
 use crate::scoring::{Mode, Stage};
 
 /// Scores one application.
 pub async fn predecir(request: HttpRequest, payload: Payload) -> HttpResponse {
     let call = Call::begin(&request, Endpoint::Predecir);
     let body = body::document(&call, &request, payload).await;
-    call.answer_in(error_answer, |call| predict(call, &body?))
+    let predicted = match call.attempt(|call| predict(call, body?)) {
+        // The contract has no word for whether the application is recorded: the answer waits, and is the same.
+        Ok((answer, Some(receipt))) => {
+            let _ = receipt.accepted().await;
+            Ok(answer)
+        }
+        Ok((answer, None)) => Ok(answer),
+        Err(error) => Err(error),
+    };
+    call.answer_in(error_answer, |_| predicted)
 }
 
 #[derive(Deserialize)]
@@ -33,14 +45,14 @@ struct Prediccion<'a> {
     datos: &'a RawValue,
 }
 
-fn predict(call: &Call, body: &[u8]) -> Result<Answer, ApiError> {
+fn predict(call: &Call, body: Bytes) -> Result<(Answer, Option<Receipt>), ApiError> {
     let shared = call.shared();
     let mut watch = StopWatch::start(&shared.metrics);
-    let application = read(call, body)?;
+    let (application, posted) = read(call, &body)?;
     watch.done(Stage::Parse);
     let as_of = shared.clock.now();
     let mut scorer = call.worker().scorer.borrow_mut();
-    let decision = scorer.score(&application, as_of, |stage| watch.done(stage));
+    let (decision, receipt) = scorer.score(&application, posted, as_of, |stage| watch.done(stage))?;
     shared.metrics.scored(decision.mode, decision.score.decision);
     let probability = decision.score.probability_of_default;
     let answer = Respuesta {
@@ -54,10 +66,10 @@ fn predict(call: &Call, body: &[u8]) -> Result<Answer, ApiError> {
         modo: decision.mode,
         modelo: BundleRef::of(&shared.bundle),
     };
-    Ok(Answer::json(200, &answer))
+    Ok((Answer::json(200, &answer), receipt))
 }
 
-fn read(call: &Call, body: &[u8]) -> Result<Application, ApiError> {
+fn read(call: &Call, body: &Bytes) -> Result<(Application, Posted), ApiError> {
     let not_the_contract = || ApiError::new(Code::MalformedJson, "an object with the object `datos` is expected");
     let Prediccion { datos } = serde_json::from_slice(body).map_err(|_| not_the_contract())?;
     let fields = datos.get().as_bytes();
@@ -68,7 +80,9 @@ fn read(call: &Call, body: &[u8]) -> Result<Application, ApiError> {
     let person = text_member(fields, &["user_id", "cliente_id"]).or_else(|| text_member(body, &["session_id"]));
     let specification = call.shared().bundle.plan().specification();
     let person = person.unwrap_or_default();
-    Ok(Application::from_fields(specification, &person, call.request_id(), fields, Unknown::Ignore)?)
+    let application =
+        Application::from_fields(specification, &person, call.request_id(), fields, Unknown::Ignore)?;
+    Ok((application, Posted::Fields(body.slice_ref(fields))))
 }
 
 /// The keys up to `request_id` are the contract; the front-end ignores the others.

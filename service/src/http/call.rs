@@ -68,6 +68,14 @@ impl Call {
         self.started
     }
 
+    /// Does work that is followed by a wait: a defect is an error like any other.
+    pub fn attempt<T>(&self, work: impl FnOnce(&Self) -> Result<T, ApiError>) -> Result<T, ApiError> {
+        catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(|_panic| {
+            self.shared().metrics.panicked();
+            Err(ApiError::new(Code::Internal, "a defect was met; the log has it under this request id"))
+        })
+    }
+
     /// Does the work and answers with its outcome.
     pub fn answer(self, work: impl FnOnce(&Self) -> Result<Answer, ApiError>) -> HttpResponse {
         self.answer_in(problem, work)
@@ -79,15 +87,14 @@ impl Call {
         form: impl FnOnce(&Self, &ApiError) -> Answer,
         work: impl FnOnce(&Self) -> Result<Answer, ApiError>,
     ) -> HttpResponse {
-        let outcome = catch_unwind(AssertUnwindSafe(|| work(&self))).unwrap_or_else(|_panic| {
-            self.shared().metrics.panicked();
-            Err(ApiError::new(Code::Internal, "a defect was met; the log has it under this request id"))
-        });
-        let answer = match outcome {
+        let answer = match self.attempt(work) {
             Ok(answer) => answer,
             Err(error) => {
                 self.log(&error);
-                form(&self, &error)
+                let mut answer = form(&self, &error);
+                let again = error.retry_after_seconds().map(|seconds| (header::RETRY_AFTER, HeaderValue::from(seconds)));
+                answer.headers.extend(again);
+                answer
             }
         };
         self.respond(answer)
@@ -120,11 +127,11 @@ impl Call {
 }
 
 /// The answer to an address that takes other methods.
-pub async fn method_not_allowed(request: HttpRequest, route: &Route) -> HttpResponse {
-    let allow = route.method.allow();
+pub async fn method_not_allowed(request: HttpRequest, rows: &[Route]) -> HttpResponse {
+    let allow = rows.iter().map(|row| row.method.allow()).collect::<Vec<_>>().join(", ");
     let mut response = Call::at(&request, UNMATCHED)
-        .answer(|_| Err(ApiError::new(Code::MethodNotAllowed, format!("`{}` takes {allow}", route.path))));
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+        .answer(|_| Err(ApiError::new(Code::MethodNotAllowed, format!("`{}` takes {allow}", rows[0].path))));
+    response.headers_mut().insert(header::ALLOW, HeaderValue::try_from(allow).expect("methods are fit for a header"));
     response
 }
 

@@ -1,11 +1,13 @@
 //! `POST /v1/events` and `POST /v1/events/batch`.
 //!
-//! Until events are logged the history is in memory alone, and every answer says so: `durable: false`. A batch takes each
+//! An answer that takes an event leaves once the event is in the log for good and part of the history (S2). A batch takes each
 //! event on its own and lists only what it refused.
 
-use actix_web::web::Payload;
+use actix_web::web::{Payload, block};
 use actix_web::{HttpRequest, HttpResponse};
-use cauce_features::event::Event;
+use bytes::Bytes;
+use cauce_features::event::{Event, EventId};
+use cauce_features::time::Timestamp;
 use serde::Serialize;
 
 use super::answer::Answer;
@@ -14,65 +16,172 @@ use super::body::{self, Format};
 use super::call::Call;
 use super::routes::Endpoint;
 use super::score::ItemProblem;
-use crate::error::ApiError;
-use crate::ingest::{self, Taken};
+use crate::error::{ApiError, Code};
+use crate::ingest::{Admitted, Refusal, Taken};
+use crate::log::{Accepted, Entry, Position, Receipt};
 
-/// Takes one event: 201 if it is new, 200 if it changes nothing or settles a conflict.
+/// Takes one event: 201 if it is new, 200 if it stands already.
 pub async fn one(request: HttpRequest, payload: Payload) -> HttpResponse {
     let call = Call::begin(&request, Endpoint::Event);
-    let body = body::document(&call, &request, payload).await;
+    let taken = take(&call, &request, payload).await;
     call.answer(|call| {
-        let (event, taken) = take(call, &body?)?;
-        let status = if taken == Taken::New { 201 } else { 200 };
-        let applied = taken.as_str();
-        Ok(Answer::json(
-            status,
-            &EventAnswer { request_id: call.request_id(), event_id: event.id_text(), applied, durable: false },
-        ))
+        let (key, taken, position) = taken?;
+        let document = EventAnswer {
+            request_id: call.request_id(),
+            event_id: &key.id_text,
+            applied: taken.as_str(),
+            position,
+            durable: true,
+        };
+        Ok(Answer::json(if taken == Taken::New { 201 } else { 200 }, &document))
     })
 }
 
 /// Takes many events.
 pub async fn many(request: HttpRequest, payload: Payload) -> HttpResponse {
     let call = Call::begin(&request, Endpoint::EventBatch);
-    let body = body::batch(&call, &request, payload).await;
-    call.answer(|call| {
-        let (format, body) = body?;
-        take_all(call, format, &body)
-    })
+    let taken = take_all(&call, &request, payload).await;
+    call.answer(|call| Ok(Answer::json(200, &taken?.answer(call))))
 }
 
-fn take_all(call: &Call, format: Format, body: &[u8]) -> Result<Answer, ApiError> {
-    let items = batch::items(body, format, call.shared().server.batch_items)?;
-    let taken: Vec<_> = items.iter().map(|item| (item.index, take(call, item.json))).collect();
-    let count = |which| taken.iter().filter(|(_, taken)| matches!(taken, Ok((_, taken)) if *taken == which)).count();
-    let refused = taken.iter().filter_map(|(index, taken)| {
-        let problem = ItemProblem::of(taken.as_ref().err()?);
-        Some(RefusedItem { index: *index, problem })
-    });
-    let refused: Vec<_> = refused.collect();
-    Ok(Answer::json(
-        200,
-        &BatchAnswer {
+/// What an event is found by.
+struct Key {
+    person: String,
+    id: EventId,
+    id_text: String,
+    time: Timestamp,
+}
+
+async fn take(
+    call: &Call,
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<(Key, Taken, Option<Position>), ApiError> {
+    let body = body::document(call, request, payload).await?;
+    let (key, admitted) = call.attempt(|call| {
+        let event = read(call, &body)?;
+        let key = Key {
+            person: event.person().to_owned(),
+            id: event.id(),
+            id_text: event.id_text().to_owned(),
+            time: event.time(),
+        };
+        Ok((key, admit(call, event, body)?))
+    })?;
+    let taken = match admitted {
+        Admitted::Standing(taken) => taken,
+        Admitted::New(entry) => {
+            let accepted = call.shared().ingest.submit(vec![entry])?.accepted().await?;
+            let Some(Accepted { position, outcome }) = accepted.first() else {
+                return Err(ApiError::new(Code::Internal, "the log answered for no record"));
+            };
+            call.shared().metrics.event(*outcome);
+            match (*outcome)? {
+                // The same event came twice at once: the other one was first.
+                Taken::Duplicate => Taken::Duplicate,
+                taken => return Ok((key, taken, Some(*position))),
+            }
+        }
+    };
+    // Reads of the disk, as many as the person has events: not on a thread that answers requests.
+    let (ingest, person, id, time) = (call.shared().ingest.clone(), key.person.clone(), key.id, key.time);
+    let found = block(move || ingest.position_of(&person, id, time)).await;
+    let position = found.map_err(|_| ApiError::new(Code::Stopping, "send requests to another instance"))??;
+    Ok((key, taken, position))
+}
+
+/// What became of a batch so far, and what is waited for.
+struct Batch {
+    count: usize,
+    /// Events that stand already, and those that were written.
+    taken: Vec<Taken>,
+    refused: Vec<(usize, ApiError)>,
+    /// Places of the events that are written.
+    written: Vec<usize>,
+    positions: Option<(Position, Position)>,
+}
+
+async fn take_all(call: &Call, request: &HttpRequest, payload: Payload) -> Result<Batch, ApiError> {
+    let (format, body) = body::batch(call, request, payload).await?;
+    let (mut batch, receipt) = call.attempt(|call| submit_all(call, format, &body))?;
+    if let Some(receipt) = receipt {
+        batch.finish(call, receipt.accepted().await?);
+    }
+    Ok(batch)
+}
+
+fn submit_all(call: &Call, format: Format, body: &Bytes) -> Result<(Batch, Option<Receipt>), ApiError> {
+    let server = &call.shared().server;
+    let items = batch::items(body, format, server.batch_items)?;
+    let (count, most) = (items.len(), server.body.bytes());
+    let mut batch = Batch { count, taken: Vec::new(), refused: Vec::new(), written: Vec::new(), positions: None };
+    let mut entries: Vec<Entry> = Vec::with_capacity(count);
+    for item in items {
+        let admitted = match item.json.len() <= most {
+            true => read(call, item.json).and_then(|event| admit(call, event, body.slice_ref(item.json))),
+            false => Err(ApiError::new(Code::BodyTooLarge, format!("an item has at most {most} bytes here"))),
+        };
+        match admitted {
+            Ok(Admitted::Standing(taken)) => batch.taken.push(taken),
+            Ok(Admitted::New(entry)) => {
+                entries.push(entry);
+                batch.written.push(item.index);
+            }
+            Err(error) => batch.refused.push((item.index, error)),
+        }
+    }
+    let receipt = if entries.is_empty() { None } else { Some(call.shared().ingest.submit(entries)?) };
+    Ok((batch, receipt))
+}
+
+impl Batch {
+    fn finish(&mut self, call: &Call, accepted: Vec<Accepted>) {
+        let (first, last) = (accepted.first(), accepted.last());
+        self.positions = first.zip(last).map(|(first, last)| (first.position, last.position));
+        for (Accepted { outcome, .. }, index) in accepted.into_iter().zip(std::mem::take(&mut self.written)) {
+            call.shared().metrics.event(outcome);
+            match outcome {
+                Ok(taken) => self.taken.push(taken),
+                Err(refusal) => self.refused.push((index, refusal.into())),
+            }
+        }
+        self.refused.sort_by_key(|(index, _)| *index);
+    }
+
+    fn answer<'a>(&'a self, call: &'a Call) -> BatchAnswer<'a> {
+        let count = |which| self.taken.iter().filter(|taken| **taken == which).count();
+        let problem =
+            |(index, error): &'a (usize, ApiError)| RefusedItem { index: *index, problem: ItemProblem::of(error) };
+        BatchAnswer {
             request_id: call.request_id(),
-            count: items.len(),
+            count: self.count,
             new: count(Taken::New),
             duplicate: count(Taken::Duplicate),
             conflict: count(Taken::Conflict),
-            refused: refused.len(),
-            durable: false,
-            problems: refused,
-        },
-    ))
+            refused: self.refused.len(),
+            positions: self.positions.map(|(first, last)| Positions { first, last }),
+            durable: true,
+            problems: self.refused.iter().map(problem).collect(),
+        }
+    }
 }
 
-fn take(call: &Call, json: &[u8]) -> Result<(Event, Taken), ApiError> {
+fn read(call: &Call, json: &[u8]) -> Result<Event, ApiError> {
     let shared = call.shared();
-    let plan = shared.bundle.plan();
-    let event = Event::from_json(plan.specification(), json).inspect_err(|_| shared.metrics.invalid_event())?;
-    let taken = ingest::take(&shared.store, plan, &event, shared.clock.now());
-    shared.metrics.event(taken);
-    Ok((event, taken?))
+    let specification = shared.bundle.plan().specification();
+    Ok(Event::from_json(specification, json).inspect_err(|_| shared.metrics.invalid_event())?)
+}
+
+fn admit(call: &Call, event: Event, body: Bytes) -> Result<Admitted, ApiError> {
+    let shared = call.shared();
+    let admitted = shared.ingest.admit(event, body, shared.clock.now());
+    // What is written is counted when it is state.
+    match &admitted {
+        Ok(Admitted::Standing(taken)) => shared.metrics.event(Ok(*taken)),
+        Err(crate::ingest::IngestError::Refused(refusal)) => shared.metrics.event(Err(*refusal)),
+        _ => {}
+    }
+    Ok(admitted?)
 }
 
 #[derive(Serialize)]
@@ -80,6 +189,8 @@ struct EventAnswer<'a> {
     request_id: &'a str,
     event_id: &'a str,
     applied: &'static str,
+    /// Null where the log no longer holds the first.
+    position: Option<Position>,
     durable: bool,
 }
 
@@ -91,8 +202,16 @@ struct BatchAnswer<'a> {
     duplicate: usize,
     conflict: usize,
     refused: usize,
+    /// Of the first and the last that were written; null where none was.
+    positions: Option<Positions>,
     durable: bool,
     problems: Vec<RefusedItem<'a>>,
+}
+
+#[derive(Serialize)]
+struct Positions {
+    first: Position,
+    last: Position,
 }
 
 #[derive(Serialize)]

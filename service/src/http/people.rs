@@ -1,6 +1,10 @@
-//! `GET /v1/people/{id}/features`: what the engine knows of a person, by name.
+//! `/v1/people/{id}`: what is known of a person, as features, as the events that were posted, and all of it; and its erasure.
 //!
-//! No application stands behind this read: features that need one are null unless they have a default.
+//! No application stands behind the read of features: those that need one are null unless they have a default. What was posted is
+//! read from the log ([`timeline`]).
+
+mod erasure;
+mod timeline;
 
 use actix_web::web::{Path, Query};
 use actix_web::{FromRequest, HttpRequest, HttpResponse};
@@ -16,19 +20,24 @@ use super::answer::Answer;
 use super::call::Call;
 use super::routes::Endpoint;
 use super::score::{HistoryAnswer, InstantText};
+pub use erasure::erase;
+pub use timeline::{export, timeline};
 use crate::error::{ApiError, Code};
 use crate::scoring::History;
 
 /// The features of a person now, or as of the instant that `as_of` names.
 pub async fn features(request: HttpRequest) -> HttpResponse {
     let call = Call::begin(&request, Endpoint::PersonFeatures);
-    let person = Path::<String>::extract(&request).await;
-    call.answer(|call| {
-        let person = person.ok().map(Path::into_inner).filter(|person| check_id(person).is_ok());
-        let person = person.ok_or_else(|| {
-            ApiError::new(Code::NotFound, "a person's id is text of 1 to 128 bytes without control characters")
-        })?;
-        read(call, &person, as_of(call, request.query_string())?)
+    let person = person_of(&request).await;
+    call.answer(|call| read(call, &person?, as_of(call, request.query_string())?))
+}
+
+/// Whose address it is.
+async fn person_of(request: &HttpRequest) -> Result<String, ApiError> {
+    let person = Path::<String>::extract(request).await;
+    let person = person.ok().map(Path::into_inner).filter(|person| check_id(person).is_ok());
+    person.ok_or_else(|| {
+        ApiError::new(Code::NotFound, "a person's id is text of 1 to 128 bytes without control characters")
     })
 }
 
@@ -38,7 +47,8 @@ struct Parameters {
     as_of: Option<String>,
 }
 
-fn as_of(call: &Call, query: &str) -> Result<Timestamp, ApiError> {
+/// The instant that the query names, or now.
+pub fn as_of(call: &Call, query: &str) -> Result<Timestamp, ApiError> {
     let wrong = || {
         ApiError::new(
             Code::InvalidQuery,
@@ -56,7 +66,7 @@ fn read(call: &Call, person: &str, as_of: Timestamp) -> Result<Answer, ApiError>
     let specification = plan.specification();
     let own = EventId::parse("no application").expect("a constant text is an id");
     let application = Application::new(person, own, vec![MISSING; specification.application.fields.len()]);
-    let vector = call.shared().store.read(person, |timeline| Some(plan.vector(timeline?, &application, as_of)));
+    let vector = call.shared().store.read(plan, person, |timeline| Some(plan.vector(timeline?, &application, as_of)))?;
     let vector = vector.ok_or_else(|| ApiError::new(Code::PersonUnknown, "no event of this person has been taken"))?;
     let features = specification.features.iter().zip(&vector.values);
     let document = FeaturesAnswer {

@@ -3,7 +3,7 @@
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, Route as ActixRoute, guard};
 
-use super::{ahorro_valle, bundle, call, docs, events, health, openapi, people, score};
+use super::{admin, ahorro_valle, bundle, call, docs, events, health, openapi, people, score};
 
 /// One served address.
 #[derive(Debug)]
@@ -22,6 +22,11 @@ pub enum Endpoint {
     Event,
     EventBatch,
     PersonFeatures,
+    PersonTimeline,
+    PersonExport,
+    PersonErasure,
+    Digest,
+    Checkpoint,
     Bundle,
     Health,
     Live,
@@ -38,6 +43,7 @@ pub enum Endpoint {
 pub enum Method {
     Get,
     Post,
+    Delete,
 }
 
 const fn get(endpoint: Endpoint, path: &'static str, summary: &'static str) -> Route {
@@ -48,13 +54,22 @@ const fn post(endpoint: Endpoint, path: &'static str, summary: &'static str) -> 
     Route { endpoint, method: Method::Post, path, summary }
 }
 
-/// Everything that is served.
-pub const ROUTES: [Route; 14] = [
+const fn delete(endpoint: Endpoint, path: &'static str, summary: &'static str) -> Route {
+    Route { endpoint, method: Method::Delete, path, summary }
+}
+
+/// Everything that is served. Rows of one path stand together.
+pub const ROUTES: [Route; 19] = [
     post(Endpoint::Score, "/v1/score", "Score one application and record it"),
     post(Endpoint::ScoreBatch, "/v1/score/batch", "Score many applications in one run of the model"),
     post(Endpoint::Event, "/v1/events", "Add one event to a person's history"),
     post(Endpoint::EventBatch, "/v1/events/batch", "Add many events, each on its own"),
     get(Endpoint::PersonFeatures, "/v1/people/{id}/features", "The features of a person's history"),
+    get(Endpoint::PersonTimeline, "/v1/people/{id}/timeline", "A person's events as they were posted, newest first"),
+    get(Endpoint::PersonExport, "/v1/people/{id}", "Everything that is held of a person"),
+    delete(Endpoint::PersonErasure, "/v1/people/{id}", "Erase a person from memory, state and log"),
+    get(Endpoint::Digest, "/v1/admin/digest", "One digest over all histories, to compare two instances by"),
+    post(Endpoint::Checkpoint, "/v1/admin/checkpoint", "Write a checkpoint now"),
     get(Endpoint::Bundle, "/v1/bundle", "The bundle that is served"),
     get(Endpoint::Health, "/healthz", "Whether the service is well, and what it serves"),
     get(Endpoint::Live, "/livez", "Whether the process answers"),
@@ -75,15 +90,17 @@ impl Method {
         match self {
             Self::Get => "GET, HEAD",
             Self::Post => "POST",
+            Self::Delete => "DELETE",
         }
     }
 }
 
 /// Registers every route with the application of one worker thread.
 pub fn configure(config: &mut ServiceConfig) {
-    for route in &ROUTES {
-        let refuse = move |request: HttpRequest| call::method_not_allowed(request, route);
-        config.service(web::resource(route.path).route(handler(route)).default_service(web::to(refuse)));
+    for rows in ROUTES.chunk_by(|one, next| one.path == next.path) {
+        let refuse = move |request: HttpRequest| call::method_not_allowed(request, rows);
+        let resource = rows.iter().fold(web::resource(rows[0].path), |resource, row| resource.route(handler(row)));
+        config.service(resource.default_service(web::to(refuse)));
     }
     config.default_service(web::to(call::not_found));
 }
@@ -92,6 +109,7 @@ fn handler(route: &Route) -> ActixRoute {
     let on = match route.method {
         Method::Get => web::route().guard(guard::Any(guard::Get()).or(guard::Head())),
         Method::Post => web::post(),
+        Method::Delete => web::delete(),
     };
     match route.endpoint {
         Endpoint::Score => on.to(score::one),
@@ -99,6 +117,11 @@ fn handler(route: &Route) -> ActixRoute {
         Endpoint::Event => on.to(events::one),
         Endpoint::EventBatch => on.to(events::many),
         Endpoint::PersonFeatures => on.to(people::features),
+        Endpoint::PersonTimeline => on.to(people::timeline),
+        Endpoint::PersonExport => on.to(people::export),
+        Endpoint::PersonErasure => on.to(people::erase),
+        Endpoint::Digest => on.to(admin::digest),
+        Endpoint::Checkpoint => on.to(admin::checkpoint),
         Endpoint::Bundle => on.to(bundle::describe),
         Endpoint::Health => on.to(health::health),
         Endpoint::Live => on.to(health::live),

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
+use bytes::Bytes;
 use cauce_features::application::Application;
 use cauce_features::record::FieldError;
 use cauce_features::time::Timestamp;
@@ -19,7 +20,9 @@ use super::batch::{self, Item};
 use super::body::{self, Format};
 use super::call::{Call, microseconds};
 use super::routes::Endpoint;
-use crate::error::ApiError;
+use crate::error::{ApiError, Code};
+use crate::ingest::Posted;
+use crate::log::Receipt;
 use crate::metrics::Metrics;
 use crate::scoring::{Decision, History, Mode, Stage};
 
@@ -29,76 +32,125 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 pub async fn one(request: HttpRequest, payload: Payload) -> HttpResponse {
     let call = Call::begin(&request, Endpoint::Score);
     let body = body::document(&call, &request, payload).await;
-    call.answer(|call| score(call, &body?, wants_vector(&request)))
+    let scored = call.attempt(|call| score(call, body?, wants_vector(&request)));
+    settle(call, scored).await
 }
 
 /// Scores many applications.
 pub async fn many(request: HttpRequest, payload: Payload) -> HttpResponse {
     let call = Call::begin(&request, Endpoint::ScoreBatch);
     let body = body::batch(&call, &request, payload).await;
-    call.answer(|call| {
+    let scored = call.attempt(|call| {
         let (format, body) = body?;
         score_batch(call, format, &body, wants_vector(&request))
-    })
+    });
+    settle(call, scored).await
 }
 
-fn score(call: &Call, body: &[u8], wants_vector: bool) -> Result<Answer, ApiError> {
+/// An answer, and what is answered instead should its applications not become durable: the score is good all the same. Both are
+/// written before the wait, since a scorer is not borrowed across one.
+struct Settling {
+    answer: Answer,
+    wait: Option<(Receipt, Answer)>,
+}
+
+/// How scored applications are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// In the history, and in the log a moment later.
+    Relaxed,
+    /// In the history, and in the log for good.
+    Durable,
+    /// Not: the log failed.
+    Failed,
+}
+
+async fn settle(call: Call, scored: Result<Settling, ApiError>) -> HttpResponse {
+    let answer = match scored {
+        Ok(Settling { answer, wait: None }) => Ok(answer),
+        Ok(Settling { answer, wait: Some((receipt, instead)) }) => {
+            Ok(if receipt.accepted().await.is_ok() { answer } else { instead })
+        }
+        Err(error) => Err(error),
+    };
+    call.answer(|_| answer)
+}
+
+fn settling(receipt: Option<Receipt>, answer: impl Fn(Kept) -> Answer) -> Settling {
+    match receipt {
+        None => Settling { answer: answer(Kept::Relaxed), wait: None },
+        Some(receipt) => Settling { answer: answer(Kept::Durable), wait: Some((receipt, answer(Kept::Failed))) },
+    }
+}
+
+fn score(call: &Call, body: Bytes, wants_vector: bool) -> Result<Settling, ApiError> {
     let shared = call.shared();
     let mut watch = StopWatch::start(&shared.metrics);
-    let application = Application::from_json(shared.bundle.plan().specification(), body, call.request_id())?;
+    let application = Application::from_json(shared.bundle.plan().specification(), &body, call.request_id())?;
     watch.done(Stage::Parse);
     let as_of = shared.clock.now();
     let mut scorer = call.worker().scorer.borrow_mut();
-    let decision = scorer.score(&application, as_of, |stage| watch.done(stage));
+    let posted = Posted::Envelope(body);
+    let (decision, receipt) = scorer.score(&application, posted, as_of, |stage| watch.done(stage))?;
     shared.metrics.scored(decision.mode, decision.score.decision);
     let timing = watch.timing(call.started());
-    let document = ScoreAnswer {
-        request_id: call.request_id(),
-        scored: Scored::new(&application, &decision, as_of, wants_vector),
-        bundle: BundleRef::of(&shared.bundle),
-        as_of: InstantText(as_of),
-        timing_us: &timing,
-    };
-    Ok(answer(&document, &timing))
+    Ok(settling(receipt, |kept| {
+        let document = ScoreAnswer {
+            request_id: call.request_id(),
+            scored: Scored::new(&application, &decision, as_of, wants_vector, kept),
+            bundle: BundleRef::of(&shared.bundle),
+            as_of: InstantText(as_of),
+            timing_us: &timing,
+        };
+        answer(&document, &timing)
+    }))
 }
 
-fn score_batch(call: &Call, format: Format, body: &[u8], wants_vector: bool) -> Result<Answer, ApiError> {
+fn score_batch(call: &Call, format: Format, body: &Bytes, wants_vector: bool) -> Result<Settling, ApiError> {
     let shared = call.shared();
     let mut watch = StopWatch::start(&shared.metrics);
     let items = batch::items(body, format, shared.server.batch_items)?;
     let read: Vec<_> = items.iter().map(|item| read_item(call, item)).collect();
-    let valid: Vec<&Application> = read.iter().flatten().collect();
+    let posted = |item: &Item<'_>| Posted::Envelope(body.slice_ref(item.json));
+    let valid = items.iter().zip(&read).filter_map(|(item, read)| Some((read.as_ref().ok()?, posted(item))));
+    let valid: Vec<_> = valid.collect();
     watch.done(Stage::Parse);
     let as_of = shared.clock.now();
     let mut scorer = call.worker().scorer.borrow_mut();
-    let decisions = scorer.score_all(&valid, as_of, |stage| watch.done(stage));
+    let (decisions, receipt) = scorer.score_all(valid, as_of, |stage| watch.done(stage))?;
     decisions.iter().for_each(|decision| shared.metrics.scored(decision.mode, decision.score.decision));
     let timing = watch.timing(call.started());
-    let (scored, mut decided) = (decisions.len(), decisions.iter());
-    let results = items.iter().zip(&read).map(|(item, read)| ItemAnswer {
-        index: item.index,
-        outcome: match read {
-            Ok(application) => {
-                let decision = decided.next().expect("every valid application has its decision");
-                Outcome::Scored(Scored::new(application, decision, as_of, wants_vector))
-            }
-            Err(error) => Outcome::problem(error),
-        },
-    });
-    let document = BatchAnswer {
-        request_id: call.request_id(),
-        count: items.len(),
-        scored,
-        results: results.collect(),
-        bundle: BundleRef::of(&shared.bundle),
-        as_of: InstantText(as_of),
-        timing_us: &timing,
-    };
-    Ok(answer(&document, &timing))
+    Ok(settling(receipt, |kept| {
+        let mut decided = decisions.iter();
+        let results = items.iter().zip(&read).map(|(item, read)| ItemAnswer {
+            index: item.index,
+            outcome: match read {
+                Ok(application) => {
+                    let decision = decided.next().expect("every valid application has its decision");
+                    Outcome::Scored(Scored::new(application, decision, as_of, wants_vector, kept))
+                }
+                Err(error) => Outcome::problem(error),
+            },
+        });
+        let document = BatchAnswer {
+            request_id: call.request_id(),
+            count: items.len(),
+            scored: decisions.len(),
+            results: results.collect(),
+            bundle: BundleRef::of(&shared.bundle),
+            as_of: InstantText(as_of),
+            timing_us: &timing,
+        };
+        answer(&document, &timing)
+    }))
 }
 
 /// An application of a batch without an id takes that of the request and its place.
 fn read_item(call: &Call, item: &Item<'_>) -> Result<Application, ApiError> {
+    let most = call.shared().server.body.bytes();
+    if item.json.len() > most {
+        return Err(ApiError::new(Code::BodyTooLarge, format!("an item has at most {most} bytes here")));
+    }
     let id = format!("{}.{}", call.request_id(), item.index);
     Ok(Application::from_json(call.shared().bundle.plan().specification(), item.json, &id)?)
 }
@@ -185,14 +237,22 @@ pub struct Scored<'a> {
     degraded_reasons: &'static [&'static str],
     history: HistoryAnswer,
     recorded: bool,
+    durable: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     vector: Option<&'a [f32]>,
 }
 
 impl<'a> Scored<'a> {
     /// The answer to an application.
-    pub fn new(application: &'a Application, decision: &Decision<'a>, as_of: Timestamp, wants_vector: bool) -> Self {
+    pub fn new(
+        application: &'a Application,
+        decision: &Decision<'a>,
+        as_of: Timestamp,
+        wants_vector: bool,
+        kept: Kept,
+    ) -> Self {
         let score = decision.score;
+        let recorded = decision.recorded && kept != Kept::Failed;
         Self {
             person_id: Some(application.person()).filter(|person| !person.is_empty()),
             application_id: application.id_text(),
@@ -206,7 +266,8 @@ impl<'a> Scored<'a> {
                 Mode::Fallback => &["model_failed"],
             },
             history: HistoryAnswer::of(decision.history, as_of),
-            recorded: decision.recorded,
+            recorded,
+            durable: recorded && kept == Kept::Durable,
             vector: wants_vector.then_some(decision.vector),
         }
     }
