@@ -114,7 +114,7 @@ fn reads(plan: &FeaturePlan, timelines: &[Timeline], figures: &mut Figures) {
 }
 
 fn memory(plan: &FeaturePlan, timelines: &[Timeline], events: usize, figures: &mut Figures) {
-    let heap: usize = timelines.iter().map(|timeline| timeline.heap_bytes() + size_of::<Timeline>()).sum();
+    let heap: usize = timelines.iter().map(|timeline| timeline.heap_bytes(plan) + size_of::<Timeline>()).sum();
     figures.put("bytes_per_person", heap as f64 / PEOPLE as f64, 900.0, "bytes held per person");
     let start = ThreadTime::now();
     let stored: Vec<Vec<u8>> = timelines.iter().map(|timeline| timeline.encode(plan)).collect();

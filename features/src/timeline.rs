@@ -16,10 +16,13 @@ mod bits;
 pub(crate) mod busy;
 mod codec;
 pub(crate) mod cursor;
+mod digest;
 mod node;
 pub(crate) mod rows;
 
-use crate::aggregate::Summary;
+use std::cmp::Ordering;
+
+use crate::aggregate::{StreamTally, Summary};
 use crate::event::Event;
 use crate::plan::FeaturePlan;
 use crate::streams::Streams;
@@ -43,8 +46,8 @@ pub enum Applied {
     New,
     /// It was there already; nothing changed.
     Duplicate,
-    /// Another event stood under its time and id; the greater of the two stands there now.
-    Conflict,
+    /// Another event stood under its time and id, and the greater by content stands there now: this one if it replaced the other.
+    Conflict { replaced: bool },
     /// It lies at or before what has been evicted or coarsened; nothing changed.
     TooLate,
 }
@@ -87,17 +90,16 @@ impl Timeline {
         if event.time().millis() <= self.frontier_ms {
             return Applied::TooLate;
         }
-        // Clearing the widest row there can be would cost more than packing the usual one.
-        let (mut usual, mut widest);
-        let row = if plan.streams.layout.stride <= USUAL_STRIDE {
-            usual = [0; USUAL_STRIDE];
-            &mut usual[..plan.streams.layout.stride]
-        } else {
-            widest = [0; MAX_STRIDE];
-            &mut widest[..plan.streams.layout.stride]
-        };
-        plan.streams.pack(event, row);
-        self.insert(&plan.streams, row)
+        with_row(plan, event, |row| self.insert(&plan.streams, row))
+    }
+
+    /// What applying an event would do.
+    pub fn probe(&self, plan: &FeaturePlan, event: &Event) -> Applied {
+        if event.time().millis() <= self.frontier_ms {
+            return Applied::TooLate;
+        }
+        let standing = self.row_at(plan, (event.time().millis(), event.id().bits()));
+        standing.map_or(Applied::New, |standing| with_row(plan, event, |row| Applied::beside(standing, row)))
     }
 
     fn insert(&mut self, streams: &Streams, row: &[u8]) -> Applied {
@@ -114,14 +116,13 @@ impl Timeline {
                 }
                 Applied::New
             }
-            Ok(index) => match rows.row(layout, index).cmp(row) {
-                std::cmp::Ordering::Equal => Applied::Duplicate,
-                std::cmp::Ordering::Greater => Applied::Conflict,
-                std::cmp::Ordering::Less => {
+            Ok(index) => {
+                let applied = Applied::beside(rows.row(layout, index), row);
+                if applied == (Applied::Conflict { replaced: true }) {
                     rows.replace(layout, index, row);
-                    Applied::Conflict
                 }
-            },
+                applied
+            }
         }
     }
 
@@ -155,6 +156,7 @@ impl Timeline {
         if let Some(past) = &mut self.past {
             past.forget(streams, through_ms);
         }
+        self.past.take_if(|past| past.holds_nothing(streams));
         if through_ms <= self.frontier_ms {
             return;
         }
@@ -221,28 +223,42 @@ impl Timeline {
         merged.or_else(|| rows.first(&plan.streams.layout).map(rows::time)).map(Timestamp::from_millis)
     }
 
+    /// When the newest event happened that anything is kept of: held one by one, merged, or counted for life.
+    pub fn newest(&self, plan: &FeaturePlan) -> Option<Timestamp> {
+        let rows = match &self.log {
+            Log::Ordinary(rows) => rows,
+            Log::Busy(busy) => busy.newest_rows(),
+        };
+        let past = || self.past.as_ref().and_then(|past| past.newest_ms(&plan.streams));
+        rows.last(&plan.streams.layout).map(rows::time).or_else(past).map(Timestamp::from_millis)
+    }
+
     /// How many events the cap has merged.
     pub fn coarsened(&self) -> u64 {
         self.past.as_ref().map_or(0, |past| past.coarsened)
     }
 
-    /// Bytes on the heap that belong to this person alone.
-    pub fn heap_bytes(&self) -> usize {
+    /// Bytes on the heap that belong to this person alone: counted for ordinary people, estimated from their numbers for busy ones,
+    /// since it is asked for after every event.
+    pub fn heap_bytes(&self, plan: &FeaturePlan) -> usize {
         let log = match &self.log {
             Log::Ordinary(rows) => rows.heap_bytes(),
-            Log::Busy(busy) => busy.heap_bytes(),
+            Log::Busy(busy) => busy.heap_bytes(&plan.streams),
         };
         log + self.past.as_ref().map_or(0, |past| past.heap_bytes())
     }
 
     /// The type of the event that stands under a key.
     pub(crate) fn kind_at(&self, plan: &FeaturePlan, key: Key) -> Option<usize> {
+        self.row_at(plan, key).map(rows::kind)
+    }
+
+    fn row_at(&self, plan: &FeaturePlan, key: Key) -> Option<&[u8]> {
         let layout = &plan.streams.layout;
-        let row = match &self.log {
+        match &self.log {
             Log::Ordinary(rows) => rows.find(layout, key).ok().map(|index| rows.row(layout, index)),
             Log::Busy(busy) => busy.row_at(layout, busy.place_for(layout, key)).filter(|row| rows::key(row) == key),
-        };
-        row.map(rows::kind)
+        }
     }
 
     pub(crate) fn log(&self) -> &Log {
@@ -255,6 +271,32 @@ impl Timeline {
 
     pub(crate) fn frontier_ms(&self) -> i64 {
         self.frontier_ms
+    }
+}
+
+/// Packs an event into a row and hands it over.
+fn with_row<R>(plan: &FeaturePlan, event: &Event, take: impl FnOnce(&[u8]) -> R) -> R {
+    // Clearing the widest row there can be would cost more than packing the usual one.
+    let (mut usual, mut widest);
+    let row = if plan.streams.layout.stride <= USUAL_STRIDE {
+        usual = [0; USUAL_STRIDE];
+        &mut usual[..plan.streams.layout.stride]
+    } else {
+        widest = [0; MAX_STRIDE];
+        &mut widest[..plan.streams.layout.stride]
+    };
+    plan.streams.pack(event, row);
+    take(row)
+}
+
+impl Applied {
+    /// What becomes of a row whose key another one stands under.
+    fn beside(standing: &[u8], row: &[u8]) -> Self {
+        match standing.cmp(row) {
+            Ordering::Equal => Self::Duplicate,
+            Ordering::Greater => Self::Conflict { replaced: false },
+            Ordering::Less => Self::Conflict { replaced: true },
+        }
     }
 }
 
@@ -324,14 +366,31 @@ impl Past {
         }
     }
 
+    /// Whether neither a window nor a lifetime has anything of it.
+    fn holds_nothing(&self, streams: &Streams) -> bool {
+        self.coarse.is_empty() && self.of_life(streams).all(|(_, stream)| stream.count == 0)
+    }
+
+    /// The streams that a lifetime feature looks at. Events of others are tallied on the way past and mean nothing.
+    fn of_life(&self, streams: &Streams) -> impl Iterator<Item = (usize, &StreamTally)> {
+        let mask = streams.lifetime_mask;
+        self.lifetime.streams.iter().enumerate().filter(move |(stream, _)| mask >> stream & 1 == 1)
+    }
+
+    fn newest_ms(&self, streams: &Streams) -> Option<i64> {
+        let of_life = || self.of_life(streams).filter(|(_, stream)| stream.count > 0).map(|(_, stream)| stream.last_ms);
+        self.coarse.last().map(|bucket| bucket.last_ms).or_else(|| of_life().max())
+    }
+
     fn events(&self) -> u64 {
         let of = |summary: &Summary| summary.streams.iter().map(|stream| stream.count).sum::<u64>();
         of(&self.lifetime) + self.coarse.iter().map(of).sum::<u64>()
     }
 
     fn heap_bytes(&self) -> usize {
+        // All summaries of a plan are of one size.
         size_of::<Self>()
             + self.lifetime.heap_bytes()
-            + self.coarse.iter().map(|b| b.heap_bytes() + size_of::<Summary>()).sum::<usize>()
+            + self.coarse.len() * (self.lifetime.heap_bytes() + size_of::<Summary>())
     }
 }

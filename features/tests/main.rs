@@ -7,6 +7,7 @@
 mod any; // any specification
 mod busy; // people of thousands of events, where the structure is another
 mod calendar; // civil dates by `jiff`
+mod digests; // one digest for all copies of one set
 mod formula; // expressions as data: printed, and evaluated by a tree walk
 mod histories; // what happens to generated people, and when they are looked at
 mod model; // a specification as data

@@ -46,6 +46,22 @@ fn arrival_order_and_redelivery_change_nothing() {
 }
 
 #[test]
+fn a_probe_says_what_applying_would_and_changes_nothing() {
+    for trial in trials() {
+        holds(60, redelivered(people(&trial)), |(_, arrivals)| {
+            let mut timeline = Timeline::default();
+            for event in &arrivals {
+                let before = timeline.encode(&trial.plan);
+                let probed = timeline.probe(&trial.plan, event);
+                prop_assert!(timeline.encode(&trial.plan) == before);
+                prop_assert_eq!(timeline.apply(&trial.plan, event), probed);
+            }
+            Ok(())
+        });
+    }
+}
+
+#[test]
 fn an_event_is_new_once_and_a_duplicate_ever_after() {
     let trial = Trial::of(specifications::filters());
     holds(60, redelivered(people(&trial)), |(history, arrivals)| {

@@ -114,13 +114,14 @@ impl Trial {
 
     /// Which of two contents of one identity stands, told by the snapshot of a timeline of both.
     fn rank(&self, known: &Event, other: &Event) -> Ordering {
+        let alone = self.timeline([known]).encode(&self.plan);
         let mut both = self.timeline([known]);
         match both.apply(&self.plan, other) {
             Applied::Duplicate => Ordering::Equal,
-            Applied::Conflict if both.encode(&self.plan) == self.timeline([known]).encode(&self.plan) => {
-                Ordering::Greater
+            Applied::Conflict { replaced } => {
+                assert_eq!(both.encode(&self.plan) != alone, replaced, "what is said is what happened");
+                if replaced { Ordering::Less } else { Ordering::Greater }
             }
-            Applied::Conflict => Ordering::Less,
             unexpected => panic!("{unexpected:?} for a second event of one identity"),
         }
     }

@@ -10,8 +10,10 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::node::{CHUNK_ROWS, NODE_CHUNKS, Node, remove_sorted};
+use super::Applied;
+use super::node::{CHUNK_ROWS, Chunk, NODE_CHUNKS, Node, SPAN_CHUNKS, remove_sorted};
 use super::rows::{self, Key, Layout, Rows};
+use crate::aggregate::Summary;
 use crate::streams::Streams;
 use crate::window::Bounds;
 
@@ -68,6 +70,11 @@ impl Busy {
         &self.nodes[0].chunks[0].rows
     }
 
+    pub(crate) fn newest_rows(&self) -> &Rows {
+        let chunks = self.nodes.last().map(|node| &node.chunks);
+        &chunks.and_then(|chunks| chunks.last()).expect("a busy person has events").rows
+    }
+
     pub(crate) fn time_of(&self, streams: &Streams, mut index: usize) -> i64 {
         for rows in self.chunks() {
             let len = rows.len(&streams.layout);
@@ -80,21 +87,19 @@ impl Busy {
     }
 
     /// Puts a row in its place; of two under one key the greater stays.
-    pub(crate) fn insert(&mut self, streams: &Streams, row: &[u8]) -> super::Applied {
+    pub(crate) fn insert(&mut self, streams: &Streams, row: &[u8]) -> Applied {
         let layout = &streams.layout;
         let key = rows::key(row);
         let mut place = self.place_for(layout, key);
-        let mut applied = super::Applied::New;
-        if let Some(standing) = self.row_at(layout, place).filter(|standing| rows::key(standing) == key) {
-            match standing.cmp(row) {
-                std::cmp::Ordering::Equal => return super::Applied::Duplicate,
-                std::cmp::Ordering::Greater => return super::Applied::Conflict,
-                std::cmp::Ordering::Less => {
-                    self.remove(streams, place);
-                    place = self.place_for(layout, key);
-                    applied = super::Applied::Conflict;
-                }
+        let standing = self.row_at(layout, place).filter(|standing| rows::key(standing) == key);
+        let applied = standing.map_or(Applied::New, |standing| Applied::beside(standing, row));
+        match applied {
+            Applied::New => {}
+            Applied::Conflict { replaced: true } => {
+                self.remove(streams, place);
+                place = self.place_for(layout, key);
             }
+            unchanged => return unchanged,
         }
         self.insert_at(streams, place, row);
         applied
@@ -252,11 +257,18 @@ impl Busy {
         self.nodes[place.node].set_previous(index, place, previous_ms);
     }
 
-    pub(crate) fn heap_bytes(&self) -> usize {
-        let occurrences = self.occurrences.iter().flat_map(|known| known.by_value.values());
-        size_of::<Self>()
-            + self.nodes.iter().map(|node| size_of::<Node>() + node.heap_bytes()).sum::<usize>()
-            + occurrences.map(|keys| 40 + size_of::<Key>() * keys.capacity()).sum::<usize>()
+    /// An estimate in constant time: what chunks, nodes and indexes of so many rows usually take.
+    pub(crate) fn heap_bytes(&self, streams: &Streams) -> usize {
+        let distinct = streams.distinct.len();
+        let summary = size_of::<Summary>() + self.nodes.first().map_or(0, |node| node.summary.heap_bytes());
+        // Chunks that were split are half full, those at the end were filled.
+        let chunks = self.len * 4 / 3 / CHUNK_ROWS + 1;
+        let per_chunk = size_of::<Chunk>() + summary + summary / SPAN_CHUNKS + distinct * size_of::<Vec<i64>>();
+        // In a chunk, in its node and among the occurrences of its value; a queue begins with four places.
+        let per_row = streams.layout.stride + streams.layout.stride / 10 + distinct * (8 + 8 + size_of::<Key>());
+        let values: usize = self.occurrences.iter().map(|known| known.by_value.len()).sum();
+        let per_value = size_of::<(i64, VecDeque<Key>)>() * 3 / 2 + 3 * size_of::<Key>();
+        size_of::<Self>() + chunks * per_chunk + self.len * per_row + values * per_value
     }
 }
 
@@ -269,6 +281,77 @@ impl Occurrences {
             if keys.is_empty() {
                 self.by_value.remove(&value);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::event::{Event, EventId};
+    use crate::plan::FeaturePlan;
+    use crate::spec::Specification;
+    use crate::time::Timestamp;
+    use crate::timeline::node::Previous;
+    use crate::timeline::{Log, Timeline};
+
+    use super::*;
+
+    /// Every allocation, one by one.
+    fn walk(busy: &Busy) -> usize {
+        let column = |column: &Previous| size_of::<Previous>() + 8 * column.by_row.capacity();
+        let chunk = |chunk: &Chunk| {
+            let previous: usize = chunk.previous.iter().map(column).sum();
+            size_of::<Chunk>() + chunk.rows.heap_bytes() + chunk.summary.heap_bytes() + previous
+        };
+        let node = |node: &Node| {
+            let spans = node.spans.iter().map(|span| size_of::<Summary>() + span.heap_bytes());
+            let sorted = node.previous.iter().map(|sorted| size_of::<Vec<i64>>() + 8 * sorted.capacity());
+            let chunks: usize = node.chunks.iter().map(chunk).sum();
+            size_of::<Node>() + node.summary.heap_bytes() + spans.sum::<usize>() + sorted.sum::<usize>() + chunks
+        };
+        let slot = size_of::<(i64, VecDeque<Key>)>() + 1;
+        let index = |known: &Occurrences| {
+            let queues = known.by_value.values().map(|keys| size_of::<Key>() * keys.capacity());
+            known.by_value.capacity() * 8 / 7 * slot + queues.sum::<usize>()
+        };
+        size_of::<Busy>()
+            + busy.nodes.iter().map(node).sum::<usize>()
+            + busy.occurrences.iter().map(index).sum::<usize>()
+    }
+
+    #[test]
+    fn memory_is_estimated_near_what_is_held_whatever_the_order_and_the_values() {
+        let text = r#"
+            name = "busy"
+            horizon = "90d"
+            [application.fields]
+            [events.payment.fields]
+            amount = { type = "integer" }
+            payee = { type = "text" }
+            [[features]]
+            name = "paid"
+            from = "payment"
+            aggregate = "stddev"
+            field = "amount"
+            window = { sliding = "90d" }
+            [[features]]
+            name = "payees"
+            from = "payment"
+            aggregate = "distinct"
+            field = "payee"
+            window = { sliding = "30d" }
+        "#;
+        let plan = FeaturePlan::compile(Specification::parse("features.toml", text).unwrap()).unwrap();
+        for (events, different, shuffled) in [(300, 300, false), (20_000, 20_000, true), (20_000, 5, false)] {
+            let mut timeline = Timeline::default();
+            for index in 0..events {
+                let index = if shuffled { index * 7_919 % events } else { index };
+                let (id, time) = (EventId::from_bits(index as u64), Timestamp::from_millis(index * 60_000));
+                timeline.apply(&plan, &Event::new("p", id, time, 0, vec![index, index % different]));
+            }
+            let Log::Busy(busy) = timeline.log() else { panic!("{events} events are a busy person's") };
+            let ratio = busy.heap_bytes(&plan.streams) as f64 / walk(busy) as f64;
+            assert!((0.7..1.4).contains(&ratio), "{events} events of {different} values: {ratio}");
         }
     }
 }

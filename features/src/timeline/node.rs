@@ -81,18 +81,6 @@ impl Node {
         insert_sorted(&mut self.previous[index], previous_ms);
     }
 
-    pub(super) fn heap_bytes(&self) -> usize {
-        let chunk = |chunk: &Chunk| {
-            let previous = chunk.previous.iter().map(|column| size_of::<Previous>() + 8 * column.by_row.capacity());
-            size_of::<Chunk>() + chunk.rows.heap_bytes() + chunk.summary.heap_bytes() + previous.sum::<usize>()
-        };
-        let spans = self.spans.iter().map(|span| size_of::<Summary>() + span.heap_bytes());
-        self.summary.heap_bytes()
-            + self.previous.iter().map(|column| size_of::<Vec<i64>>() + 8 * column.capacity()).sum::<usize>()
-            + spans.sum::<usize>()
-            + self.chunks.iter().map(chunk).sum::<usize>()
-    }
-
     pub(super) fn insert(&mut self, streams: &Streams, place: Place, row: &[u8], previous: &[i64]) {
         let layout = &streams.layout;
         for (sorted, &time) in self.previous.iter_mut().zip(previous) {
