@@ -5,10 +5,11 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
-use std::time::Duration;
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use actix_web::dev::ServerHandle;
 use actix_web::rt::System;
@@ -22,14 +23,20 @@ use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::http::score::BundleRef;
 use crate::http::{self, Shared, Worker};
+use crate::ingest::{self, Ingest, IngestError};
+use crate::keeper::Keeper;
+use crate::log::embedded::{OpenError, Opened};
+use crate::log::{EventLog, Position};
 use crate::metrics::Metrics;
 use crate::scoring::Scorer;
-use crate::store::{Bounds, Store};
+use crate::store::embedded::EmbeddedState;
+use crate::store::{StateError, Store};
 
 /// The service, ready to run.
 pub struct App {
     config: Config,
     shared: Arc<Shared>,
+    keeping: JoinHandle<()>,
     /// One for each worker, taken when its thread starts.
     models: Vec<OnnxModel>,
 }
@@ -41,6 +48,14 @@ pub enum AppError {
     Bundle { path: String, cause: BundleError },
     #[error("cannot run the model: {0}")]
     Model(#[from] ModelError),
+    #[error(transparent)]
+    Log(#[from] OpenError),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error("the state cannot be brought up to the log: {0}")]
+    Replay(IngestError),
+    #[error("the state stands for records up to position {covered}, but the log holds {from} to {to}: {advice}")]
+    Apart { covered: Position, from: Position, to: Position, advice: &'static str },
     #[error("`server.clock` must be `system` or an instant such as `2026-01-15T14:00:00Z`: {0}")]
     Clock(TimeError),
     #[error("cannot listen on `{listen}`: {cause}")]
@@ -50,31 +65,106 @@ pub enum AppError {
 }
 
 impl App {
-    /// Loads what the configuration names.
-    pub fn build(mut config: Config) -> Result<Self, AppError> {
-        let bundle = load(&config.model)?;
+    /// Loads what the configuration names, and brings the state up to the log.
+    pub fn build(mut config: Config, recovery: Recovery) -> Result<Self, AppError> {
+        let bundle = Arc::new(load(&config.model)?);
         if config.server.workers == 0 {
             config.server.workers = thread::available_parallelism().map_or(1, usize::from);
         }
         let models = (0..config.server.workers).map(|_| OnnxModel::new(&bundle)).collect::<Result<_, _>>()?;
+        let clock = clock(&config.server.clock)?;
+        let Recovered { log, store, covered } = recover(&config, &bundle, recovery)?;
+        let metrics = Arc::new(Metrics::new(&config.bounds(), BundleRef::of(&bundle).labels()));
+        let keeper =
+            Keeper::new(store.clone(), log.clone(), bundle.clone(), clock, config.store.clone(), covered);
+        let keeper = Arc::new(keeper);
+        let keeping = keeper.start(metrics.clone())?;
         let shared = Shared {
-            store: Arc::new(Store::new(Bounds::from(&config.store))),
-            metrics: Metrics::new(&config.bounds(), BundleRef::of(&bundle).labels()),
-            clock: clock(&config.server.clock)?,
+            ingest: Arc::new(Ingest::new(log, store.clone(), bundle.clone(), config.log.applications)),
+            store,
+            keeper,
+            metrics,
+            clock,
             openapi: http::document(bundle.plan().specification()),
-            bundle: Arc::new(bundle),
+            bundle,
             server: config.server.clone(),
             stopping: AtomicBool::new(false),
         };
-        Ok(Self { config, shared: Arc::new(shared), models })
+        Ok(Self { config, shared: Arc::new(shared), keeping, models })
     }
 
     /// Serves until told to stop. `listening` is told the address, whose port the system may have chosen.
     pub fn run(self, listening: impl FnOnce(SocketAddr)) -> Result<(), AppError> {
-        let Self { config, shared, models } = self;
-        sweep_in_background(shared.clone(), config.store.sweep.get());
-        System::new().block_on(serve(config.server, shared, models, listening))
+        let Self { config, shared, keeping, models } = self;
+        let served = System::new().block_on(serve(config.server, shared.clone(), models, listening));
+        shared.keeper.stop();
+        if keeping.join().is_err() {
+            tracing::error!("the thread that keeps log and state met a defect");
+        }
+        served
     }
+}
+
+/// What a start may do to data that is not as it should be.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Recovery {
+    /// Go on without records that are damaged or missing.
+    pub accept_data_loss: bool,
+    /// Remove the state and apply the log again.
+    pub rebuild_state: bool,
+}
+
+struct Recovered {
+    log: Arc<dyn EventLog>,
+    store: Arc<Store>,
+    covered: Position,
+}
+
+/// The newest checkpoint and, from there on, the log.
+fn recover(config: &Config, bundle: &Arc<Bundle>, recovery: Recovery) -> Result<Recovered, AppError> {
+    let started = Instant::now();
+    let opened = Opened::open(&config.log, recovery.accept_data_loss)?;
+    if recovery.rebuild_state {
+        EmbeddedState::remove(&config.store.directory)?;
+    }
+    let state = Box::new(EmbeddedState::open(&config.store.directory)?);
+    let plan = bundle.plan();
+    let (store, checkpoint) = Store::open(&config.store, plan, state)?;
+    let store = Arc::new(store);
+    let covered = checkpoint.map_or(Position(0), |checkpoint| checkpoint.position);
+    let range = opened.range();
+    refuse_apart(covered, &range, recovery)?;
+    let from = covered.clamp(range.start, range.end);
+    let erasures = opened.erasures();
+    if erasures.any_since(from) {
+        store.erase_where(plan, &|person| erasures.since(from, person))?;
+    }
+    store.load(plan)?;
+    let read = |take: &mut dyn FnMut(_) -> _| opened.read(from, take);
+    let replayed = ingest::replay(&store, plan, &erasures, read, |_| ()).map_err(AppError::Replay)?;
+    if replayed.invalid > 0 {
+        tracing::warn!(
+            records = replayed.invalid,
+            "records are not valid under this specification; they stay in the log and count nowhere"
+        );
+    }
+    let (people, took_ms) = (store.people(), started.elapsed().as_millis());
+    tracing::info!(people, replayed = replayed.records, took_ms, "history is up to date");
+    let (delivered, bundle) = (store.clone(), bundle.clone());
+    let deliver = Box::new(move |entry: &_| ingest::apply(&delivered, bundle.plan(), entry));
+    Ok(Recovered { log: Arc::new(opened.start(deliver)?), store, covered: from })
+}
+
+/// A state that reaches further than the log, or ends before it begins, does not go with it.
+fn refuse_apart(covered: Position, range: &Range<Position>, recovery: Recovery) -> Result<(), AppError> {
+    let advice = if covered > range.end {
+        "the log has lost its end, or is another one; put its files back, or start with `--rebuild-state`"
+    } else if covered < range.start && !recovery.accept_data_loss {
+        "what lies between is in neither; put the files back, or start with `--accept-data-loss` to go on without"
+    } else {
+        return Ok(());
+    };
+    Err(AppError::Apart { covered, from: range.start, to: range.end, advice })
 }
 
 async fn serve(
@@ -88,7 +178,8 @@ async fn serve(
         // A worker thread that died is started anew, and by then the prepared sessions are used up.
         let prepared = models.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let model = prepared.unwrap_or_else(|| OnnxModel::new(&worker_shared.bundle).expect("it could be made before"));
-        let scorer = Scorer::new(worker_shared.bundle.clone(), worker_shared.store.clone(), model);
+        let Shared { bundle, store, ingest, .. } = &*worker_shared;
+        let scorer = Scorer::new(bundle.clone(), store.clone(), ingest.clone(), model);
         ActixApp::new()
             .app_data(Worker::new(worker_shared.clone(), scorer))
             .wrap_fn(http::hold)
@@ -132,24 +223,6 @@ async fn stop_on_signal(handle: ServerHandle, shared: Arc<Shared>) {
     handle.stop(true).await;
 }
 
-/// Lets go of events that no window reaches any more, shard by shard, so that all are visited once in `every`, and adds up what
-/// was measured meanwhile.
-fn sweep_in_background(shared: Arc<Shared>, every: Duration) {
-    let pause = every / u32::try_from(shared.store.shards()).unwrap_or(u32::MAX);
-    let sweep = move || {
-        for shard in (0..shared.store.shards()).cycle() {
-            thread::sleep(pause);
-            let plan = shared.bundle.plan();
-            let through = shared.clock.now().millis() - plan.specification().horizon.millis();
-            shared.store.sweep(plan, shard, Timestamp::from_millis(through));
-            shared.metrics.add_up();
-        }
-    };
-    if let Err(error) = thread::Builder::new().name("cauce-sweep".into()).spawn(sweep) {
-        tracing::warn!(%error, "no thread for the sweep: memory of old events and of samples is not freed");
-    }
-}
-
 fn load(config: &config::Model) -> Result<Bundle, AppError> {
     let bundle = Bundle::load(&config.bundle, &Limits::default())
         .map_err(|cause| AppError::Bundle { path: config.bundle.display().to_string(), cause })?;
@@ -164,10 +237,4 @@ fn clock(setting: &str) -> Result<Clock, AppError> {
     let instant = Timestamp::parse(setting).map_err(AppError::Clock)?;
     tracing::warn!(%instant, "THE CLOCK STANDS STILL: every application is scored as of this instant");
     Ok(Clock::Frozen(instant))
-}
-
-impl From<&config::Store> for Bounds {
-    fn from(config: &config::Store) -> Self {
-        Self { people: config.people, events_per_person: config.events_per_person }
-    }
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::app::App;
+use crate::app::{App, Recovery};
 use crate::config::{Config, Override};
 use crate::logging;
 use crate::offline::{Backfill, Check, Health, Score};
@@ -21,13 +21,29 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve scores over HTTP.
-    Serve(ServeArgs),
+    Serve {
+        #[command(flatten)]
+        serve: ServeArgs,
+        #[command(flatten)]
+        recovery: RecoveryArgs,
+    },
     /// Print the effective configuration: defaults, file, environment and flags merged.
     Config(ServeArgs),
     Backfill(Backfill),
     Score(Score),
     Check(Check),
     Health(Health),
+}
+
+/// What to do about data that is not as it should be.
+#[derive(Debug, Args)]
+struct RecoveryArgs {
+    /// Go on without records that are damaged or missing, and say how many. Copy the data first.
+    #[arg(long)]
+    accept_data_loss: bool,
+    /// Remove the state and make it anew from the log.
+    #[arg(long)]
+    rebuild_state: bool,
 }
 
 /// Where the configuration comes from, and the settings most often given by hand.
@@ -45,6 +61,9 @@ struct ServeArgs {
     /// Worker threads; 0 is one per available core.
     #[arg(long)]
     workers: Option<usize>,
+    /// Where log and state are kept: sets `log.directory` to `DIR/log` and `store.directory` to `DIR/state`.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
     /// Freeze the clock at an instant (RFC 3339) to replay history: every application is scored as of then.
     #[arg(long)]
     clock: Option<String>,
@@ -56,11 +75,12 @@ struct ServeArgs {
 /// Does what the command line asks.
 pub fn run() -> Result<ExitCode, Box<dyn Error>> {
     match Cli::parse().command {
-        Command::Serve(args) => {
-            let config = args.load()?;
+        Command::Serve { serve, recovery: RecoveryArgs { accept_data_loss, rebuild_state } } => {
+            let config = serve.load()?;
             logging::start(&config.logging);
+            let recovery = Recovery { accept_data_loss, rebuild_state };
             // On standard output, so that whoever started the process on port 0 can read the port.
-            App::build(config)?.run(|address| println!("listening on http://{address}"))?;
+            App::build(config, recovery)?.run(|address| println!("listening on http://{address}"))?;
         }
         Command::Config(args) => print!("{}", args.load()?.to_toml()),
         Command::Backfill(command) => return command.run(),
@@ -74,7 +94,10 @@ pub fn run() -> Result<ExitCode, Box<dyn Error>> {
 impl ServeArgs {
     fn load(self) -> Result<Config, Box<dyn Error>> {
         let workers = self.workers.map(|count| count.to_string());
+        let below = |name: &str| self.data.as_ref().map(|data| data.join(name).display().to_string());
         let named = [
+            ("log.directory", below("log")),
+            ("store.directory", below("state")),
             ("server.listen", self.listen),
             ("model.bundle", self.bundle),
             ("server.workers", workers),

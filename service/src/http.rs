@@ -46,7 +46,7 @@ pub struct Shared {
     pub store: Arc<Store>,
     pub ingest: Arc<Ingest>,
     pub keeper: Arc<Keeper>,
-    pub metrics: Metrics,
+    pub metrics: Arc<Metrics>,
     pub clock: Clock,
     pub server: Server,
     /// The OpenAPI document of the bundle that is served.

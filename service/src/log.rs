@@ -25,6 +25,8 @@ mod rewrite;
 mod sealed;
 mod segment;
 mod segments;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 /// Where a record stands: dense, from 0 on, in the order of acceptance.

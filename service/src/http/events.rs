@@ -17,7 +17,7 @@ use super::call::Call;
 use super::routes::Endpoint;
 use super::score::ItemProblem;
 use crate::error::{ApiError, Code};
-use crate::ingest::{Admitted, Refusal, Taken};
+use crate::ingest::{Admitted, IngestError, Taken};
 use crate::log::{Accepted, Entry, Position, Receipt};
 
 /// Takes one event: 201 if it is new, 200 if it stands already.
@@ -178,7 +178,7 @@ fn admit(call: &Call, event: Event, body: Bytes) -> Result<Admitted, ApiError> {
     // What is written is counted when it is state.
     match &admitted {
         Ok(Admitted::Standing(taken)) => shared.metrics.event(Ok(*taken)),
-        Err(crate::ingest::IngestError::Refused(refusal)) => shared.metrics.event(Err(*refusal)),
+        Err(IngestError::Refused(refusal)) => shared.metrics.event(Err(*refusal)),
         _ => {}
     }
     Ok(admitted?)

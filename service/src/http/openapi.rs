@@ -27,8 +27,10 @@ pub fn document(specification: &Specification) -> Bytes {
         let method = match route.method {
             Method::Get => "get",
             Method::Post => "post",
+            Method::Delete => "delete",
         };
-        paths.insert(route.path.to_owned(), json!({ method: operation(route, specification) }));
+        let operations = paths.entry(route.path).or_insert_with(|| json!({}));
+        operations[method] = operation(route, specification);
     }
     let document = json!({
         "openapi": "3.1.0",
@@ -75,10 +77,23 @@ fn description(endpoint: Endpoint) -> Option<&'static str> {
         }
         Endpoint::Event => {
             "201 for a new event; 200 for one that was there already, or that met another under its time and id (the greater \
-             by content stands). History is in memory for now: `durable` is false."
+             by content stands). It leaves once the event is on disk for good and counts in the history. `position` is where it, or the \
+             first of its kind, stands in the log."
         }
         Endpoint::EventBatch => {
-            "A JSON array, or one event a line. Lists the events that were refused; the others are taken."
+            "A JSON array, or one event a line. Lists the events that were refused; the others are on disk for good and count \
+             in the histories."
+        }
+        Endpoint::PersonTimeline => {
+            "What the log holds of a person, newest first. `next_cursor` asks for the next page; it is null on the last."
+        }
+        Endpoint::PersonExport => "What was posted of a person, oldest first, and how much of it the history holds.",
+        Endpoint::PersonErasure => {
+            "The person is unknown once this answers. Their bytes leave the files of log and state in the background."
+        }
+        Endpoint::Digest => {
+            "Two instances that took the same events have the same digest as of the same instant; without `as_of` it is the \
+             end of this day (UTC)."
         }
         Endpoint::PersonFeatures => "Features that need an application are null unless they have a default.",
         _ => return None,
@@ -90,12 +105,19 @@ fn parameters(endpoint: Endpoint) -> Vec<Value> {
         "name": "vector", "in": "query", "schema": { "type": "boolean" },
         "description": "whether the answer carries the features that the model was given",
     });
+    let id = json!({ "name": "id", "in": "path", "required": true, "schema": schemas::reference("Id") });
+    let query = |name: &str, schema: Value| json!({ "name": name, "in": "query", "schema": schema });
+    let instant = |name: &str| query(name, json!({ "type": "string", "format": "date-time" }));
+    let text = |name: &str| query(name, json!({ "type": "string" }));
     match endpoint {
         Endpoint::Score | Endpoint::ScoreBatch => vec![vector],
-        Endpoint::PersonFeatures => vec![
-            json!({ "name": "id", "in": "path", "required": true, "schema": schemas::reference("Id") }),
-            json!({ "name": "as_of", "in": "query", "schema": { "type": "string", "format": "date-time" } }),
-        ],
+        Endpoint::PersonFeatures => vec![id, instant("as_of")],
+        Endpoint::PersonTimeline => {
+            let limit = json!({ "type": "integer", "minimum": 1, "maximum": 1000, "default": 100 });
+            vec![id, instant("from"), instant("to"), text("type"), text("cursor"), query("limit", limit)]
+        }
+        Endpoint::PersonExport | Endpoint::PersonErasure => vec![id],
+        Endpoint::Digest => vec![instant("as_of")],
         _ => Vec::new(),
     }
 }
@@ -130,6 +152,11 @@ fn responses(endpoint: Endpoint) -> Value {
         Endpoint::Event => json!({ "200": answer("EventAnswer"), "201": answer("EventAnswer") }),
         Endpoint::EventBatch => json!({ "200": answer("EventBatchAnswer") }),
         Endpoint::PersonFeatures => json!({ "200": answer("FeaturesAnswer") }),
+        Endpoint::PersonTimeline => json!({ "200": answer("TimelineAnswer") }),
+        Endpoint::PersonExport => json!({ "200": answer("ExportAnswer") }),
+        Endpoint::PersonErasure => json!({ "200": answer("ErasureAnswer") }),
+        Endpoint::Digest => json!({ "200": answer("DigestAnswer") }),
+        Endpoint::Checkpoint => json!({ "200": answer("CheckpointAnswer") }),
         Endpoint::Predecir => {
             return json!({ "200": answer("Respuesta"), "400": answer("Fallo"), "500": answer("Fallo") });
         }

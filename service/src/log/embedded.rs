@@ -256,7 +256,7 @@ fn begin(directory: &Path, survey: Survey) -> io::Result<Segments> {
     if let Some(last) = list.last() {
         last.file.sync_all()?;
     }
-    Ok(Segments::new(directory.to_owned(), manifest, list))
+    Segments::new(directory.to_owned(), manifest, list)
 }
 
 fn lock(directory: &Path) -> Result<File, OpenError> {

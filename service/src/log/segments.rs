@@ -28,9 +28,17 @@ pub(super) struct Segments {
 }
 
 impl Segments {
-    pub(super) fn new(directory: PathBuf, manifest: Manifest, list: Vec<Arc<Segment>>) -> Self {
-        let erasures = list.iter().flat_map(|segment| segment.extent.read().erasures.clone()).collect();
-        Self { directory, manifest, list: RwLock::new(list), erasures: RwLock::new(erasures) }
+    pub(super) fn new(directory: PathBuf, manifest: Manifest, list: Vec<Arc<Segment>>) -> io::Result<Self> {
+        let new = Self { directory, manifest, list: RwLock::new(list), erasures: RwLock::default() };
+        for erasure in new.erasures_of_all().list {
+            for segment in new.all() {
+                if new.concerns(&segment, &[erasure])? {
+                    new.remember_erasure(erasure.0, erasure.1);
+                    break;
+                }
+            }
+        }
+        Ok(new)
     }
 
     /// All segments as they are now.

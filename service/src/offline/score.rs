@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::replay::Replayed;
 use super::{history, output, progress, replay};
-use crate::http::score::{BundleRef, InstantText, Scored};
+use crate::http::score::{BundleRef, InstantText, Kept, Scored};
 use crate::scoring::{Decision, Mode};
 
 /// Large enough to share the cost of a run, small enough to stay in the caches.
@@ -108,7 +108,7 @@ fn answer<'a>(bundle: &'a Bundle, replayed: &'a Replayed, row: usize, mode: Mode
         vector: &replayed.vectors[row * bundle.width()..][..bundle.width()],
     };
     Answer {
-        scored: Scored::new(&application.application, &decision, application.as_of, false),
+        scored: Scored::new(&application.application, &decision, application.as_of, false, Kept::Relaxed),
         bundle: BundleRef::of(bundle),
         as_of: InstantText(application.as_of),
     }

@@ -143,6 +143,7 @@ fn fixed() -> Map<String, Value> {
         "degraded_reasons": { "type": "array", "items": { "enum": ["model_failed"] } },
         "history": reference("History"),
         "recorded": flag,
+        "durable": flag,
         "vector": numbers,
     });
     let about = json!({
@@ -177,10 +178,11 @@ fn fixed() -> Map<String, Value> {
         },
         "EventAnswer": object(json!({
             "request_id": text, "event_id": reference("Id"), "applied": { "enum": ["new", "duplicate", "conflict"] },
-            "durable": flag,
+            "position": { "type": ["integer", "null"] }, "durable": flag,
         })),
         "EventBatchAnswer": object(json!({
             "request_id": text, "count": count, "new": count, "duplicate": count, "conflict": count, "refused": count,
+            "positions": { "type": ["object", "null"], "properties": { "first": count, "last": count } },
             "durable": flag,
             "problems": {
                 "type": "array", "items": object(json!({ "index": count, "problem": reference("ItemProblem") })),
@@ -189,6 +191,33 @@ fn fixed() -> Map<String, Value> {
         "FeaturesAnswer": object(json!({
             "request_id": text, "person_id": reference("Id"), "as_of": time, "history": reference("History"),
             "features": { "type": "array", "items": reference("FeatureValue") },
+        })),
+        "HeldEvent": object(json!({
+            "event_id": reference("Id"), "type": text, "time": time, "arrived_at": time, "position": count,
+            "data": { "type": "object" },
+        })),
+        "TimelineAnswer": object(json!({
+            "request_id": text, "person_id": reference("Id"),
+            "events": { "type": "array", "items": reference("HeldEvent") }, "next_cursor": { "type": ["string", "null"] },
+        })),
+        "ExportAnswer": object(json!({
+            "request_id": text, "person_id": reference("Id"),
+            "history": {
+                "type": ["object", "null"],
+                "properties": { "events": count, "coarsened": count, "oldest": { "type": ["string", "null"] } },
+            },
+            "records": { "type": "array", "items": reference("HeldEvent") },
+        })),
+        "ErasureAnswer": object(json!({
+            "request_id": text, "events_erased": count, "records_erased": count,
+            "position": { "type": ["integer", "null"] }, "files": text,
+        })),
+        "DigestAnswer": object(json!({
+            "request_id": text, "digest": { "type": "string", "pattern": "^[0-9a-f]{32}$" }, "as_of": time, "people": count,
+            "position": count,
+        })),
+        "CheckpointAnswer": object(json!({
+            "request_id": text, "position": count, "people": count, "took_ms": { "type": "number" },
         })),
         "FeatureValue": {
             "type": "object",

@@ -58,12 +58,9 @@ pub async fn export(request: HttpRequest) -> HttpResponse {
         if history.is_none() && records.is_empty() {
             return Err(unknown());
         }
-        let document = ExportAnswer {
-            request_id: call.request_id(),
-            person_id: &person,
-            history,
-            records: records.iter().filter_map(Held::of).map(|held| held.answer()).collect(),
-        };
+        let held: Vec<Held> = records.iter().filter_map(Held::of).collect();
+        let records = held.iter().map(Held::answer).collect();
+        let document = ExportAnswer { request_id: call.request_id(), person_id: &person, history, records };
         Ok(Answer::json(200, &document))
     })
 }
@@ -96,7 +93,7 @@ struct Filter {
 impl Filter {
     fn parse(query: &str) -> Result<Self, ApiError> {
         let wrong = |what| ApiError::new(Code::InvalidQuery, what);
-        let Parameters { from, to, r#type, cursor, limit } = Query::from_query(query)
+        let Parameters { from, to, r#type, cursor, limit } = Query::<Parameters>::from_query(query)
             .map_err(|_| wrong("the parameters are `from`, `to`, `type`, `cursor` and `limit`"))?
             .into_inner();
         let instant = |text: Option<String>, otherwise| match text {

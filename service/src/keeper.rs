@@ -1,0 +1,170 @@
+//! What goes on beside requests: checkpoints, room in memory, old events and old files. One thread, a little at a time.
+//!
+//! All that writes state goes through one lock, so that a person who is let go from memory is never one whose last change is still
+//! on its way to disk. Nothing here is on a request's path: a step that fails is said, left for the next round, and the log keeps
+//! what it needs until a checkpoint covers it (S2).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use cauce_features::time::Timestamp;
+use cauce_model::bundle::Bundle;
+use parking_lot::{Condvar, Mutex};
+
+use crate::clock::Clock;
+use crate::config;
+use crate::config::Durability;
+use crate::ingest::IngestError;
+use crate::log::{EventLog, Maintained, Position};
+use crate::metrics::Metrics;
+use crate::store::{Saved, StateError, Store};
+
+/// The longest wait between two steps, so that a stop is never waited for.
+const STEP_MOST: Duration = Duration::from_millis(200);
+
+/// Keeps log and state in shape.
+pub struct Keeper {
+    store: Arc<Store>,
+    log: Arc<dyn EventLog>,
+    bundle: Arc<Bundle>,
+    clock: Clock,
+    settings: config::Store,
+    /// Held by whoever writes state.
+    writing: Mutex<()>,
+    wanted: Mutex<Wanted>,
+    woken: Condvar,
+    /// Everything before this position is in the newest checkpoint.
+    covered: AtomicU64,
+}
+
+struct Wanted {
+    /// Files hold somebody who was erased.
+    erasure: bool,
+    stop: bool,
+}
+
+impl Keeper {
+    /// Keeps this log and state; `covered` is where the checkpoint stands that they were opened with.
+    pub fn new(
+        store: Arc<Store>,
+        log: Arc<dyn EventLog>,
+        bundle: Arc<Bundle>,
+        clock: Clock,
+        settings: config::Store,
+        covered: Position,
+    ) -> Self {
+        // What an interrupted erasure has left.
+        let erasure = log.status().erasures_pending > 0;
+        Self {
+            store,
+            log,
+            bundle,
+            clock,
+            settings,
+            writing: Mutex::new(()),
+            wanted: Mutex::new(Wanted { erasure, stop: false }),
+            woken: Condvar::new(),
+            covered: AtomicU64::new(covered.0),
+        }
+    }
+
+    /// Starts the thread.
+    pub fn start(self: &Arc<Self>, metrics: Arc<Metrics>) -> std::io::Result<JoinHandle<()>> {
+        let keeper = self.clone();
+        thread::Builder::new().name("cauce-keeper".into()).spawn(move || keeper.run(&metrics))
+    }
+
+    /// Has what was erased leave the files soon.
+    pub fn nudge(&self) {
+        self.wanted.lock().erasure = true;
+        self.woken.notify_one();
+    }
+
+    /// Ends the thread after one last checkpoint.
+    pub fn stop(&self) {
+        self.wanted.lock().stop = true;
+        self.woken.notify_one();
+    }
+
+    /// Where the newest checkpoint stands.
+    pub fn covered(&self) -> Position {
+        Position(self.covered.load(Ordering::Relaxed))
+    }
+
+    /// Writes what has changed, with the position it stands for. What was recorded without waiting for the disk is in memory before it
+    /// is in the log: the checkpoint waits for the log, so that state never knows what the log does not.
+    pub fn checkpoint(&self) -> Result<Saved, IngestError> {
+        let _writing = self.writing.lock();
+        let position = self.log.range().end;
+        let durable = || self.log.submit(Vec::new(), Durability::Durable)?.wait().map(|_| ());
+        let saved = self.store.checkpoint(self.bundle.plan(), position, self.clock.now(), durable)?;
+        self.covered.store(saved.position.0, Ordering::Relaxed);
+        Ok(saved)
+    }
+
+    fn run(&self, metrics: &Metrics) {
+        let shards = self.store.shards();
+        let pause = (self.settings.sweep.get() / shards as u32).min(STEP_MOST);
+        let mut last = Instant::now();
+        for shard in (0..shards).cycle() {
+            let Wanted { erasure, stop } = self.wait(pause);
+            let records = self.log.range().end.0 - self.covered().0;
+            let due = last.elapsed() >= self.settings.checkpoint_every.get() && records > 0;
+            if stop || erasure || due || records >= self.settings.checkpoint_records {
+                last = Instant::now();
+                self.round(erasure);
+            }
+            if stop {
+                return;
+            }
+            self.small_steps(shard);
+            metrics.add_up();
+        }
+    }
+
+    fn wait(&self, pause: Duration) -> Wanted {
+        let mut wanted = self.wanted.lock();
+        if !wanted.stop && !wanted.erasure {
+            self.woken.wait_for(&mut wanted, pause);
+        }
+        std::mem::replace(&mut wanted, Wanted { erasure: false, stop: false })
+    }
+
+    /// A checkpoint, and what it allows: files that it covers may go. The state is purged before the log is, whose records say that
+    /// there is something to purge should this be interrupted.
+    fn round(&self, erasure: bool) {
+        if erasure && let Err(error) = self.purge() {
+            tracing::error!(%error, "the state's files still hold what was erased");
+            self.wanted.lock().erasure = true;
+            return;
+        }
+        if let Err(error) = self.checkpoint() {
+            tracing::error!(%error, "no checkpoint could be written; the log keeps what it would have covered");
+        }
+        let _writing = self.writing.lock();
+        match self.log.maintain(self.covered(), self.clock.now()) {
+            Ok(done) if done != Maintained::default() => tracing::info!(?done, "the log's files were put in order"),
+            Ok(_) => {}
+            Err(error) => tracing::error!(%error, "the log's files could not be put in order"),
+        }
+    }
+
+    fn purge(&self) -> Result<(), StateError> {
+        let _writing = self.writing.lock();
+        self.store.purge()
+    }
+
+    /// One shard's old events, and room in memory.
+    fn small_steps(&self, shard: usize) {
+        let _writing = self.writing.lock();
+        let plan = self.bundle.plan();
+        let now = self.clock.now();
+        let through = Timestamp::from_millis(now.millis() - plan.specification().horizon.millis());
+        let outcome = self.store.sweep(plan, shard, through, now).and_then(|()| self.store.shrink(plan));
+        if let Err(error) = outcome {
+            tracing::error!(%error, "old histories could not be let go");
+        }
+    }
+}
