@@ -88,7 +88,7 @@ impl Replayed {
         match timeline.apply(plan, &arrival.event) {
             Applied::New => self.counts.applied += 1,
             Applied::Duplicate => self.counts.repeated += 1,
-            Applied::Conflict => self.counts.in_conflict += 1,
+            Applied::Conflict { .. } => self.counts.in_conflict += 1,
             Applied::TooLate => unreachable!("nothing is evicted during a replay"),
         }
     }
