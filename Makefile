@@ -4,7 +4,7 @@ export ORT_DYLIB_PATH ?= $(CURDIR)/.runtime/onnxruntime/lib/libonnxruntime.so
 # From the folder of the package. Waiting threads sleep: LightGBM's would spin against each other on a busy machine.
 PYTHON = cd model && OMP_WAIT_POLICY=passive ../.venv/bin/python
 
-.PHONY: run test lint bench train check-taiwan runtime python-env
+.PHONY: run test lint bench bench-durable train check-taiwan runtime python-env
 
 run: runtime
 	cargo run --release --package cauce -- serve
@@ -25,7 +25,12 @@ bench: runtime
 	cargo bench --package cauce-features --bench engine
 	cargo bench --package cauce-model --bench inference
 	cargo bench --package cauce --bench http
-	@scripts/bench-report
+	@scripts/bench-report scoring
+
+# Crashes, ingest, acknowledgement and restart at full size, in ten minutes: `make bench-durable ROUNDS=20 PEOPLE=100000` takes one.
+bench-durable: runtime
+	cargo bench --package cauce-tests --bench durable
+	@scripts/bench-report durable
 
 # Makes a bundle anew: `make train BUNDLE=taiwan`.
 BUNDLE ?= ahorro-valle

@@ -15,14 +15,10 @@ mod same_bits;
 /// `POST /v1/score` and its batch.
 mod scoring;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use crate::support::history::{BUNDLE, JSON, LINES, NOW, application, lines, payment};
 use crate::support::{Answer, Server};
-
-const NOW: &str = "2026-06-20T12:00:00Z";
-const BUNDLE: &str = "model/artifacts/ahorro-valle";
-const JSON: &str = "application/json";
-const LINES: &str = "application/x-ndjson";
 
 fn server() -> Server {
     server_with(&[])
@@ -32,19 +28,6 @@ fn server() -> Server {
 fn server_with(settings: &[&str]) -> Server {
     let settings = settings.iter().flat_map(|setting| ["--set", setting]);
     Server::start(["--bundle", BUNDLE, "--clock", NOW, "--workers", "2"].into_iter().chain(settings))
-}
-
-fn payment(person: &str, id: &str, time: &str, days_past_due: u32) -> Value {
-    let data = json!({"amount": 120.5, "days_past_due": days_past_due});
-    json!({"person_id": person, "event_id": id, "type": "payment", "time": time, "data": data})
-}
-
-fn application(person: &str, id: &str) -> Value {
-    json!({"person_id": person, "application_id": id, "application": {"monthly_income": 1200.5, "amount": 5000}})
-}
-
-fn lines<'a>(records: impl IntoIterator<Item = &'a Value>) -> String {
-    records.into_iter().map(|record| format!("{record}\n")).collect()
 }
 
 /// Posts one event, which has to be new.

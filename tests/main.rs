@@ -11,5 +11,7 @@ mod backfill;
 mod bundles;
 /// The command line itself: health, wrong arguments.
 mod commands;
+/// What was acknowledged, whatever happens to the process and the disk.
+mod durable;
 /// `cauce serve`: every route, and what is refused.
 mod http;

@@ -1,9 +1,7 @@
 //! The process around the routes: what a slow client, a signal or a missing file does to it.
 
-use std::process::Command;
-
 use super::{BUNDLE, JSON, application, server, server_with};
-use crate::support::{Directory, Server, binary, cauce};
+use crate::support::{Directory, Server, serve};
 
 /// A request for a score whose body is still to come.
 fn head_of(body: &str) -> String {
@@ -116,13 +114,13 @@ fn request_in_flight_is_answered_when_the_service_is_told_to_stop() {
 #[test]
 fn missing_runtime_is_one_message_that_says_the_command() {
     for (library, said) in [(Some("/nowhere/libonnxruntime.so"), "does not exist"), (None, "is not set")] {
-        let mut command = Command::new(binary());
+        let data = Directory::new("serve-no-runtime");
+        let mut command = serve(data.root(), ["--bundle", BUNDLE]);
         match library {
             Some(path) => command.env("ORT_DYLIB_PATH", path),
             None => command.env_remove("ORT_DYLIB_PATH"),
         };
-        let bundle = crate::support::repository().join(BUNDLE);
-        let output = command.args(["serve", "--listen", "127.0.0.1:0", "--bundle"]).arg(bundle).output().unwrap();
+        let output = command.output().unwrap();
         let log = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{log}");
         let message = log.lines().find(|line| line.starts_with("error: ")).unwrap();
@@ -141,15 +139,9 @@ fn bundle_that_cannot_be_served_ends_the_start_with_its_name() {
     std::fs::create_dir(&broken).unwrap();
     std::fs::write(broken.join("bundle.json"), "{\"format\": 1").unwrap();
     for bundle in [directory.path("none"), empty, broken] {
-        let finished = cauce([
-            "serve".as_ref(),
-            "--listen".as_ref(),
-            "127.0.0.1:0".as_ref(),
-            "--bundle".as_ref(),
-            bundle.as_os_str(),
-        ]);
-        let said = finished.stderr();
-        assert_eq!(finished.code(), Some(1), "{said}");
+        let output = serve(directory.root(), ["--bundle".as_ref(), bundle.as_os_str()]).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
         let message = said.lines().last().unwrap();
         assert!(message.starts_with("error: cannot load the bundle at `") && message.contains("bundle.json"), "{said}");
     }
@@ -159,8 +151,10 @@ fn bundle_that_cannot_be_served_ends_the_start_with_its_name() {
 fn address_that_is_taken_ends_the_start_with_its_name() {
     let server = server();
     let address = server.url("").replace("http://", "");
-    let finished = cauce(["serve", "--listen", &address, "--bundle", BUNDLE]);
-    assert_eq!(finished.code(), Some(1));
-    let said = finished.stderr();
+    let directory = Directory::new("serve-taken");
+    // A flag of its own wins over a setting.
+    let output = serve(directory.root(), ["--listen", &address, "--bundle", BUNDLE]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains(&format!("cannot listen on `{address}`")), "{said}");
 }

@@ -82,7 +82,9 @@ pub enum StateError {
          again under this one"
     )]
     OtherSpecification,
-    #[error("the state at `{place}` is in use by another process; stop that one, or give this one its own `store.directory`")]
+    #[error(
+        "the state at `{place}` is in use by another process; stop that one, or give this one its own `store.directory`"
+    )]
     Locked { place: String },
 }
 

@@ -1,4 +1,4 @@
-//! Runs the real binary: commands to their end, a server until its test is over.
+//! A running `cauce serve`: started, asked, stopped or killed.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -6,121 +6,84 @@ use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// The binary under test, built on first use with the profile of the tests themselves: cargo builds the binaries of a
-/// package for its own tests only.
-pub(crate) fn binary() -> &'static Path {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--workspace", "--bin", "cauce", "--profile", profile])
-            .current_dir(repository())
-            .status()
-            .expect("cargo runs: it started this test");
-        assert!(built.success(), "`cargo build --bin cauce` failed");
-        let tests = std::env::current_exe().expect("a running program has a path");
-        let profile = tests.parent().and_then(Path::parent).expect("cargo puts tests into `deps`");
-        profile.join("cauce")
-    })
-}
-
-/// The root of the repository.
-pub(crate) fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package stands in the repository's root")
-}
-
-/// Runs `cauce` to its end.
-pub(crate) fn cauce<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Finished {
-    let output =
-        Command::new(binary()).args(arguments).current_dir(repository()).output().expect("the binary was built");
-    Finished(output)
-}
-
-/// A command that has ended.
-pub(crate) struct Finished(Output);
-
-impl Finished {
-    pub(crate) fn code(&self) -> Option<i32> {
-        self.0.status.code()
-    }
-
-    pub(crate) fn stdout(&self) -> String {
-        String::from_utf8_lossy(&self.0.stdout).into_owned()
-    }
-
-    pub(crate) fn stderr(&self) -> String {
-        String::from_utf8_lossy(&self.0.stderr).into_owned()
-    }
-
-    /// Panics with what the command said unless it succeeded.
-    #[track_caller]
-    pub(crate) fn expect_success(self) -> Self {
-        assert_eq!(self.code(), Some(0), "{}{}", self.stdout(), self.stderr());
-        self
-    }
-}
-
-/// An empty directory of that name, under the target directory and kept after the test for a look at it.
-pub(crate) struct Directory(PathBuf);
-
-impl Directory {
-    pub(crate) fn new(name: &str) -> Self {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.path(name);
-        fs::write(&path, text).unwrap();
-        path
-    }
-}
+use super::{Directory, Finished, binary, repository};
 
 /// A running `cauce serve` on a free port; killed when dropped.
 pub(crate) struct Server {
     process: Child,
     authority: String,
     log: PathBuf,
+    /// Where it keeps its data, unless the test has told it where.
+    data: Option<Directory>,
+}
+
+/// `cauce serve` on a free port, with its data in that directory and these arguments.
+pub(crate) fn serve<S: AsRef<OsStr>>(data: &Path, arguments: impl IntoIterator<Item = S>) -> Command {
+    let setting = |name: &str, folder: &str| format!("{name}={}", data.join(folder).display());
+    let mut command = Command::new(binary());
+    command.args(["serve", "--set", "server.listen=127.0.0.1:0"]).current_dir(repository());
+    command.args(["--set", &setting("log.directory", "log"), "--set", &setting("store.directory", "state")]);
+    command.args(arguments);
+    command
 }
 
 impl Server {
-    /// Starts it with these arguments beside `serve --listen 127.0.0.1:0` and waits for the line that says the port.
+    /// Starts it with these arguments on a new directory of its own, which goes with it.
     pub(crate) fn start<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Self {
-        let log = log_file();
-        let mut process = Command::new(binary())
-            .args(["serve", "--listen", "127.0.0.1:0"])
-            .args(arguments)
-            .current_dir(repository())
-            .stdout(Stdio::piped())
-            .stderr(File::create(&log).unwrap())
-            .spawn()
-            .expect("the binary was built");
+        let data = Directory::new(&format!("server-{}", number()));
+        let mut server = Self::start_in(data.root(), arguments);
+        server.data = Some(data);
+        server
+    }
+
+    /// Starts it, perhaps again, on a directory that the test keeps.
+    pub(crate) fn start_in<S: AsRef<OsStr>>(data: &Path, arguments: impl IntoIterator<Item = S>) -> Self {
+        Self::launch(&mut serve(data, arguments))
+    }
+
+    /// Runs a command made from that of [`serve`], and waits for the line that says the port.
+    pub(crate) fn launch(command: &mut Command) -> Self {
+        Self::try_launch(command)
+            .unwrap_or_else(|ended| panic!("`cauce serve` ended before it listened:\n{}", ended.stderr()))
+    }
+
+    /// The server, or what it said when it ended before it listened.
+    pub(crate) fn try_launch(command: &mut Command) -> Result<Self, Finished> {
+        let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("server-{}.log", number()));
+        let mut process =
+            command.stdout(Stdio::piped()).stderr(File::create(&log).unwrap()).spawn().expect("the binary was built");
         let mut lines = BufReader::new(process.stdout.take().expect("it is piped"));
-        let mut line = String::new();
-        while !line.contains("listening on http://") {
-            line.clear();
-            let read = lines.read_line(&mut line).unwrap();
-            assert!(read > 0, "`cauce serve` ended before it listened:\n{}", fs::read_to_string(&log).unwrap());
+        let mut said = String::new();
+        loop {
+            let before = said.len();
+            if lines.read_line(&mut said).unwrap() == 0 {
+                let (status, stderr) = (process.wait().unwrap(), fs::read(&log).unwrap());
+                return Err(Finished(Output { status, stdout: said.into(), stderr }));
+            }
+            if said[before..].contains("listening on http://") {
+                break;
+            }
         }
         // Nobody reads on, and a full pipe would stop the server.
         std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
-        let authority = line.trim_end().rsplit("http://").next().unwrap().to_owned();
-        Self { process, authority, log }
+        let authority = said.trim_end().rsplit("http://").next().unwrap().to_owned();
+        Ok(Self { process, authority, log, data: None })
     }
 
     /// What it has logged so far: it writes to a file, so nothing is under way.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
+    }
+
+    pub(crate) fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    pub(crate) fn process_id(&self) -> u32 {
+        self.process.id()
     }
 
     pub(crate) fn connect(&self) -> Connection {
@@ -160,18 +123,22 @@ impl Server {
         self.process.wait().unwrap().code()
     }
 
+    /// Ends it without a warning (SIGKILL), and waits until it is gone.
+    pub(crate) fn kill(self) {
+        drop(self);
+    }
+
     /// Asks it to stop.
     pub(crate) fn terminate(&self) {
-        let asked = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status().unwrap();
+        let asked = Command::new("kill").args(["-TERM", &self.process_id().to_string()]).status().unwrap();
         assert!(asked.success());
     }
 }
 
-/// A new file for the log of one server.
-fn log_file() -> PathBuf {
+/// Tells apart what belongs to the servers of this process.
+fn number() -> u32 {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("server-{number}.log"))
+    NUMBER.fetch_add(1, Ordering::Relaxed)
 }
 
 /// A connection, for what is no whole request.
@@ -212,6 +179,9 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+        if !std::thread::panicking() {
+            let _ = fs::remove_file(&self.log);
+        }
     }
 }
 

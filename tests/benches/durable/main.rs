@@ -1,0 +1,202 @@
+//! What durability costs from outside, and that it holds: crashes, ingest, acknowledgement, restart, size and checkpoints of the
+//! release binary over HTTP. `ROUNDS=` and `PEOPLE=` make a smaller run.
+//!
+//! The client shares the two cores with the server, so its part is cheap: lines are templates whose digits are filled in. Events
+//! come as they happen: the oldest of everybody first, then the next, so that no two events of a batch are of one person.
+//! Acknowledgement is held against the machine's own `fdatasync` in the same directory, in turns with it; scoring during a
+//! checkpoint against scoring just before. Latencies count from when a request was due, not from when it could be sent.
+//!
+//! Sketch: an event of a batch costs 3 µs to parse, 0.6 to apply and 0.2 KiB of log, so two cores take 250 k/s less what the
+//! client takes; an event that comes just after a sync began waits for two; a million timelines of 200 bytes are read in a second.
+
+/// Requests made of templates.
+mod events;
+/// Requests at a steady rate, and how long each took.
+mod pace;
+#[path = "../../support/mod.rs"]
+#[allow(dead_code, unused_imports, clippy::unwrap_used, reason = "it is made for the tests, which use all of it")]
+mod support;
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use events::{EACH, Load};
+use pace::{Latencies, Pace, median};
+use serde_json::{Value, json};
+use support::client::Client;
+use support::crash::{Crash, Report};
+use support::history::{BUNDLE, NOW};
+use support::{Directory, Server, files, repository};
+
+const BATCH: u64 = 1_000;
+const CONNECTIONS: u64 = 4;
+/// No checkpoint but those that are asked for.
+const QUIET: [&str; 2] = ["store.checkpoint_every=1d", "store.checkpoint_records=1000000000000"];
+
+fn main() {
+    let (rounds, people) = (number("ROUNDS", 200), number("PEOPLE", 1_000_000).next_multiple_of(BATCH));
+    let crashes = crash(rounds);
+    let data = Directory::new("bench-durable");
+    let empty_bytes = resident_bytes(&start(&data, &[]));
+
+    let server = start(&data, &[]);
+    let load = Load::new(people);
+    let (rate, cpu_us) = ingest(&server, &load);
+    println!("batches: {rate:.0} events/s, {cpu_us:.2} µs of server CPU each");
+    let restart_s = restart(server, &data);
+    let server = start(&data, &QUIET);
+    let (ack, sync) = acknowledgement(&server, &data, people);
+    checkpoint(&server);
+    let events = (people * EACH) as f64;
+    let (state, log) = (disk_bytes(&data.path("state")), disk_bytes(&data.path("log")));
+    println!("log: {:.1} bytes an event", log / events);
+    let (memory, ratio) = (resident_bytes(&server) - empty_bytes, scoring_ratio(&server, &load));
+
+    report(&json!({
+        "crash_rounds": crashes.rounds,
+        "acknowledged_lost": crashes.acknowledged_lost,
+        "applied_twice": crashes.applied_twice,
+        "batch_events_per_s": rate,
+        "ack_p50_ms": ack.ms(0.5),
+        "ack_p99_ms": ack.ms(0.99),
+        "fdatasync_p50_ms": sync.ms(0.5),
+        "restart_s": restart_s,
+        "people": people,
+        "bytes_per_person": memory / people as f64,
+        "disk_bytes_per_event": state / events,
+        "scoring_p99_ratio_in_checkpoint": ratio,
+    }));
+}
+
+fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |value| value.parse().expect("a whole number"))
+}
+
+fn start(data: &Directory, settings: &[&str]) -> Server {
+    let settings = settings.iter().flat_map(|setting| ["--set", setting]);
+    Server::start_in(data.root(), ["--bundle", BUNDLE, "--clock", NOW].into_iter().chain(settings))
+}
+
+fn crash(rounds: u64) -> Report {
+    let begin = Instant::now();
+    let mut crash = Crash::new("bench-crash", 1);
+    (0..rounds).for_each(|_| crash.round());
+    let report = crash.finish();
+    let Report { acknowledged, digests_compared, .. } = report;
+    println!(
+        "crashes: {acknowledged} events acknowledged, {digests_compared} digests compared with a replay, {:.0} s",
+        begin.elapsed().as_secs_f64()
+    );
+    assert!(report.faults.is_empty(), "{:#?}", report.faults);
+    report
+}
+
+/// Posts all histories; events a second, and the server's CPU time for each in microseconds.
+fn ingest(server: &Server, load: &Load) -> (f64, f64) {
+    let (begin, cpu) = (Instant::now(), cpu_seconds(server));
+    load.post(server.authority(), 0..EACH, CONNECTIONS, BATCH);
+    let (taken, events) = (begin.elapsed().as_secs_f64(), (load.people() * EACH) as f64);
+    (events / taken, (cpu_seconds(server) - cpu) * 1e6 / events)
+}
+
+/// Seconds from a start after SIGKILL to ready; the median of three.
+fn restart(mut server: Server, data: &Directory) -> f64 {
+    let mut taken = Vec::new();
+    for _ in 0..3 {
+        server.kill();
+        let begin = Instant::now();
+        server = start(data, &[]);
+        assert_eq!(server.get("/readyz").status, 200, "it listens once it is ready");
+        taken.push(begin.elapsed().as_secs_f64());
+    }
+    println!("restarts: {taken:.2?} s");
+    median(taken)
+}
+
+/// Single events under load, in turns with the machine's own syncs.
+fn acknowledgement(server: &Server, data: &Directory, people: u64) -> (Latencies, Latencies) {
+    let pace = Pace { per_second: 1_000, connections: 32, expected: 201 };
+    let (mut acknowledged, mut syncs) = (Latencies::default(), Latencies::default());
+    for round in 0..=10 {
+        let probe = sync_alone(&data.path("probe"), 50);
+        let posted = pace.run(server.authority(), Duration::from_secs(2), |number| {
+            events::single(number * 7919 % people, round << 32 | number)
+        });
+        // The first round wakes everything up.
+        if round > 0 {
+            syncs.add(probe);
+            acknowledged.add(posted);
+        }
+    }
+    println!("fdatasync: p99 {:.2} ms; {} acknowledged singly", syncs.ms(0.99), acknowledged.count());
+    (acknowledged, syncs)
+}
+
+/// Appends 4 KiB and syncs, as often as that.
+fn sync_alone(path: &Path, times: usize) -> Latencies {
+    let mut file = File::options().create(true).append(true).open(path).expect("the directory is writable");
+    let taken = (0..times).map(|_| {
+        let begin = Instant::now();
+        file.write_all(&[7; 4096]).expect("there is space");
+        file.sync_data().expect("the disk is well");
+        begin.elapsed()
+    });
+    Latencies::of(taken.collect())
+}
+
+/// p99 of scoring while everybody is written to disk, over p99 just before; the median of three.
+fn scoring_ratio(server: &Server, load: &Load) -> f64 {
+    let pace = Pace { per_second: 500, connections: 8, expected: 200 };
+    let mut ratios = Vec::new();
+    for turn in 0..3 {
+        // One more event of everybody, so that everybody has to be written.
+        load.post(server.authority(), EACH + turn..EACH + turn + 1, CONNECTIONS, BATCH);
+        let score = |offset: u64| move |number: u64| events::score(number * 7919 % load.people(), offset + number);
+        let before = pace.run(server.authority(), Duration::from_secs(5), score(turn << 32));
+        let (during, took) = pace.run_beside(server.authority(), score(turn << 32 | 1 << 31), || checkpoint(server));
+        println!(
+            "checkpoint of everybody: {:.1} s; scoring p99 {:.2} ms, before {:.2} ms, {} scored",
+            took.as_secs_f64(),
+            during.ms(0.99),
+            before.ms(0.99),
+            during.count()
+        );
+        ratios.push(during.ms(0.99) / before.ms(0.99));
+    }
+    median(ratios)
+}
+
+fn checkpoint(server: &Server) {
+    let mut client = Client::connect(server.authority()).expect("the server listens");
+    let reply = client.post("/v1/admin/checkpoint", "application/json", "").expect("the server answers");
+    assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(reply.body));
+}
+
+fn report(figures: &Value) {
+    let folder = repository().join("target/bench");
+    fs::create_dir_all(&folder).expect("target is writable");
+    fs::write(folder.join("durable.json"), format!("{figures:#}\n")).expect("target is writable");
+}
+
+/// What the files of a directory take of the disk.
+fn disk_bytes(directory: &Path) -> f64 {
+    files(directory).iter().filter_map(|path| fs::metadata(path).ok()).map(|file| file.blocks() as f64 * 512.0).sum()
+}
+
+/// Memory of the server's process that is in use.
+fn resident_bytes(server: &Server) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", server.process_id())).expect("the server runs");
+    let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+    kib.and_then(|kib| kib.trim().parse::<f64>().ok()).expect("Linux tells the resident set in kB") * 1024.0
+}
+
+/// CPU time that the server has used, of the fields that follow the name in parentheses.
+fn cpu_seconds(server: &Server) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", server.process_id())).expect("the server runs");
+    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+    let ticks = |field: usize| fields[field].parse::<f64>().expect("a count of ticks");
+    (ticks(11) + ticks(12)) / 100.0
+}

@@ -1,0 +1,21 @@
+//! What was acknowledged stays: through SIGKILL, damage, a full disk and a failing one, to the same bit.
+
+/// SIGKILL at random moments under concurrent writers.
+mod crash;
+/// Damaged files: named at the start, never silently dropped.
+mod damage;
+/// Erased people, who stay erased.
+mod erasure;
+/// A full disk and a failing one.
+mod faults;
+/// The same events in any order, number and batching: the same digest and the same vectors.
+mod same_digest;
+
+use crate::support::history::{BUNDLE, NOW};
+
+/// The arguments of a server whose clock stands still, with these settings.
+fn settings(settings: &[&str]) -> Vec<String> {
+    let fixed = ["--bundle", BUNDLE, "--clock", NOW, "--workers", "2"];
+    let settings = settings.iter().flat_map(|setting| ["--set", setting]);
+    fixed.into_iter().chain(settings).map(str::to_owned).collect()
+}

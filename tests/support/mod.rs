@@ -1,0 +1,134 @@
+//! Runs the real binary: commands to their end, a server until its test is over. The tests and the benchmark share it.
+
+/// One kept connection, whose end is no failure.
+pub(crate) mod client;
+/// Rounds of writing and SIGKILL, held against what was acknowledged.
+pub(crate) mod crash;
+/// Seeded histories of people.
+pub(crate) mod history;
+/// A running `cauce serve`.
+mod server;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+pub(crate) use server::{Answer, Server, serve};
+
+/// The binary under test, built on first use with the profile of the tests themselves: cargo builds the binaries of a
+/// package for its own tests only.
+pub(crate) fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--workspace", "--bin", "cauce", "--profile", profile])
+            .current_dir(repository())
+            .status()
+            .expect("cargo runs: it started this test");
+        assert!(built.success(), "`cargo build --bin cauce` failed");
+        let tests = std::env::current_exe().expect("a running program has a path");
+        let profile = tests.parent().and_then(Path::parent).expect("cargo puts tests into `deps`");
+        profile.join("cauce")
+    })
+}
+
+/// The root of the repository.
+pub(crate) fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package stands in the repository's root")
+}
+
+/// Runs `cauce` to its end.
+pub(crate) fn cauce<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Finished {
+    let output =
+        Command::new(binary()).args(arguments).current_dir(repository()).output().expect("the binary was built");
+    Finished(output)
+}
+
+/// A command that has ended.
+pub(crate) struct Finished(Output);
+
+impl Finished {
+    pub(crate) fn code(&self) -> Option<i32> {
+        self.0.status.code()
+    }
+
+    pub(crate) fn stdout(&self) -> String {
+        String::from_utf8_lossy(&self.0.stdout).into_owned()
+    }
+
+    pub(crate) fn stderr(&self) -> String {
+        String::from_utf8_lossy(&self.0.stderr).into_owned()
+    }
+
+    /// Panics with what the command said unless it succeeded.
+    #[track_caller]
+    pub(crate) fn expect_success(self) -> Self {
+        assert_eq!(self.code(), Some(0), "{}{}", self.stdout(), self.stderr());
+        self
+    }
+}
+
+/// An empty directory of that name, under the target directory; kept for a look at it when its test fails.
+pub(crate) struct Directory(PathBuf);
+
+impl Directory {
+    pub(crate) fn new(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+}
+
+/// Copies a directory with all that is in it; what is at `to` goes.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    let _ = fs::remove_dir_all(to);
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// Every file below a directory.
+pub(crate) fn files(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            found.extend(files(&entry.path()));
+        } else {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    found
+}
