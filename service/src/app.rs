@@ -15,7 +15,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::rt::System;
 use actix_web::rt::signal::unix::{SignalKind, signal};
 use actix_web::{App as ActixApp, HttpServer};
-use cauce_features::time::{TimeError, Timestamp};
+use cauce_features::time::{Span, TimeError, Timestamp};
 use cauce_model::bundle::{Bundle, BundleError, Limits};
 use cauce_model::onnx::{ModelError, OnnxModel};
 
@@ -29,8 +29,7 @@ use crate::log::embedded::{OpenError, Opened};
 use crate::log::{EventLog, Position};
 use crate::metrics::Metrics;
 use crate::scoring::Scorer;
-use crate::store::embedded::EmbeddedState;
-use crate::store::{StateError, Store};
+use crate::store::{Bounds, Embedded, StateError, Store};
 
 /// The service, ready to run.
 pub struct App {
@@ -75,8 +74,7 @@ impl App {
         let clock = clock(&config.server.clock)?;
         let Recovered { log, store, covered } = recover(&config, &bundle, recovery)?;
         let metrics = Arc::new(Metrics::new(&config.bounds(), BundleRef::of(&bundle).labels()));
-        let keeper =
-            Keeper::new(store.clone(), log.clone(), bundle.clone(), clock, config.store.clone(), covered);
+        let keeper = Keeper::new(store.clone(), log.clone(), bundle.clone(), clock, config.store.clone(), covered);
         let keeper = Arc::new(keeper);
         let keeping = keeper.start(metrics.clone())?;
         let shared = Shared {
@@ -125,13 +123,11 @@ fn recover(config: &Config, bundle: &Arc<Bundle>, recovery: Recovery) -> Result<
     let started = Instant::now();
     let opened = Opened::open(&config.log, recovery.accept_data_loss)?;
     if recovery.rebuild_state {
-        EmbeddedState::remove(&config.store.directory)?;
+        Embedded::remove(&config.store.directory)?;
     }
-    let state = Box::new(EmbeddedState::open(&config.store.directory)?);
-    let plan = bundle.plan();
-    let (store, checkpoint) = Store::open(&config.store, plan, state)?;
-    let store = Arc::new(store);
-    let covered = checkpoint.map_or(Position(0), |checkpoint| checkpoint.position);
+    let (plan, state) = (bundle.plan(), Arc::new(Embedded::open(&config.store.directory)?));
+    let store = Arc::new(Store::open(state, Bounds::from(&config.store), plan)?);
+    let covered = store.checkpointed()?.map_or(Position(0), |checkpoint| checkpoint.position);
     let range = opened.range();
     refuse_apart(covered, &range, recovery)?;
     let from = covered.clamp(range.start, range.end);
@@ -139,7 +135,6 @@ fn recover(config: &Config, bundle: &Arc<Bundle>, recovery: Recovery) -> Result<
     if erasures.any_since(from) {
         store.erase_where(plan, &|person| erasures.since(from, person))?;
     }
-    store.load(plan)?;
     let read = |take: &mut dyn FnMut(_) -> _| opened.read(from, take);
     let replayed = ingest::replay(&store, plan, &erasures, read, |_| ()).map_err(AppError::Replay)?;
     if replayed.invalid > 0 {
@@ -237,4 +232,16 @@ fn clock(setting: &str) -> Result<Clock, AppError> {
     let instant = Timestamp::parse(setting).map_err(AppError::Clock)?;
     tracing::warn!(%instant, "THE CLOCK STANDS STILL: every application is scored as of this instant");
     Ok(Clock::Frozen(instant))
+}
+
+impl From<&config::Store> for Bounds {
+    fn from(config: &config::Store) -> Self {
+        let forget_after_ms = i64::try_from(config.forget_after.get().as_millis()).unwrap_or(i64::MAX);
+        Self {
+            people: config.people,
+            events_per_person: config.events_per_person,
+            memory_bytes: config.memory.bytes(),
+            forget_after: Span::from_millis(forget_after_ms),
+        }
+    }
 }

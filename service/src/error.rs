@@ -9,7 +9,7 @@ use cauce_features::record::{FieldError, RecordErrors};
 
 use crate::ingest::{IngestError, Refusal};
 use crate::log::LogError;
-use crate::store::StoreError;
+use crate::store::StateError;
 
 /// A stable code. Clients may match on it; its row in [`CODES`] says the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -160,7 +160,7 @@ impl From<IngestError> for ApiError {
         match error {
             IngestError::Refused(refusal) => refusal.into(),
             IngestError::Log(error) => error.into(),
-            IngestError::Store(error) => error.into(),
+            IngestError::State(error) => error.into(),
         }
     }
 }
@@ -180,8 +180,8 @@ impl From<LogError> for ApiError {
     }
 }
 
-impl From<StoreError> for ApiError {
-    fn from(error: StoreError) -> Self {
+impl From<StateError> for ApiError {
+    fn from(error: StateError) -> Self {
         tracing::error!(%error, "a person's history cannot be read");
         Self::new(Code::StateUnavailable, "nothing was recorded; send it again after `Retry-After`")
     }

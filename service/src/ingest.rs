@@ -25,7 +25,7 @@ use cauce_model::bundle::Bundle;
 
 use crate::config::Durability;
 use crate::log::{Change, Entry, Erasures, EventLog, Kind, LogError, Position, Receipt, Record};
-use crate::store::{Store, StoreError};
+use crate::store::{StateError, Store};
 
 /// How long a durable record waits for a state store that cannot be read.
 const STORE_RETRY: Duration = Duration::from_secs(1);
@@ -69,7 +69,7 @@ pub enum IngestError {
     #[error(transparent)]
     Log(#[from] LogError),
     #[error(transparent)]
-    Store(#[from] StoreError),
+    State(#[from] StateError),
 }
 
 /// An event on its way.
@@ -126,7 +126,7 @@ impl Ingest {
             Applied::TooLate => Err(IngestError::Refused(Refusal::TooLate)),
             Applied::Duplicate => Ok(Admitted::Standing(Taken::Duplicate)),
             Applied::Conflict { replaced: false } => Ok(Admitted::Standing(Taken::Conflict)),
-            Applied::New | Applied::Conflict { replaced: true } if !self.store.has_room(event.person()) => {
+            Applied::New | Applied::Conflict { replaced: true } if !self.store.has_room(plan, event.person())? => {
                 Err(IngestError::Refused(Refusal::StoreFull))
             }
             Applied::New | Applied::Conflict { replaced: true } => {
@@ -184,7 +184,9 @@ impl Ingest {
         let event = application.as_event(plan.specification(), as_of);
         match self.store.probe(plan, &event).ok()? {
             Applied::Duplicate => Some(Admitted::Standing(Taken::Duplicate)),
-            Applied::New | Applied::Conflict { replaced: true } if self.store.has_room(event.person()) => {
+            Applied::New | Applied::Conflict { replaced: true }
+                if self.store.has_room(plan, event.person()).ok()? =>
+            {
                 Some(Admitted::New(match posted {
                     Posted::Envelope(body) => entry(Kind::Application, "", event, body, as_of),
                     Posted::Fields(body) => entry(Kind::Fields, application.person(), event, body, as_of),
@@ -214,7 +216,7 @@ pub fn apply(store: &Store, plan: &FeaturePlan, entry: &Entry) -> Result<Taken, 
     loop {
         let applied = match &entry.change {
             Change::Apply(event) => store.apply(plan, event),
-            Change::Erase(person) => store.erase(person).map(|_| Applied::New),
+            Change::Erase(person) => store.erase(plan, person).map(|_| Applied::New),
         };
         match applied {
             Ok(Applied::TooLate) => return Err(Refusal::TooLate),
@@ -232,9 +234,8 @@ pub fn event_of(specification: &Specification, record: &Record) -> Result<Option
     let as_event = |application: Application| application.as_event(specification, record.arrived_at);
     match record.kind {
         Kind::Event => Event::from_json(specification, &record.body).map(Some),
-        Kind::Application => {
-            Application::from_json(specification, &record.body, &record.id).map(|application| Some(as_event(application)))
-        }
+        Kind::Application => Application::from_json(specification, &record.body, &record.id)
+            .map(|application| Some(as_event(application))),
         Kind::Fields => {
             Application::from_fields(specification, &record.person, &record.id, &record.body, Unknown::Ignore)
                 .map(|application| Some(as_event(application)))
@@ -283,12 +284,7 @@ pub fn replay(
     }
 }
 
-fn replay_part(
-    store: &Store,
-    plan: &FeaturePlan,
-    erasures: &Erasures,
-    records: &[Record],
-) -> Result<u64, StoreError> {
+fn replay_part(store: &Store, plan: &FeaturePlan, erasures: &Erasures, records: &[Record]) -> Result<u64, StateError> {
     let mut invalid = 0;
     for record in records {
         match event_of(plan.specification(), record) {
@@ -328,4 +324,3 @@ fn taken(applied: Applied) -> Taken {
         Applied::Conflict { .. } | Applied::TooLate => Taken::Conflict,
     }
 }
-

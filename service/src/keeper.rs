@@ -1,7 +1,6 @@
 //! What goes on beside requests: checkpoints, room in memory, old events and old files. One thread, a little at a time.
 //!
-//! All that writes state goes through one lock, so that a person who is let go from memory is never one whose last change is still
-//! on its way to disk. Nothing here is on a request's path: a step that fails is said, left for the next round, and the log keeps
+//! Nothing here is on a request's path: a step that fails is said, left for the next round, and the log keeps
 //! what it needs until a checkpoint covers it (S2).
 
 use std::sync::Arc;
@@ -9,17 +8,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use cauce_features::time::Timestamp;
 use cauce_model::bundle::Bundle;
 use parking_lot::{Condvar, Mutex};
 
 use crate::clock::Clock;
 use crate::config;
 use crate::config::Durability;
-use crate::ingest::IngestError;
 use crate::log::{EventLog, Maintained, Position};
 use crate::metrics::Metrics;
-use crate::store::{Saved, StateError, Store};
+use crate::store::{CheckpointError, StateError, Store};
 
 /// The longest wait between two steps, so that a stop is never waited for.
 const STEP_MOST: Duration = Duration::from_millis(200);
@@ -31,12 +28,17 @@ pub struct Keeper {
     bundle: Arc<Bundle>,
     clock: Clock,
     settings: config::Store,
-    /// Held by whoever writes state.
-    writing: Mutex<()>,
     wanted: Mutex<Wanted>,
     woken: Condvar,
     /// Everything before this position is in the newest checkpoint.
     covered: AtomicU64,
+}
+
+/// A checkpoint that was written.
+#[derive(Debug, Clone, Copy)]
+pub struct Saved {
+    pub position: Position,
+    pub people: usize,
 }
 
 struct Wanted {
@@ -63,7 +65,6 @@ impl Keeper {
             bundle,
             clock,
             settings,
-            writing: Mutex::new(()),
             wanted: Mutex::new(Wanted { erasure, stop: false }),
             woken: Condvar::new(),
             covered: AtomicU64::new(covered.0),
@@ -95,13 +96,18 @@ impl Keeper {
 
     /// Writes what has changed, with the position it stands for. What was recorded without waiting for the disk is in memory before it
     /// is in the log: the checkpoint waits for the log, so that state never knows what the log does not.
-    pub fn checkpoint(&self) -> Result<Saved, IngestError> {
-        let _writing = self.writing.lock();
+    pub fn checkpoint(&self) -> Result<Saved, CheckpointError> {
         let position = self.log.range().end;
         let durable = || self.log.submit(Vec::new(), Durability::Durable)?.wait().map(|_| ());
-        let saved = self.store.checkpoint(self.bundle.plan(), position, self.clock.now(), durable)?;
-        self.covered.store(saved.position.0, Ordering::Relaxed);
-        Ok(saved)
+        let written = self.store.checkpoint(self.bundle.plan(), position, self.clock.now(), durable);
+        if written.is_err()
+            && let Err(error) = self.store.reopen()
+        {
+            tracing::warn!(%error, "the state still cannot be used");
+        }
+        let people = written?.people;
+        self.covered.store(position.0, Ordering::Relaxed);
+        Ok(Saved { position, people })
     }
 
     fn run(&self, metrics: &Metrics) {
@@ -135,15 +141,13 @@ impl Keeper {
     /// A checkpoint, and what it allows: files that it covers may go. The state is purged before the log is, whose records say that
     /// there is something to purge should this be interrupted.
     fn round(&self, erasure: bool) {
-        if erasure && let Err(error) = self.purge() {
-            tracing::error!(%error, "the state's files still hold what was erased");
+        let checkpointed = self.checkpoint().map_err(|error| {
+            tracing::error!(%error, "no checkpoint could be written; the log keeps what it would have covered");
+        });
+        if erasure && (checkpointed.is_err() || self.purge().is_err()) {
             self.wanted.lock().erasure = true;
             return;
         }
-        if let Err(error) = self.checkpoint() {
-            tracing::error!(%error, "no checkpoint could be written; the log keeps what it would have covered");
-        }
-        let _writing = self.writing.lock();
         match self.log.maintain(self.covered(), self.clock.now()) {
             Ok(done) if done != Maintained::default() => tracing::info!(?done, "the log's files were put in order"),
             Ok(_) => {}
@@ -152,19 +156,16 @@ impl Keeper {
     }
 
     fn purge(&self) -> Result<(), StateError> {
-        let _writing = self.writing.lock();
-        self.store.purge()
+        self.store.purge().inspect_err(|error| tracing::error!(%error, "the state's files still hold what was erased"))
     }
 
-    /// One shard's old events, and room in memory.
+    /// One shard's old events, those of a few people on disk, and room in memory.
     fn small_steps(&self, shard: usize) {
-        let _writing = self.writing.lock();
-        let plan = self.bundle.plan();
-        let now = self.clock.now();
-        let through = Timestamp::from_millis(now.millis() - plan.specification().horizon.millis());
-        let outcome = self.store.sweep(plan, shard, through, now).and_then(|()| self.store.shrink(plan));
-        if let Err(error) = outcome {
-            tracing::error!(%error, "old histories could not be let go");
+        let (plan, now) = (self.bundle.plan(), self.clock.now());
+        self.store.sweep(plan, shard, now);
+        if let Err(error) = self.store.sweep_cold(plan, now) {
+            tracing::error!(%error, "old histories on disk could not be let go");
         }
+        self.store.shrink(plan);
     }
 }

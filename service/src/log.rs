@@ -7,11 +7,13 @@
 
 use std::fmt;
 use std::ops::ControlFlow;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cauce_features::event::Event;
 use cauce_features::time::Timestamp;
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use crate::config::Durability;
 use crate::ingest::{Refusal, Taken};
@@ -28,6 +30,9 @@ mod segments;
 #[cfg(test)]
 mod tests;
 mod writer;
+
+/// How long a thread waits for the writer.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where a record stands: dense, from 0 on, in the order of acceptance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
@@ -211,8 +216,16 @@ impl Receipt {
         self.0.await.unwrap_or_else(|_| Err(LogError::Unavailable("the writer stopped".into())))
     }
 
-    /// Waits on a thread of its own.
-    pub fn wait(self) -> Result<Vec<Accepted>, LogError> {
-        self.0.blocking_recv().unwrap_or_else(|_| Err(LogError::Unavailable("the writer stopped".into())))
+    /// Waits on a thread that may wait, but not for ever: the writer may itself be waiting for what this thread does.
+    pub fn wait(mut self) -> Result<Vec<Accepted>, LogError> {
+        let started = Instant::now();
+        loop {
+            match self.0.try_recv() {
+                Ok(accepted) => return accepted,
+                Err(TryRecvError::Closed) => return Err(LogError::Unavailable("the writer stopped".into())),
+                Err(TryRecvError::Empty) if started.elapsed() > PATIENCE => return Err(LogError::Busy),
+                Err(TryRecvError::Empty) => thread::sleep(Duration::from_micros(200)),
+            }
+        }
     }
 }

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::ingest::{Ingest, Posted};
 use crate::log::Receipt;
-use crate::store::{Store, StoreError};
+use crate::store::{StateError, Store};
 
 /// Scores applications on one thread: the model's session and the working memory are its own.
 pub struct Scorer {
@@ -87,7 +87,7 @@ impl Scorer {
         posted: Posted,
         as_of: Timestamp,
         mut done: impl FnMut(Stage),
-    ) -> Result<(Decision<'_>, Option<Receipt>), StoreError> {
+    ) -> Result<(Decision<'_>, Option<Receipt>), StateError> {
         self.rows.resize(self.width(), f32::NAN);
         let history = self.read(application, as_of, 0)?;
         done(Stage::Features);
@@ -104,7 +104,7 @@ impl Scorer {
         applications: Vec<(&Application, Posted)>,
         as_of: Timestamp,
         mut done: impl FnMut(Stage),
-    ) -> Result<(Vec<Decision<'_>>, Option<Receipt>), StoreError> {
+    ) -> Result<(Vec<Decision<'_>>, Option<Receipt>), StateError> {
         self.rows.resize(self.width() * applications.len(), f32::NAN);
         let mut histories = Vec::with_capacity(applications.len());
         for (row, (application, _)) in applications.iter().enumerate() {
@@ -121,7 +121,7 @@ impl Scorer {
     }
 
     /// Reads the application's vector into its row.
-    fn read(&mut self, application: &Application, as_of: Timestamp, row: usize) -> Result<History, StoreError> {
+    fn read(&mut self, application: &Application, as_of: Timestamp, row: usize) -> Result<History, StateError> {
         let plan = self.bundle.plan();
         let vector = &mut self.rows[row * plan.width()..][..plan.width()];
         self.store.read(plan, application.person(), |timeline| {
@@ -158,4 +158,3 @@ impl Scorer {
         self.bundle.plan().width()
     }
 }
-

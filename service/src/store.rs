@@ -153,6 +153,31 @@ impl Store {
         Ok(is_known.then(|| self.bury(&mut shard, plan, person)))
     }
 
+    /// Lets go of everybody whose id is chosen, as [`Store::erase`] does: how many.
+    pub fn erase_where(&self, plan: &FeaturePlan, chosen: &dyn Fn(&str) -> bool) -> Result<usize, StateError> {
+        let mut people: Vec<Box<str>> = Vec::new();
+        let mut cold = 0;
+        for shard in &self.shards {
+            let shard = shard.lock();
+            people.extend(shard.people.keys().filter(|person| chosen(person)).cloned());
+            cold += shard.cold;
+        }
+        let mut after = None;
+        while cold > 0 {
+            let page = self.state.page(after.as_ref(), load::PAGE_BYTES)?;
+            people.extend(page.people.into_iter().map(|(person, _)| person).filter(|person| chosen(person)));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        let mut erased = 0;
+        for person in people {
+            erased += usize::from(self.erase(plan, &person)?.is_some());
+        }
+        Ok(erased)
+    }
+
     /// Leaves no byte of those who were erased before the last checkpoint.
     pub fn purge(&self) -> Result<(), StateError> {
         let _upkeep = self.upkeep.lock();

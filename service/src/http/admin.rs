@@ -14,6 +14,7 @@ use super::routes::Endpoint;
 use super::score::InstantText;
 use crate::error::{ApiError, Code};
 use crate::log::Position;
+use crate::store::CheckpointError;
 
 /// A digest of all histories as of an instant: two instances that took the same events agree on it. Without `as_of` it is as of
 /// the end of this day (UTC), so that two asked on one day can be compared.
@@ -26,7 +27,7 @@ pub async fn digest(request: HttpRequest) -> HttpResponse {
             request_id: call.request_id(),
             digest: digest.to_string(),
             as_of: InstantText(as_of),
-            people: digest.people,
+            people: call.shared().store.people(),
             position,
         };
         Ok(Answer::json(200, &document))
@@ -39,7 +40,7 @@ pub async fn checkpoint(request: HttpRequest) -> HttpResponse {
     let (keeper, started) = (call.shared().keeper.clone(), Instant::now());
     let written = block(move || keeper.checkpoint()).await;
     call.answer(|call| {
-        let saved = written.map_err(|_| stopping())??;
+        let saved = written.map_err(|_| stopping())?.map_err(not_written)?;
         let took_ms = started.elapsed().as_secs_f64() * 1e3;
         let document =
             CheckpointAnswer { request_id: call.request_id(), position: saved.position, people: saved.people, took_ms };
@@ -47,7 +48,7 @@ pub async fn checkpoint(request: HttpRequest) -> HttpResponse {
     })
 }
 
-async fn digested(call: &Call, query: &str) -> Result<(crate::store::Digest, Timestamp, Position), ApiError> {
+async fn digested(call: &Call, query: &str) -> Result<(crate::store::StateDigest, Timestamp, Position), ApiError> {
     let shared = call.shared();
     let as_of = if query.is_empty() { end_of_day(shared.clock.now()) } else { people::as_of(call, query)? };
     let (store, bundle) = (shared.store.clone(), shared.bundle.clone());
@@ -62,6 +63,13 @@ pub fn end_of_day(now: Timestamp) -> Timestamp {
     Timestamp::from_millis((now.millis().div_euclid(DAY_MS) + 1) * DAY_MS)
 }
 
+fn not_written(error: CheckpointError) -> ApiError {
+    match error {
+        CheckpointError::Log(error) => error.into(),
+        CheckpointError::State(error) => error.into(),
+    }
+}
+
 fn stopping() -> ApiError {
     ApiError::new(Code::Stopping, "send requests to another instance")
 }
@@ -71,7 +79,7 @@ struct DigestAnswer<'a> {
     request_id: &'a str,
     digest: String,
     as_of: InstantText,
-    people: u64,
+    people: usize,
     /// Behind the newest record that is in it.
     position: Position,
 }

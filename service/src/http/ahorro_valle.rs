@@ -80,8 +80,7 @@ fn read(call: &Call, body: &Bytes) -> Result<(Application, Posted), ApiError> {
     let person = text_member(fields, &["user_id", "cliente_id"]).or_else(|| text_member(body, &["session_id"]));
     let specification = call.shared().bundle.plan().specification();
     let person = person.unwrap_or_default();
-    let application =
-        Application::from_fields(specification, &person, call.request_id(), fields, Unknown::Ignore)?;
+    let application = Application::from_fields(specification, &person, call.request_id(), fields, Unknown::Ignore)?;
     Ok((application, Posted::Fields(body.slice_ref(fields))))
 }
 

@@ -92,7 +92,8 @@ impl Call {
             Err(error) => {
                 self.log(&error);
                 let mut answer = form(&self, &error);
-                let again = error.retry_after_seconds().map(|seconds| (header::RETRY_AFTER, HeaderValue::from(seconds)));
+                let again =
+                    error.retry_after_seconds().map(|seconds| (header::RETRY_AFTER, HeaderValue::from(seconds)));
                 answer.headers.extend(again);
                 answer
             }

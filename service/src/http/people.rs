@@ -20,10 +20,10 @@ use super::answer::Answer;
 use super::call::Call;
 use super::routes::Endpoint;
 use super::score::{HistoryAnswer, InstantText};
-pub use erasure::erase;
-pub use timeline::{export, timeline};
 use crate::error::{ApiError, Code};
 use crate::scoring::History;
+pub use erasure::erase;
+pub use timeline::{export, timeline};
 
 /// The features of a person now, or as of the instant that `as_of` names.
 pub async fn features(request: HttpRequest) -> HttpResponse {
@@ -66,7 +66,8 @@ fn read(call: &Call, person: &str, as_of: Timestamp) -> Result<Answer, ApiError>
     let specification = plan.specification();
     let own = EventId::parse("no application").expect("a constant text is an id");
     let application = Application::new(person, own, vec![MISSING; specification.application.fields.len()]);
-    let vector = call.shared().store.read(plan, person, |timeline| Some(plan.vector(timeline?, &application, as_of)))?;
+    let vector =
+        call.shared().store.read(plan, person, |timeline| Some(plan.vector(timeline?, &application, as_of)))?;
     let vector = vector.ok_or_else(|| ApiError::new(Code::PersonUnknown, "no event of this person has been taken"))?;
     let features = specification.features.iter().zip(&vector.values);
     let document = FeaturesAnswer {

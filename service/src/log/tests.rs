@@ -255,7 +255,10 @@ fn an_erased_person_is_in_no_answer_and_soon_in_no_file_and_nobody_else_moves() 
     write(&log, vec![entry("p1", 99, 0)]);
     assert_eq!(log.of_person("p1").unwrap().len(), 1, "what came after the erasure stands");
     let contains = |text: &str| {
-        directory.files("log").iter().any(|file| fs::read(file).unwrap().windows(text.len()).any(|w| w == text.as_bytes()))
+        directory
+            .files("log")
+            .iter()
+            .any(|file| fs::read(file).unwrap().windows(text.len()).any(|w| w == text.as_bytes()))
     };
     assert!(contains(r#""p1","event_id":"4""#));
     let done = log.maintain(Position(0), Timestamp::from_millis(0)).unwrap();

@@ -98,8 +98,9 @@ impl Filter {
             .into_inner();
         let instant = |text: Option<String>, otherwise| match text {
             None => Ok(otherwise),
-            Some(text) => Timestamp::parse(&text)
-                .map_err(|_| wrong("`from` and `to` are instants such as `2026-01-15T14:00:00Z` (a `+` is written `%2B`)")),
+            Some(text) => Timestamp::parse(&text).map_err(|_| {
+                wrong("`from` and `to` are instants such as `2026-01-15T14:00:00Z` (a `+` is written `%2B`)")
+            }),
         };
         let after = cursor.map(|text| {
             let (time, position) = text.split_once('.')?;
@@ -113,7 +114,9 @@ impl Filter {
             from: instant(from, Timestamp::MIN)?,
             to: instant(to, Timestamp::MAX)?,
             kind: r#type,
-            after: after.map(|after| after.ok_or_else(|| wrong("`cursor` is a `next_cursor` of this address"))).transpose()?,
+            after: after
+                .map(|after| after.ok_or_else(|| wrong("`cursor` is a `next_cursor` of this address")))
+                .transpose()?,
             limit,
         })
     }
