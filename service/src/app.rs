@@ -15,18 +15,18 @@ use actix_web::dev::ServerHandle;
 use actix_web::rt::System;
 use actix_web::rt::signal::unix::{SignalKind, signal};
 use actix_web::{App as ActixApp, HttpServer};
-use cauce_features::time::{Span, TimeError, Timestamp};
+use cauce_features::time::Span;
 use cauce_model::bundle::{Bundle, BundleError, Limits};
 use cauce_model::onnx::{ModelError, OnnxModel};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, ClockError};
 use crate::config::{self, Config};
 use crate::http::score::BundleRef;
 use crate::http::{self, Shared, Worker};
 use crate::ingest::{self, Ingest, IngestError};
 use crate::keeper::Keeper;
 use crate::log::embedded::{OpenError, Opened};
-use crate::log::{EventLog, Position};
+use crate::log::{EventLog, Position, ReadLog};
 use crate::metrics::Metrics;
 use crate::scoring::Scorer;
 use crate::store::{Bounds, Embedded, StateError, Store};
@@ -55,8 +55,8 @@ pub enum AppError {
     Replay(IngestError),
     #[error("the state stands for records up to position {covered}, but the log holds {from} to {to}: {advice}")]
     Apart { covered: Position, from: Position, to: Position, advice: &'static str },
-    #[error("`server.clock` must be `system` or an instant such as `2026-01-15T14:00:00Z`: {0}")]
-    Clock(TimeError),
+    #[error(transparent)]
+    Clock(#[from] ClockError),
     #[error("cannot listen on `{listen}`: {cause}")]
     Listen { listen: String, cause: io::Error },
     #[error("the server failed: {0}")]
@@ -128,15 +128,15 @@ fn recover(config: &Config, bundle: &Arc<Bundle>, recovery: Recovery) -> Result<
     let (plan, state) = (bundle.plan(), Arc::new(Embedded::open(&config.store.directory)?));
     let store = Arc::new(Store::open(state, Bounds::from(&config.store), plan)?);
     let covered = store.checkpointed()?.map_or(Position(0), |checkpoint| checkpoint.position);
-    let range = opened.range();
+    let reading = opened.reading();
+    let range = reading.range();
     refuse_apart(covered, &range, recovery)?;
     let from = covered.clamp(range.start, range.end);
-    let erasures = opened.erasures();
+    let erasures = reading.erasures();
     if erasures.any_since(from) {
         store.erase_where(plan, &|person| erasures.since(from, person))?;
     }
-    let read = |take: &mut dyn FnMut(_) -> _| opened.read(from, take);
-    let replayed = ingest::replay(&store, plan, &erasures, read, |_| ()).map_err(AppError::Replay)?;
+    let replayed = ingest::replay(&store, plan, reading, from, |_| ()).map_err(AppError::Replay)?;
     if replayed.invalid > 0 {
         tracing::warn!(
             records = replayed.invalid,
@@ -225,13 +225,12 @@ fn load(config: &config::Model) -> Result<Bundle, AppError> {
     Ok(bundle)
 }
 
-fn clock(setting: &str) -> Result<Clock, AppError> {
-    if setting == "system" {
-        return Ok(Clock::System);
+fn clock(setting: &str) -> Result<Clock, ClockError> {
+    let clock = Clock::parse(setting)?;
+    if let Clock::Frozen(instant) = clock {
+        tracing::warn!(%instant, "THE CLOCK STANDS STILL: every application is scored as of this instant");
     }
-    let instant = Timestamp::parse(setting).map_err(AppError::Clock)?;
-    tracing::warn!(%instant, "THE CLOCK STANDS STILL: every application is scored as of this instant");
-    Ok(Clock::Frozen(instant))
+    Ok(clock)
 }
 
 impl From<&config::Store> for Bounds {

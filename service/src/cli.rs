@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::app::{App, Recovery};
 use crate::config::{Config, Override};
 use crate::logging;
-use crate::offline::{Backfill, Check, Health, Score};
+use crate::offline::{Backfill, Check, Health, Inspect, Replay, Score, Verify};
 
 #[derive(Debug, Parser)]
 #[command(name = "cauce", version, about = "Real-time default-risk scoring on live history")]
@@ -29,6 +29,22 @@ enum Command {
     },
     /// Print the effective configuration: defaults, file, environment and flags merged.
     Config(ServeArgs),
+    /// Apply the log again into a fresh state and print its digest; a running service is not disturbed.
+    Replay {
+        #[command(flatten)]
+        serve: ServeArgs,
+        #[command(flatten)]
+        replay: Replay,
+    },
+    /// Look at what log and state hold.
+    Inspect {
+        #[command(flatten)]
+        serve: ServeArgs,
+        #[command(subcommand)]
+        what: Inspect,
+    },
+    /// Verify every checksum of log and state; ends with 1 and the damage if there is any.
+    Verify(ServeArgs),
     Backfill(Backfill),
     Score(Score),
     Check(Check),
@@ -83,6 +99,9 @@ pub fn run() -> Result<ExitCode, Box<dyn Error>> {
             App::build(config, recovery)?.run(|address| println!("listening on http://{address}"))?;
         }
         Command::Config(args) => print!("{}", args.load()?.to_toml()),
+        Command::Replay { serve, replay } => return replay.run(&serve.load()?),
+        Command::Inspect { serve, what } => return what.run(&serve.load()?),
+        Command::Verify(serve) => return Verify::run(&serve.load()?),
         Command::Backfill(command) => return command.run(),
         Command::Score(command) => return command.run(),
         Command::Check(command) => return command.run(),

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use cauce_features::time::Timestamp;
+use cauce_features::time::{TimeError, Timestamp};
 
 /// Where `now` comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,7 +11,20 @@ pub enum Clock {
     Frozen(Timestamp),
 }
 
+/// What a clock is set to.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("`server.clock` must be `system` or an instant such as `2026-01-15T14:00:00Z`: {0}")]
+pub struct ClockError(TimeError);
+
 impl Clock {
+    /// Reads the setting `server.clock`.
+    pub fn parse(setting: &str) -> Result<Self, ClockError> {
+        match setting {
+            "system" => Ok(Self::System),
+            instant => Timestamp::parse(instant).map(Self::Frozen).map_err(ClockError),
+        }
+    }
+
     /// The instant it shows.
     pub fn now(self) -> Timestamp {
         match self {

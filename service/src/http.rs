@@ -4,7 +4,7 @@
 //! worker thread needs to score it owns ([`Worker`]), so a request is handled where it arrives: no lock around the model,
 //! no hand-off, one await for the body.
 
-mod admin;
+pub mod admin;
 mod ahorro_valle;
 mod answer;
 mod batch;
@@ -15,7 +15,7 @@ mod docs;
 mod events;
 mod health;
 mod openapi;
-mod people;
+pub mod people;
 pub mod routes;
 pub mod score;
 mod unread;

@@ -24,7 +24,7 @@ use cauce_features::timeline::Applied;
 use cauce_model::bundle::Bundle;
 
 use crate::config::Durability;
-use crate::log::{Change, Entry, Erasures, EventLog, Kind, LogError, Position, Receipt, Record};
+use crate::log::{Change, Entry, Erasures, EventLog, Kind, LogError, Position, ReadLog, Receipt, Record};
 use crate::store::{StateError, Store};
 
 /// How long a durable record waits for a state store that cannot be read.
@@ -202,7 +202,7 @@ impl Ingest {
         let is_it = |record: &Record| {
             event_of(specification, record).ok().flatten().is_some_and(|event| event.id() == id && event.time() == time)
         };
-        Ok(self.log.of_person(person)?.iter().find(|record| is_it(record)).map(|record| record.position))
+        Ok(self.log.reading().of_person(person)?.iter().find(|record| is_it(record)).map(|record| record.position))
     }
 
     /// Has a person erased: from the log, and with it from the state, once the receipt says so.
@@ -252,17 +252,19 @@ pub struct Replayed {
     pub invalid: u64,
 }
 
-/// Makes records state again, on all cores: order does not matter (F1), but for erasures, which say what to leave out.
+/// Makes the records of a log from a position on state again, on all cores: order does not matter (F1), but for erasures, which say
+/// what to leave out.
 pub fn replay(
     store: &Store,
     plan: &FeaturePlan,
-    erasures: &Erasures,
-    read: impl FnOnce(&mut dyn FnMut(Vec<Record>) -> ControlFlow<()>) -> Result<(), LogError>,
+    log: &dyn ReadLog,
+    from: Position,
     mut progress: impl FnMut(Position),
 ) -> Result<Replayed, IngestError> {
+    let erasures = &log.erasures();
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let (mut replayed, mut failed) = (Replayed::default(), None);
-    read(&mut |records| {
+    log.read(from, &mut |records| {
         let parts = records.chunks(records.len().div_ceil(cores).max(1));
         let outcomes: Vec<_> = thread::scope(|scope| {
             let threads: Vec<_> = parts.map(|part| scope.spawn(|| replay_part(store, plan, erasures, part))).collect();

@@ -97,7 +97,7 @@ impl Keeper {
     /// Writes what has changed, with the position it stands for. What was recorded without waiting for the disk is in memory before it
     /// is in the log: the checkpoint waits for the log, so that state never knows what the log does not.
     pub fn checkpoint(&self) -> Result<Saved, CheckpointError> {
-        let position = self.log.range().end;
+        let position = self.log.reading().range().end;
         let durable = || self.log.submit(Vec::new(), Durability::Durable)?.wait().map(|_| ());
         let written = self.store.checkpoint(self.bundle.plan(), position, self.clock.now(), durable);
         if written.is_err()
@@ -116,7 +116,7 @@ impl Keeper {
         let mut last = Instant::now();
         for shard in (0..shards).cycle() {
             let Wanted { erasure, stop } = self.wait(pause);
-            let records = self.log.range().end.0 - self.covered().0;
+            let records = self.log.reading().range().end.0 - self.covered().0;
             let due = last.elapsed() >= self.settings.checkpoint_every.get() && records > 0;
             if stop || erasure || due || records >= self.settings.checkpoint_records {
                 last = Instant::now();

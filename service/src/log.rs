@@ -127,16 +127,12 @@ pub enum LogError {
     Unreadable(String),
 }
 
-/// The durable, ordered log of what was accepted.
-pub trait EventLog: Send + Sync {
-    /// Takes entries, in order, side by side. They are state once they are durable; the receipt says when.
-    /// With relaxed durability they are state already, and are kept until they can be written.
-    fn submit(&self, entries: Vec<Entry>, durability: Durability) -> Result<Receipt, LogError>;
-
+/// What is read of a log, by whoever serves it or looks at it.
+pub trait ReadLog: Send + Sync {
     /// The oldest position that is still held, and the one behind the newest durable record.
     fn range(&self) -> std::ops::Range<Position>;
 
-    /// The first position from which on everything arrived at or after `instant` stands.
+    /// The position of the first record that arrived at or after an instant; the end if there is none.
     fn position_at(&self, instant: Timestamp) -> Result<Position, LogError>;
 
     /// Hands over records from a position on, in order, in batches, until `take` says stop or the durable end is reached.
@@ -147,6 +143,16 @@ pub trait EventLog: Send + Sync {
 
     /// Who was erased, and where: a replay leaves out what stands before.
     fn erasures(&self) -> Erasures;
+}
+
+/// The durable, ordered log of what was accepted.
+pub trait EventLog: Send + Sync {
+    /// What is in it.
+    fn reading(&self) -> &dyn ReadLog;
+
+    /// Takes entries, in order, side by side. They are state once they are durable; the receipt says when.
+    /// With relaxed durability they are state already, and are kept until they can be written.
+    fn submit(&self, entries: Vec<Entry>, durability: Durability) -> Result<Receipt, LogError>;
 
     /// The entry that erases a person from state, and from then on from the log.
     fn erasure(&self, person: &str, now: Timestamp) -> Entry;
@@ -155,7 +161,7 @@ pub trait EventLog: Send + Sync {
     /// checkpoint at `covered`.
     fn maintain(&self, covered: Position, now: Timestamp) -> Result<Maintained, LogError>;
 
-    /// Bytes on disk, records waiting, and whether writes are taken: what health and metrics show.
+    /// What health and metrics show.
     fn status(&self) -> LogStatus;
 }
 

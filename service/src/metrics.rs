@@ -12,6 +12,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use crate::http::routes::{ROUTES, UNMATCHED};
 use crate::ingest::{Refusal, Taken};
+use crate::log::LogStatus;
 use crate::scoring::{Mode, Stage};
 
 /// A named group of series.
@@ -41,12 +42,23 @@ const SCORES: &str = "cauce_scores_total";
 const EVENTS: &str = "cauce_events_total";
 const COARSENED: &str = "cauce_events_coarsened_total";
 const PEOPLE: &str = "cauce_people";
+const RESIDENT: &str = "cauce_people_in_memory";
+const MEMORY: &str = "cauce_history_memory_bytes";
+const STATE_BYTES: &str = "cauce_state_disk_bytes";
+const LOG_BYTES: &str = "cauce_log_bytes";
+const LOG_SEGMENTS: &str = "cauce_log_segments";
+const LOG_END: &str = "cauce_log_end_position";
+const LOG_WAITING: &str = "cauce_log_waiting_records";
+const LOG_WAITING_BYTES: &str = "cauce_log_waiting_bytes";
+const LOG_WRITABLE: &str = "cauce_log_writable";
+const CHECKPOINT: &str = "cauce_checkpoint_position";
+const ERASURES: &str = "cauce_erasures_pending";
 const BOUND: &str = "cauce_bound";
 const BUNDLE: &str = "cauce_bundle_info";
 const PANICS: &str = "cauce_panics_total";
 
 /// Every family there is.
-pub const FAMILIES: [Family; 10] = [
+pub const FAMILIES: [Family; 21] = [
     counter(REQUESTS, "Requests answered, by route and class of status."),
     histogram(REQUEST_SECONDS, "Time from the head of a request to its answer, by route."),
     histogram(STAGE_SECONDS, "Time spent on an application, or on a batch of them, by stage."),
@@ -54,6 +66,17 @@ pub const FAMILIES: [Family; 10] = [
     counter(EVENTS, "Events received, by what became of them."),
     counter(COARSENED, "Events merged by the hour to bound a person's memory."),
     gauge(PEOPLE, "People whose history is held."),
+    gauge(RESIDENT, "People whose history is in memory; the others come from disk on demand."),
+    gauge(MEMORY, "Memory of histories."),
+    gauge(STATE_BYTES, "Disk that the state occupies."),
+    gauge(LOG_BYTES, "Disk that the log occupies."),
+    gauge(LOG_SEGMENTS, "Segments of the log."),
+    gauge(LOG_END, "Position behind the newest durable record."),
+    gauge(LOG_WAITING, "Records that wait to be written to the log."),
+    gauge(LOG_WAITING_BYTES, "Bytes that wait to be written to the log."),
+    gauge(LOG_WRITABLE, "1 while the log takes records, 0 while it cannot be written."),
+    gauge(CHECKPOINT, "Position of the newest checkpoint: a start applies the log from here on."),
+    gauge(ERASURES, "Erased people whose records are still in a file."),
     gauge(BOUND, "Configured bounds by setting, in bytes, milliseconds or items."),
     gauge(BUNDLE, "Always 1; the labels say which bundle is served."),
     counter(PANICS, "Requests that met a defect and were answered 500."),
@@ -89,9 +112,37 @@ pub struct Metrics {
     scores: [[Counter; DECISIONS.len()]; MODES.len()],
     events: [Counter; OUTCOMES.len()],
     coarsened: Counter,
-    people: Gauge,
+    held: [Gauge; HELD.len()],
     panics: Counter,
 }
+
+/// What is held, as it is when somebody asks.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Held {
+    pub people: usize,
+    pub resident: usize,
+    pub memory_bytes: usize,
+    pub state_bytes: u64,
+    pub coarsened: u64,
+    pub checkpoint: u64,
+    pub log_end: u64,
+}
+
+/// The gauges that are set when somebody asks, in the order of [`Metrics::render`].
+const HELD: [&str; 12] = [
+    PEOPLE,
+    RESIDENT,
+    MEMORY,
+    STATE_BYTES,
+    LOG_BYTES,
+    LOG_SEGMENTS,
+    LOG_END,
+    LOG_WAITING,
+    LOG_WAITING_BYTES,
+    LOG_WRITABLE,
+    CHECKPOINT,
+    ERASURES,
+];
 
 impl Metrics {
     /// All series at zero. The configured bounds and the bundle's labels are known from the start.
@@ -120,7 +171,7 @@ impl Metrics {
                 scores: MODES.map(|(_, mode)| decision(mode)),
                 events: OUTCOMES.map(|outcome| metrics::counter!(EVENTS, "outcome" => outcome)),
                 coarsened: metrics::counter!(COARSENED),
-                people: metrics::gauge!(PEOPLE),
+                held: HELD.map(|name| metrics::gauge!(name)),
                 panics: metrics::counter!(PANICS),
             }
         })
@@ -171,10 +222,24 @@ impl Metrics {
         self.exporter.run_upkeep();
     }
 
-    /// Everything in the Prometheus text format, with what the store knows.
-    pub fn render(&self, people: usize, coarsened: u64) -> String {
-        self.people.set(people as f64);
-        self.coarsened.absolute(coarsened);
+    /// Everything in the Prometheus text format, with what store and log hold.
+    pub fn render(&self, held: &Held, log: &LogStatus) -> String {
+        let values = [
+            held.people as f64,
+            held.resident as f64,
+            held.memory_bytes as f64,
+            held.state_bytes as f64,
+            log.bytes as f64,
+            log.segments as f64,
+            held.log_end as f64,
+            log.waiting_records as f64,
+            log.waiting_bytes as f64,
+            f64::from(u8::from(log.refuses.is_none())),
+            held.checkpoint as f64,
+            log.erasures_pending as f64,
+        ];
+        self.held.iter().zip(values).for_each(|(gauge, value)| gauge.set(value));
+        self.coarsened.absolute(held.coarsened);
         self.exporter.render()
     }
 }
@@ -199,7 +264,7 @@ mod tests {
 
     #[test]
     fn every_family_of_the_table_is_on_the_page_once() {
-        let page = metrics().render(3, 0);
+        let page = metrics().render(&Held::default(), &LogStatus::default());
         for family in &FAMILIES {
             let kind = format!("# TYPE {} {}\n", family.name, family.kind);
             assert_eq!(page.matches(&kind).count(), 1, "{}", family.name);
@@ -215,7 +280,7 @@ mod tests {
             metrics.stage(Stage::Model, Duration::from_nanos(nanos));
         }
         metrics.add_up();
-        let page = metrics.render(3, 0);
+        let page = metrics.render(&Held::default(), &LogStatus::default());
         let bucket = |edge| format!("cauce_score_stage_duration_seconds_bucket{{stage=\"model\",le=\"{edge}\"}}");
         for (edge, count) in [("0.000001", 1), ("0.0000025", 2), ("1", 2), ("+Inf", 3)] {
             assert!(page.contains(&format!("{} {count}\n", bucket(edge))), "{edge} in {page}");
@@ -224,7 +289,7 @@ mod tests {
 
     #[test]
     fn labels_are_escaped() {
-        let page = metrics().render(3, 0);
+        let page = metrics().render(&Held::default(), &LogStatus::default());
         assert!(page.contains(r#"name="a \"b\"""#), "{page}");
     }
 

@@ -1,7 +1,8 @@
 //! The commands that work on files: what the service does online, done over a history.
 //!
-//! Reading order: [`history`] (files to valid records) → [`replay`] (every application's vector as it would have been
-//! served) → [`backfill`] and [`score`] (what is made of the vectors) → [`check`], [`health`].
+//! Reading order: [`history`] (files to valid records) → [`point_in_time`] (every application's vector as it would have been
+//! served) → [`backfill`] and [`score`] (what is made of the vectors) → [`check`], [`health`]. And what is
+//! done with a service's own log and state: [`replay`], [`inspect`], [`verify`].
 //!
 //! Nothing here computes a feature or a score of its own: `Timeline::apply`, `FeaturePlan::vector_into` and the model
 //! are those of the request path, so the training table and the served vector are the same bits (F2).
@@ -10,17 +11,23 @@ mod backfill;
 mod check;
 mod health;
 mod history;
+mod inspect;
 mod output;
+mod point_in_time;
 mod problems;
 mod progress;
 mod replay;
 mod score;
 mod table;
+mod verify;
 
 pub(crate) use backfill::Backfill;
 pub(crate) use check::Check;
 pub(crate) use health::Health;
+pub(crate) use inspect::Inspect;
+pub(crate) use replay::Replay;
 pub(crate) use score::Score;
+pub(crate) use verify::Verify;
 
 /// The exit code when the input holds records that are not valid: nothing was written. Clap ends with the same on a
 /// wrong command line.

@@ -32,11 +32,10 @@ use cauce_features::timeline::{Applied, Timeline};
 use hashbrown::{DefaultHashBuilder, HashMap};
 use parking_lot::{Mutex, MutexGuard};
 
-pub use checkpoint::{CheckpointError, Written};
+pub use checkpoint::CheckpointError;
 pub use digest::StateDigest;
 pub use embedded::Embedded;
 pub use state::{Batch, Checkpoint, Cursor, Page, StateError, StateStore};
-pub use sweep::ColdSweep;
 
 use load::decode;
 
@@ -203,6 +202,11 @@ impl Store {
     /// Memory of those who are in it.
     pub fn memory_bytes(&self) -> usize {
         self.memory_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether memory is over its bound: [`Store::shrink`] brings it back as far as a checkpoint allows.
+    pub fn is_over_budget(&self) -> bool {
+        self.memory_bytes() > self.bounds.memory_bytes
     }
 
     /// How many events the bound on a person's events has merged by the hour.

@@ -52,7 +52,7 @@ async fn digested(call: &Call, query: &str) -> Result<(crate::store::StateDigest
     let shared = call.shared();
     let as_of = if query.is_empty() { end_of_day(shared.clock.now()) } else { people::as_of(call, query)? };
     let (store, bundle) = (shared.store.clone(), shared.bundle.clone());
-    let position = shared.ingest.log().range().end;
+    let position = shared.ingest.log().reading().range().end;
     let digest = block(move || store.digest(bundle.plan(), as_of)).await;
     Ok((digest.map_err(|_| stopping())??, as_of, position))
 }

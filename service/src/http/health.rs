@@ -10,6 +10,7 @@ use super::call::Call;
 use super::routes::Endpoint;
 use super::score::BundleRef;
 use crate::error::{ApiError, Code};
+use crate::metrics::Held;
 
 /// The process answers.
 pub async fn live(request: HttpRequest) -> HttpResponse {
@@ -29,7 +30,12 @@ pub async fn health(request: HttpRequest) -> HttpResponse {
     Call::begin(&request, Endpoint::Health).answer(|call| {
         refuse_when_stopping(call)?;
         let (version, bundle) = (env!("CARGO_PKG_VERSION"), BundleRef::of(&call.shared().bundle));
-        Ok(Answer::json(200, &json!({"status": "ok", "version": version, "bundle": bundle})))
+        // Scoring goes on without the log: the instance is ready, and says what it cannot do.
+        let log = match call.shared().ingest.log().status().refuses {
+            None => "written".to_owned(),
+            Some(error) => error.to_string(),
+        };
+        Ok(Answer::json(200, &json!({"status": "ok", "version": version, "bundle": bundle, "log": log})))
     })
 }
 
@@ -37,7 +43,17 @@ pub async fn health(request: HttpRequest) -> HttpResponse {
 pub async fn metrics(request: HttpRequest) -> HttpResponse {
     Call::begin(&request, Endpoint::Metrics).answer(|call| {
         let shared = call.shared();
-        let page = shared.metrics.render(shared.store.people(), shared.store.coarsened());
+        let (store, log) = (&shared.store, shared.ingest.log());
+        let held = Held {
+            people: store.people(),
+            resident: store.resident(),
+            memory_bytes: store.memory_bytes(),
+            state_bytes: store.disk_bytes(),
+            coarsened: store.coarsened(),
+            checkpoint: shared.keeper.covered().0,
+            log_end: log.reading().range().end.0,
+        };
+        let page = shared.metrics.render(&held, &log.status());
         Ok(Answer::new(200, "text/plain; version=0.0.4; charset=utf-8", page))
     })
 }

@@ -23,7 +23,7 @@ use super::score::{HistoryAnswer, InstantText};
 use crate::error::{ApiError, Code};
 use crate::scoring::History;
 pub use erasure::erase;
-pub use timeline::{export, timeline};
+pub use timeline::{export, records_json, timeline};
 
 /// The features of a person now, or as of the instant that `as_of` names.
 pub async fn features(request: HttpRequest) -> HttpResponse {

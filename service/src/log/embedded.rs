@@ -24,12 +24,14 @@ use super::recovery::{Fault, Survey, random_id};
 use super::segment::Segment;
 use super::segments::Segments;
 use super::writer::{Deliver, Queue, Writer};
-use super::{Change, Entry, Erasures, EventLog, Kind, LogError, LogStatus, Maintained, Position, Receipt, Record};
+use super::{
+    Change, Entry, Erasures, EventLog, Kind, LogError, LogStatus, Maintained, Position, ReadLog, Receipt, Record,
+};
 use crate::config::{self, Durability};
 
 /// The log of one machine.
 pub struct EmbeddedLog {
-    segments: Arc<Segments>,
+    reading: ReadOnly,
     queue: Arc<Queue>,
     settings: config::Log,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -37,11 +39,28 @@ pub struct EmbeddedLog {
     _lock: File,
 }
 
+/// A log that is read and not written, whoever else writes it.
+pub struct ReadOnly {
+    segments: Arc<Segments>,
+    /// What is not whole; there is more than that.
+    pub faults: Vec<Fault>,
+}
+
 /// A log that is whole, before anything is written to it: what is in it can be replayed first.
 pub struct Opened {
-    segments: Arc<Segments>,
+    reading: ReadOnly,
     settings: config::Log,
     lock: File,
+}
+
+/// A file of the log, as far as it is known without reading it.
+#[derive(Debug, Clone)]
+pub struct SegmentFacts {
+    pub name: String,
+    pub range: Range<Position>,
+    pub bytes: u64,
+    /// When its first record arrived, and its latest, if it has any.
+    pub arrived: Option<(Timestamp, Timestamp)>,
 }
 
 /// Why a log does not open.
@@ -81,12 +100,19 @@ impl Opened {
         }
         survey.clean().map_err(failed)?;
         let segments = begin(&directory, survey).map_err(failed)?;
-        Ok(Self { segments: Arc::new(segments), settings: settings.clone(), lock })
+        let reading = ReadOnly { segments: Arc::new(segments), faults: Vec::new() };
+        Ok(Self { reading, settings: settings.clone(), lock })
+    }
+
+    /// What is in it.
+    pub fn reading(&self) -> &ReadOnly {
+        &self.reading
     }
 
     /// Starts to write. Every durable entry is handed to `deliver`, on the thread that writes.
     pub fn start(self, deliver: Deliver) -> Result<EmbeddedLog, OpenError> {
-        let Self { segments, settings, lock } = self;
+        let Self { reading, settings, lock } = self;
+        let segments = reading.segments.clone();
         let failed = |cause| OpenError::Io { directory: settings.directory.clone(), cause };
         let (acknowledged, _) = Acknowledged::open(&settings.directory).map_err(failed)?;
         acknowledged.write(segments.range().end).map_err(failed)?;
@@ -101,30 +127,45 @@ impl Opened {
             settings: settings.clone(),
         };
         let thread = thread::Builder::new().name("cauce-log".into()).spawn(|| writer.run()).map_err(failed)?;
-        Ok(EmbeddedLog { segments, queue, settings, writer: Mutex::new(Some(thread)), _lock: lock })
-    }
-
-    /// The oldest position held, and the one behind the newest.
-    pub fn range(&self) -> Range<Position> {
-        self.segments.range()
-    }
-
-    /// Who was erased, and where.
-    pub fn erasures(&self) -> Erasures {
-        self.segments.erasures_of_all()
-    }
-
-    /// Hands over records from a position on.
-    pub fn read(&self, from: Position, take: &mut dyn FnMut(Vec<Record>) -> ControlFlow<()>) -> Result<(), LogError> {
-        self.segments.read(from, take).map_err(unreadable)
+        Ok(EmbeddedLog { reading, queue, settings, writer: Mutex::new(Some(thread)), _lock: lock })
     }
 }
 
-impl EventLog for EmbeddedLog {
-    fn submit(&self, entries: Vec<Entry>, durability: Durability) -> Result<Receipt, LogError> {
-        self.queue.append(entries, durability)
+impl ReadOnly {
+    /// Reads a directory and changes nothing in it. The checksums of the newest `verify` bytes are verified.
+    pub fn open(directory: &Path, verify: u64) -> Result<Self, OpenError> {
+        let failed = |cause| OpenError::Io { directory: directory.to_owned(), cause };
+        let survey = Survey::of(directory, verify, false).map_err(failed)?;
+        let Some(manifest) = survey.manifest else {
+            return Err(failed(io::Error::other("there is no log here")));
+        };
+        let segments = Segments::new(directory.to_owned(), manifest, survey.segments).map_err(failed)?;
+        Ok(Self { segments: Arc::new(segments), faults: survey.faults })
     }
 
+    /// Verifies the files beside the segments; whatever is wrong with them is made anew at the next start.
+    pub fn damaged_indexes(&self) -> Result<Vec<String>, LogError> {
+        let mut damaged = Vec::new();
+        for segment in self.segments.all() {
+            if segment.index_path().exists() && !segment.index_is_whole().map_err(unreadable)? {
+                damaged.push(segment.index_path().file_name().unwrap_or_default().to_string_lossy().into_owned());
+            }
+        }
+        Ok(damaged)
+    }
+
+    /// Its files, oldest first.
+    pub fn segments(&self) -> Vec<SegmentFacts> {
+        let facts = |segment: Arc<Segment>| {
+            let extent = segment.extent.read();
+            let arrived = (extent.end > segment.first).then(|| (extent.earliest(), extent.latest()));
+            SegmentFacts { name: segment.name(), range: segment.first..extent.end, bytes: extent.bytes, arrived }
+        };
+        self.segments.all().into_iter().map(facts).collect()
+    }
+}
+
+impl ReadLog for ReadOnly {
     fn range(&self) -> Range<Position> {
         self.segments.range()
     }
@@ -144,6 +185,16 @@ impl EventLog for EmbeddedLog {
     fn erasures(&self) -> Erasures {
         self.segments.erasures_of_all()
     }
+}
+
+impl EventLog for EmbeddedLog {
+    fn reading(&self) -> &dyn ReadLog {
+        &self.reading
+    }
+
+    fn submit(&self, entries: Vec<Entry>, durability: Durability) -> Result<Receipt, LogError> {
+        self.queue.append(entries, durability)
+    }
 
     fn erasure(&self, person: &str, now: Timestamp) -> Entry {
         Entry {
@@ -151,24 +202,24 @@ impl EventLog for EmbeddedLog {
             arrived_at: now,
             person: "".into(),
             id: "".into(),
-            body: Bytes::copy_from_slice(&self.segments.manifest.erasure_hash(person).to_le_bytes()),
+            body: Bytes::copy_from_slice(&self.reading.segments.manifest.erasure_hash(person).to_le_bytes()),
             change: Change::Erase(person.to_owned()),
         }
     }
 
     fn maintain(&self, covered: Position, now: Timestamp) -> Result<Maintained, LogError> {
         let mut done = Maintained::default();
-        let erasures = self.segments.erasures();
+        let erasures = self.reading.segments.erasures();
         if !erasures.is_empty() {
-            let active = self.segments.all().pop();
+            let active = self.reading.segments.all().pop();
             if let Some(active) = active
-                && self.segments.concerns(&active, &erasures).map_err(unreadable)?
+                && self.reading.segments.concerns(&active, &erasures).map_err(unreadable)?
             {
                 self.queue.seal()?.wait()?;
             }
-            let erased = self.segments.erase(&erasures).map_err(unreadable)?;
+            let erased = self.reading.segments.erase(&erasures).map_err(unreadable)?;
             (done.segments_rewritten, done.records_erased) = erased;
-            self.segments.forget_erasures(&erasures);
+            self.reading.segments.forget_erasures(&erasures);
         }
         for segment in self.sealed() {
             segment.seal().map_err(unreadable)?;
@@ -179,13 +230,13 @@ impl EventLog for EmbeddedLog {
 
     fn status(&self) -> LogStatus {
         let (waiting_records, waiting_bytes, refuses) = self.queue.status();
-        let all = self.segments.all();
+        let all = self.reading.segments.all();
         LogStatus {
             bytes: all.iter().map(|segment| segment.extent.read().bytes).sum(),
             segments: all.len(),
             waiting_records,
             waiting_bytes,
-            erasures_pending: self.segments.erasures().len(),
+            erasures_pending: self.reading.segments.erasures().len(),
             refuses,
         }
     }
@@ -194,7 +245,7 @@ impl EventLog for EmbeddedLog {
 impl EmbeddedLog {
     /// All segments but the one that is being written.
     fn sealed(&self) -> Vec<Arc<Segment>> {
-        let mut all = self.segments.all();
+        let mut all = self.reading.segments.all();
         all.pop();
         all
     }
@@ -203,7 +254,7 @@ impl EmbeddedLog {
     fn retain(&self, covered: Position, now: Timestamp) -> io::Result<usize> {
         let sealed = self.sealed();
         let keep_from = now.millis() - self.settings.retain_age.get().as_millis() as i64;
-        let mut bytes: u64 = self.segments.all().iter().map(|segment| segment.extent.read().bytes).sum();
+        let mut bytes: u64 = self.reading.segments.all().iter().map(|segment| segment.extent.read().bytes).sum();
         let too_much = |segment: &&Arc<Segment>| {
             let extent = segment.extent.read();
             let due = extent.latest_ms < keep_from || bytes > self.settings.retain_size.bytes() as u64;
@@ -213,8 +264,8 @@ impl EmbeddedLog {
         let gone: Vec<_> = sealed.iter().take_while(too_much).collect();
         let Some(last) = gone.last() else { return Ok(0) };
         // The manifest first: files before its first position are what a crash has left of this.
-        Manifest::new(self.segments.manifest.log_id, last.end()).write(&self.segments.directory)?;
-        self.segments.drop_before(last.end());
+        Manifest::new(self.reading.segments.manifest.log_id, last.end()).write(&self.reading.segments.directory)?;
+        self.reading.segments.drop_before(last.end());
         for segment in &gone {
             segment.remove_index()?;
             fs::remove_file(&segment.path)?;

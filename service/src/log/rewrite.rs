@@ -20,11 +20,10 @@ pub(super) enum Fate {
     Erase,
 }
 
-/// A segment in the place of another, and how many records are not what they were.
+/// A segment in the place of another, and how many records were taken out.
 pub(super) struct Rewritten {
     pub(super) segment: Arc<Segment>,
     pub(super) erased: u64,
-    pub(super) lost: u64,
 }
 
 /// Writes a segment anew, up to the position of the next one.
@@ -53,7 +52,7 @@ pub(super) fn rewrite(
         Ok(true)
     })?;
     copy.fill(next)?;
-    let Copy { mut segment, mut output, erased, lost, extent, .. } = copy;
+    let Copy { mut segment, mut output, erased, extent, .. } = copy;
     output.flush()?;
     segment.file.sync_all()?;
     old.remove_index()?;
@@ -61,7 +60,7 @@ pub(super) fn rewrite(
     sync_directory(&directory)?;
     segment.path.clone_from(&old.path);
     *segment.extent.write() = extent;
-    Ok(Rewritten { segment: Arc::new(segment), erased, lost })
+    Ok(Rewritten { segment: Arc::new(segment), erased })
 }
 
 impl Segments {
@@ -117,7 +116,6 @@ struct Copy {
     expected: Position,
     extent: Extent,
     erased: u64,
-    lost: u64,
 }
 
 impl Copy {
@@ -126,13 +124,12 @@ impl Copy {
         io::Seek::seek(&mut output, io::SeekFrom::Start(HEADER as u64))?;
         let (expected, extent) = (segment.first, Extent::empty(segment.first));
         let offset = HEADER as u64;
-        Ok(Self { segment, output, buffer: Vec::new(), offset, expected, extent, erased: 0, lost: 0 })
+        Ok(Self { segment, output, buffer: Vec::new(), offset, expected, extent, erased: 0 })
     }
 
     /// Places for what is missing before a position.
     fn fill(&mut self, until: Position) -> io::Result<()> {
         while self.expected < until {
-            self.lost += 1;
             let arrived_at = self.extent.latest();
             self.write(&RecordRef::placeholder(self.expected, Kind::Lost, arrived_at))?;
         }

@@ -89,7 +89,7 @@ fn read(log: &EmbeddedLog, from: u64) -> Vec<(u64, Kind)> {
         found.extend(records.iter().map(|record| (record.position.0, record.kind)));
         ControlFlow::Continue(())
     };
-    log.read(Position(from), take).unwrap();
+    log.reading().read(Position(from), take).unwrap();
     found
 }
 
@@ -110,7 +110,7 @@ fn positions_are_dense_over_segments_and_restarts() {
     for start in [0, 50] {
         let log = directory.log();
         write_each(&log, start..start + 50);
-        assert_eq!(log.range(), Position(0)..Position(start + 50));
+        assert_eq!(log.reading().range(), Position(0)..Position(start + 50));
     }
     assert!(directory.files("log").len() > 5);
     let expected: Vec<_> = (37..100).map(|position| (position, Kind::Event)).collect();
@@ -136,7 +136,7 @@ fn an_instant_is_found_in_any_segment() {
     write_each(&log, 0..60);
     for (second, expected) in [(-5, 0), (0, 0), (17, 17), (59, 59), (60, 60)] {
         let instant = Timestamp::from_millis(second * 1000);
-        assert_eq!(log.position_at(instant).unwrap(), Position(expected), "{second}");
+        assert_eq!(log.reading().position_at(instant).unwrap(), Position(expected), "{second}");
     }
 }
 
@@ -148,13 +148,13 @@ fn a_persons_records_are_found_in_sealed_segments_and_in_the_one_being_written()
     log.maintain(Position(0), Timestamp::from_millis(0)).unwrap();
     write_each(&log, 40..45);
     let positions = |log: &EmbeddedLog| -> Vec<u64> {
-        log.of_person("p1").unwrap().iter().map(|record| record.position.0).collect()
+        log.reading().of_person("p1").unwrap().iter().map(|record| record.position.0).collect()
     };
     let expected: Vec<u64> = (0..45).filter(|position| position % 3 == 1).collect();
     assert_eq!(positions(&log), expected);
     drop(log);
     assert_eq!(positions(&directory.log()), expected);
-    assert!(directory.log().of_person("nobody").unwrap().is_empty());
+    assert!(directory.log().reading().of_person("nobody").unwrap().is_empty());
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn a_write_cut_short_that_nobody_was_told_of_is_cut_off() {
     let whole = fs::read(&last).unwrap();
     fs::write(&last, [&whole[..], &whole[48..80]].concat()).unwrap();
     let log = directory.log();
-    assert_eq!(log.range().end, Position(3));
+    assert_eq!(log.reading().range().end, Position(3));
     assert_eq!(fs::read(&last).unwrap(), whole);
     assert_eq!(write(&log, vec![entry("p", 9, 0)]), [Position(3)]);
 }
@@ -182,7 +182,7 @@ fn an_acknowledged_end_that_is_gone_is_refused_and_leaves_its_positions_empty_if
     assert_eq!(write(&log, vec![entry("p", 9, 0)]), [Position(20)]);
     assert_eq!(read(&log, 18), [(18, Kind::Event), (19, Kind::Lost), (20, Kind::Event)]);
     drop(log);
-    assert_eq!(directory.log().range().end, Position(21));
+    assert_eq!(directory.log().reading().range().end, Position(21));
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn every_kind_of_missing_file_is_named() {
         break_it(&directory.files("log"));
         let refusal = directory.refusal();
         let log = directory.try_log(true).unwrap();
-        let (kept, end) = (read(&log, 0), log.range().end);
+        let (kept, end) = (read(&log, 0), log.reading().range().end);
         assert_eq!(end, Position(60), "{refusal}");
         (refusal, kept.iter().filter(|(_, kind)| *kind == Kind::Event).count() as u64)
     };
@@ -241,7 +241,7 @@ fn an_index_that_is_missing_or_damaged_is_made_anew() {
     fs::remove_file(&indexes[0]).unwrap();
     flip(&indexes[1], 30);
     let log = directory.log();
-    assert_eq!(log.of_person("p0").unwrap().len(), 20);
+    assert_eq!(log.reading().of_person("p0").unwrap().len(), 20);
     log.maintain(Position(0), Timestamp::from_millis(0)).unwrap();
     assert_eq!(directory.files("index"), indexes);
 }
@@ -253,7 +253,7 @@ fn an_erased_person_is_in_no_answer_and_soon_in_no_file_and_nobody_else_moves() 
     write_each(&log, 0..30);
     write(&log, vec![log.erasure("p1", Timestamp::from_millis(0))]);
     write(&log, vec![entry("p1", 99, 0)]);
-    assert_eq!(log.of_person("p1").unwrap().len(), 1, "what came after the erasure stands");
+    assert_eq!(log.reading().of_person("p1").unwrap().len(), 1, "what came after the erasure stands");
     let contains = |text: &str| {
         directory
             .files("log")
@@ -275,8 +275,8 @@ fn an_erased_person_is_in_no_answer_and_soon_in_no_file_and_nobody_else_moves() 
         _ => (*kind == Kind::Erased) == (position % 3 == 1),
     }));
     assert_eq!(kinds.len(), 32);
-    assert!(log.erasures().cover("p1", Position(29)) && !log.erasures().cover("p1", Position(31)));
-    assert!(!log.erasures().cover("p2", Position(0)));
+    assert!(log.reading().erasures().cover("p1", Position(29)) && !log.reading().erasures().cover("p1", Position(31)));
+    assert!(!log.reading().erasures().cover("p2", Position(0)));
 }
 
 #[test]
@@ -288,7 +288,7 @@ fn an_erasure_that_was_interrupted_is_finished_after_the_next_start() {
     drop(log);
     let log = directory.log();
     assert_eq!(log.status().erasures_pending, 1);
-    assert!(log.of_person("p1").unwrap().is_empty());
+    assert!(log.reading().of_person("p1").unwrap().is_empty());
     assert_eq!(log.maintain(Position(0), Timestamp::from_millis(0)).unwrap().records_erased, 10);
 }
 
@@ -300,13 +300,13 @@ fn old_segments_go_only_once_a_checkpoint_covers_them() {
     let much_later = Timestamp::from_millis(1000 * 86_400_000);
     assert_eq!(log.maintain(Position(0), much_later).unwrap().segments_dropped, 0);
     assert!(log.maintain(Position(20), much_later).unwrap().segments_dropped > 0);
-    let first = log.range().start;
+    let first = log.reading().range().start;
     assert!(first > Position(0) && first <= Position(20));
     let left = log.status().segments;
     assert_eq!(log.maintain(Position(60), much_later).unwrap().segments_dropped, left - 1);
     drop(log);
     let log = directory.log();
-    assert!(log.range().start > Position(20) && log.range().end == Position(60));
+    assert!(log.reading().range().start > Position(20) && log.reading().range().end == Position(60));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `cauce backfill`: the training table, point in time, out of a history in files.
 //!
-//! What an application may see is decided in [`super::replay`]; what the table looks like in [`super::table`]. A line
+//! What an application may see is decided in [`super::point_in_time`]; what the table looks like in [`super::table`]. A line
 //! that is not a valid record is never left out silently: without `--skip-invalid` nothing is written.
 
 use std::error::Error;
@@ -13,8 +13,8 @@ use cauce_features::time::Span;
 use clap::Args;
 
 use super::history::Counts;
-use super::replay::Replayed;
-use super::{history, replay, table};
+use super::point_in_time::Replayed;
+use super::{history, point_in_time, table};
 
 /// Make the training table: what the service would have computed for every application at its `as_of`.
 #[derive(Debug, Args)]
@@ -57,7 +57,7 @@ impl Backfill {
         if !problems.accepted(self.skip_invalid) {
             return Ok(ExitCode::from(super::INVALID_INPUT));
         }
-        let replayed = replay::replay(&plan, records, self.withhold);
+        let replayed = point_in_time::replay(&plan, records, self.withhold);
         table::write(&self.out, &plan, &replayed.applications, &replayed.vectors)
             .map_err(|error| format!("cannot write `{}`: {error}", self.out.display()))?;
         summarise(&replayed, plan.width(), &self.out);

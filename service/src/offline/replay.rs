@@ -1,103 +1,130 @@
-//! The past, point in time: for every application the vector that the service would have computed at its `as_of`.
+//! `cauce replay`: the log applied again into a fresh state, by the functions that the service starts with, and the state's digest.
 //!
-//! A person's events are applied in the order in which they became known, and each application reads what was known by
-//! its `as_of`: what had happened *and* had arrived. A scored application is recorded as an event, as the service does,
-//! and is seen by the person's later applications, never by itself.
-//!
-//! At one instant: an event that arrives exactly at `as_of` is known; of two applications of a person at one instant
-//! the one that stands later in the file sees the earlier, as if they had been sent one after the other in that order.
-//!
-//! `withhold` delays everything: an event is known only once it is that old as well. It shows what stale history costs.
-//!
-//! The apply and the read are those of the request path (F2), over a set of events (F1): only *what* is known by an
-//! instant is decided here. The bound on a person's events is not applied: an answer of the service that rests on
-//! merged events says so.
+//! A running service with the same log has the same digest as of the same instant (F1). With `--into` the state is kept: the service
+//! takes it as its own when it is put in the place of `store.directory`.
 
-use cauce_features::application::HistoricApplication;
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
 use cauce_features::plan::FeaturePlan;
-use cauce_features::time::{Span, Timestamp};
-use cauce_features::timeline::{Applied, Timeline};
-use cauce_features::vector::{ReadFacts, Scratch};
+use cauce_features::time::Timestamp;
+use cauce_model::bundle::{Bundle, Limits};
+use clap::Args;
 
-use super::history::{Arrival, Counts, Person, Records};
 use super::progress;
-use crate::scoring::History;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::http::admin::end_of_day;
+use crate::ingest;
+use crate::log::embedded::ReadOnly;
+use crate::log::{Position, ReadLog};
+use crate::store::{Bounds, Embedded, Store};
 
-/// Vectors in the order of the applications file: 4 bytes for each feature of each application.
-#[derive(Debug)]
-pub(super) struct Replayed {
-    pub(super) applications: Vec<HistoricApplication>,
-    /// Row by row, as wide as the plan.
-    pub(super) vectors: Vec<f32>,
-    pub(super) histories: Vec<History>,
-    pub(super) counts: Counts,
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// Where to begin: a position, or an instant (RFC 3339) from which on records arrived. Everything that is held, if not said.
+    #[arg(long)]
+    from: Option<String>,
+    /// The instant that the digest is as of (RFC 3339); the end of this day (UTC), if not said.
+    #[arg(long)]
+    as_of: Option<String>,
+    /// Keep the state in this directory, which must not be there yet.
+    #[arg(long, value_name = "DIR")]
+    into: Option<PathBuf>,
 }
 
-/// Before a person is replayed.
-const NOTHING: History =
-    History { known: false, facts: ReadFacts { newest_event: None, truncated: false, coarse: false } };
-
-/// Replays every person.
-pub(super) fn replay(plan: &FeaturePlan, records: Records, withhold: Option<Span>) -> Replayed {
-    let withhold = withhold.unwrap_or(Span::from_millis(0));
-    let Records { applications, people, counts } = records;
-    let rows = applications.len();
-    let bar = progress::items("replay", people.len() as u64);
-    let mut replayed =
-        Replayed { vectors: vec![f32::NAN; rows * plan.width()], histories: vec![NOTHING; rows], counts, applications };
-    let mut scratch = plan.scratch();
-    for person in people {
-        replayed.person(plan, person, withhold, &mut scratch);
-        bar.inc(1);
+impl Replay {
+    /// Replays, and prints the digest.
+    pub(crate) fn run(self, config: &Config) -> Result<ExitCode, Box<dyn Error>> {
+        let bundle = Bundle::load(&config.model.bundle, &Limits::default())?;
+        let now = Clock::parse(&config.server.clock)?.now();
+        let as_of = self.as_of.as_deref().map(Timestamp::parse).transpose()?.unwrap_or_else(|| end_of_day(now));
+        let log = ReadOnly::open(&config.log.directory, 0)?;
+        if let Some(fault) = log.faults.first() {
+            return Err(format!("the log is not whole: {fault}; `cauce verify` lists all").into());
+        }
+        let from = self.position(&log)?;
+        let place = Place::new(self.into.as_deref(), &config.store.directory)?;
+        let store = Store::open(Arc::new(Embedded::open(place.path())?), Bounds::from(&config.store), bundle.plan())?;
+        let replayed = replay(&log, &store, bundle.plan(), from, now)?;
+        println!(
+            "digest {} as of {as_of}, {} people, {} records",
+            store.digest(bundle.plan(), as_of)?,
+            store.people(),
+            replayed.records
+        );
+        if replayed.invalid > 0 {
+            eprintln!("{} records are not valid under this specification and count nowhere", replayed.invalid);
+        }
+        if self.into.is_some() {
+            store.checkpoint(bundle.plan(), log.range().end, now, || Ok(()))?;
+        }
+        Ok(ExitCode::SUCCESS)
     }
+
+    fn position(&self, log: &ReadOnly) -> Result<Position, Box<dyn Error>> {
+        let Some(from) = &self.from else { return Ok(log.range().start) };
+        if let Ok(position) = from.parse() {
+            return Ok(Position(position).clamp(log.range().start, log.range().end));
+        }
+        let instant = Timestamp::parse(from)
+            .map_err(|error| format!("`--from` is a position such as `1200`, or an instant: {error}"))?;
+        Ok(log.position_at(instant)?)
+    }
+}
+
+fn replay(
+    log: &ReadOnly,
+    store: &Store,
+    plan: &FeaturePlan,
+    from: Position,
+    now: Timestamp,
+) -> Result<ingest::Replayed, Box<dyn Error>> {
+    let bar = progress::items("replay", log.range().end.0 - from.0);
+    let mut full = Ok(());
+    let replayed = ingest::replay(store, plan, log, from, |position| {
+        bar.set_position(position.0 - from.0);
+        // What does not fit into memory goes to disk, as in the service.
+        if full.is_ok() && store.is_over_budget() {
+            full = store.checkpoint(plan, position, now, || Ok(())).map(|_| {
+                store.shrink(plan);
+            });
+        }
+    })?;
     bar.finish_and_clear();
-    replayed
+    full?;
+    Ok(replayed)
 }
 
-impl Replayed {
-    fn person(&mut self, plan: &FeaturePlan, mut person: Person, withhold: Span, scratch: &mut Scratch) {
-        person.events.sort_by_key(|arrival| known_at(arrival, withhold));
-        // Stable: applications of one instant stay in the order of the file.
-        person.applications.sort_by_key(|&row| self.applications[row].as_of);
+/// Where the fresh state lies: kept where that was asked for.
+struct Place {
+    path: PathBuf,
+    keep: bool,
+}
 
-        let mut timeline = Timeline::default();
-        let mut events = person.events.iter().peekable();
-        let mut recorded = 0;
-        for (position, &row) in person.applications.iter().enumerate() {
-            let as_of = self.applications[row].as_of;
-            while let Some(arrival) = events.next_if(|arrival| known_at(arrival, withhold) <= as_of) {
-                self.apply(&mut timeline, plan, arrival);
+impl Place {
+    fn new(into: Option<&Path>, state: &Path) -> Result<Self, Box<dyn Error>> {
+        let path = match into {
+            Some(into) if into.exists() => {
+                return Err(format!("`{}` is there already: give a directory that is not", into.display()).into());
             }
-            while recorded < position && self.scored_at(person.applications[recorded], withhold) <= as_of {
-                let HistoricApplication { application, as_of, .. } = &self.applications[person.applications[recorded]];
-                timeline.apply(plan, &application.as_event(plan.specification(), *as_of));
-                recorded += 1;
-            }
-            let vector = &mut self.vectors[row * plan.width()..][..plan.width()];
-            let facts = plan.vector_into(&timeline, &self.applications[row].application, as_of, scratch, vector);
-            self.histories[row] = History { known: !timeline.is_empty(), facts };
+            Some(into) => into.to_owned(),
+            None => state.with_extension(format!("replay-{}", std::process::id())),
+        };
+        Ok(Self { path, keep: into.is_some() })
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !self.keep {
+            let _ = std::fs::remove_dir_all(&self.path);
         }
     }
-
-    /// When an application that was scored is known as an event.
-    fn scored_at(&self, row: usize, withhold: Span) -> Timestamp {
-        later(self.applications[row].as_of, withhold)
-    }
-
-    fn apply(&mut self, timeline: &mut Timeline, plan: &FeaturePlan, arrival: &Arrival) {
-        match timeline.apply(plan, &arrival.event) {
-            Applied::New => self.counts.applied += 1,
-            Applied::Duplicate => self.counts.repeated += 1,
-            Applied::Conflict { .. } => self.counts.in_conflict += 1,
-            Applied::TooLate => unreachable!("nothing is evicted during a replay"),
-        }
-    }
-}
-
-fn known_at(arrival: &Arrival, withhold: Span) -> Timestamp {
-    arrival.arrived_at.max(later(arrival.event.time(), withhold))
-}
-
-fn later(instant: Timestamp, span: Span) -> Timestamp {
-    Timestamp::from_millis(instant.millis() + span.millis())
 }

@@ -1,7 +1,7 @@
 //! `cauce score`: scores a file of applications, each at its own `as_of`, with the answers that the service would have
 //! given.
 //!
-//! The vectors come from [`super::replay`], the model takes them in batches, which costs less a row than one
+//! The vectors come from [`super::point_in_time`], the model takes them in batches, which costs less a row than one
 //! at a time.
 
 use std::error::Error;
@@ -14,8 +14,8 @@ use cauce_model::onnx::OnnxModel;
 use clap::Args;
 use serde::Serialize;
 
-use super::replay::Replayed;
-use super::{history, output, progress, replay};
+use super::point_in_time::Replayed;
+use super::{history, output, point_in_time, progress};
 use crate::http::score::{BundleRef, InstantText, Kept, Scored};
 use crate::scoring::{Decision, Mode};
 
@@ -50,7 +50,7 @@ impl Score {
         if !problems.accepted(self.skip_invalid) {
             return Ok(ExitCode::from(super::INVALID_INPUT));
         }
-        let replayed = replay::replay(bundle.plan(), records, None);
+        let replayed = point_in_time::replay(bundle.plan(), records, None);
         match &self.out {
             None => write(io::stdout().lock(), &bundle, &replayed)?,
             Some(out) => output::write_whole(out, |file| write(file, &bundle, &replayed))

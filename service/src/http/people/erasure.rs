@@ -42,7 +42,7 @@ async fn erased(call: &Call, request: &HttpRequest) -> Result<Erased, ApiError> 
     let plan = shared.bundle.plan();
     let events = shared.store.read(plan, &person, |timeline| timeline.map(|timeline| timeline.len(plan)))?;
     let (ingest, whose) = (shared.ingest.clone(), person.clone());
-    let records = block(move || ingest.log().of_person(&whose).map(|records| records.len())).await;
+    let records = block(move || ingest.log().reading().of_person(&whose).map(|records| records.len())).await;
     let records = records.map_err(|_| ApiError::new(Code::Stopping, "send requests to another instance"))??;
     if events.is_none() && records == 0 {
         return Err(unknown());

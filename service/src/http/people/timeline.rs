@@ -65,6 +65,12 @@ pub async fn export(request: HttpRequest) -> HttpResponse {
     })
 }
 
+/// The records of a person as JSON, oldest first.
+pub fn records_json(records: &[Record]) -> serde_json::Value {
+    let held: Vec<Held> = records.iter().filter_map(Held::of).collect();
+    serde_json::json!(held.iter().map(Held::answer).collect::<Vec<_>>())
+}
+
 /// There is nothing of this person.
 pub(super) fn unknown() -> ApiError {
     ApiError::new(Code::PersonUnknown, "no event of this person has been taken")
@@ -148,7 +154,7 @@ async fn page(call: &Call, request: &HttpRequest) -> Result<(String, Vec<Held>, 
 async fn everything(call: &Call, request: &HttpRequest) -> Result<(String, Vec<Record>), ApiError> {
     let person = person_of(request).await?;
     let (ingest, whose) = (call.shared().ingest.clone(), person.clone());
-    let records = block(move || ingest.log().of_person(&whose)).await;
+    let records = block(move || ingest.log().reading().of_person(&whose)).await;
     Ok((person, records.map_err(|_| ApiError::new(Code::Stopping, "send requests to another instance"))??))
 }
 
