@@ -326,3 +326,6 @@ fn taken(applied: Applied) -> Taken {
         Applied::Conflict { .. } | Applied::TooLate => Taken::Conflict,
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

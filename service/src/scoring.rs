@@ -158,3 +158,83 @@ impl Scorer {
         self.bundle.plan().width()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Durability;
+    use crate::ingest::tests::{Fixture, bundle};
+
+    /// 2026-01-15T14:00:00Z.
+    const AS_OF: Timestamp = Timestamp::from_millis(1_768_485_600_000);
+
+    /// A scorer of the default bundle, with the model of that bundle or of another.
+    fn scorer(model_of: &str) -> (Scorer, Fixture) {
+        let fixture = Fixture::new(100, Durability::Relaxed);
+        let model = OnnxModel::new(&bundle(model_of)).unwrap();
+        let Fixture { store, ingest, bundle, .. } = &fixture;
+        (Scorer::new(bundle.clone(), store.clone(), ingest.clone(), model), fixture)
+    }
+
+    fn application(scorer: &Scorer, person: &str, id: &str) -> (Application, Posted) {
+        let person = if person.is_empty() { String::new() } else { format!(r#""person_id": "{person}", "#) };
+        let fields = r#"{"monthly_income": 1200.5, "amount": 5000, "credit_score": 640}"#;
+        let json = format!(r#"{{{person}"application_id": "{id}", "application": {fields}}}"#);
+        let application = Application::from_json(scorer.bundle.plan().specification(), json.as_bytes(), id).unwrap();
+        (application, Posted::Envelope(json.into()))
+    }
+
+    fn score(scorer: &mut Scorer, person: &str, id: &str, as_of: Timestamp) -> (Mode, bool, History, f32) {
+        let (application, posted) = application(scorer, person, id);
+        let decision = scorer.score(&application, posted, as_of, |_| ()).unwrap().0;
+        (decision.mode, decision.recorded, decision.history, decision.score.probability_of_default)
+    }
+
+    #[test]
+    fn an_application_is_part_of_the_history_of_the_next_one_but_not_of_its_own() {
+        let (mut scorer, _fixture) = scorer("ahorro-valle");
+        for (later_ms, known, newest) in [(0, false, None), (1000, true, Some(AS_OF))] {
+            let as_of = Timestamp::from_millis(AS_OF.millis() + later_ms);
+            let (mode, recorded, history, _) = score(&mut scorer, "c-1", "1", as_of);
+            assert_eq!((mode, recorded), (Mode::Full, true));
+            assert_eq!((history.known, history.facts.newest_event), (known, newest));
+        }
+    }
+
+    #[test]
+    fn an_application_of_nobody_is_scored_and_not_recorded() {
+        let (mut scorer, fixture) = scorer("ahorro-valle");
+        let (_, recorded, history, _) = score(&mut scorer, "", "1", AS_OF);
+        assert!(!recorded && !history.known);
+        assert_eq!(fixture.store.people(), 0);
+    }
+
+    #[test]
+    fn a_batch_is_scored_against_the_histories_before_it_with_the_bits_of_single_scores() {
+        let ((mut one, _one), (mut many, _many)) = (scorer("ahorro-valle"), scorer("ahorro-valle"));
+        let read = ["c-1", "c-2", "c-1"].map(|person| application(&many, person, person));
+        let batch = read.iter().map(|(application, _)| (application, Posted::Envelope("{}".into()))).collect();
+        let (decisions, _) = many.score_all(batch, AS_OF, |_| ()).unwrap();
+        assert!(decisions.iter().all(|decision| decision.recorded && !decision.history.known));
+        let single = score(&mut one, "c-1", "c-1", AS_OF).3;
+        assert!(decisions.iter().all(|decision| decision.score.probability_of_default == single));
+    }
+
+    #[test]
+    fn the_scorecard_answers_where_the_model_cannot() {
+        let (mut scorer, fixture) = scorer("taiwan");
+        let (application, posted) = application(&scorer, "c-1", "1");
+        let decision = scorer.score(&application, posted, AS_OF, |_| ()).unwrap().0;
+        assert_eq!(decision.mode, Mode::Fallback);
+        let expected = fixture.bundle.scorecard().probability(decision.vector);
+        assert_eq!(decision.score.probability_of_default, expected);
+    }
+
+    #[test]
+    fn every_stage_is_over_once_and_in_order() {
+        let ((mut scorer, _fixture), mut stages) = (scorer("ahorro-valle"), Vec::new());
+        let (application, posted) = application(&scorer, "c-1", "1");
+        scorer.score(&application, posted, AS_OF, |stage| stages.push(stage)).unwrap();
+        assert_eq!(stages, [Stage::Features, Stage::Model, Stage::Record]);
+    }
+}
