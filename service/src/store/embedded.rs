@@ -322,3 +322,6 @@ fn occupied(path: &Path) -> u64 {
     };
     entries.flatten().map(of).sum()
 }
+
+#[cfg(test)]
+mod tests;
