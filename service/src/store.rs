@@ -32,7 +32,7 @@ use cauce_features::timeline::{Applied, Timeline};
 use hashbrown::{DefaultHashBuilder, HashMap};
 use parking_lot::{Mutex, MutexGuard};
 
-pub use checkpoint::CheckpointError;
+pub use checkpoint::{CheckpointError, Written};
 pub use digest::StateDigest;
 pub use embedded::Embedded;
 pub use state::{Batch, Checkpoint, Cursor, Page, StateError, StateStore};
@@ -162,13 +162,12 @@ impl Store {
             cold += shard.cold;
         }
         let mut after = None;
-        while cold > 0 {
+        let mut is_over = cold == 0;
+        while !is_over {
             let page = self.state.page(after.as_ref(), load::PAGE_BYTES)?;
             people.extend(page.people.into_iter().map(|(person, _)| person).filter(|person| chosen(person)));
             after = page.next;
-            if after.is_none() {
-                break;
-            }
+            is_over = after.is_none();
         }
         let mut erased = 0;
         for person in people {

@@ -95,12 +95,12 @@ impl Store {
 
     fn evict(&self, plan: &FeaturePlan, shard: &Mutex<Shard>) -> usize {
         let mut shard = shard.lock();
-        let goes = |_: &Box<str>, entry: &mut Entry| {
+        let gone = shard.people.extract_if(|_, entry| {
             let goes = !entry.has(Entry::DIRTY | Entry::REFERENCED);
             entry.clear(Entry::REFERENCED);
             goes
-        };
-        let gone: Vec<_> = shard.people.extract_if(goes).collect();
+        });
+        let gone: Vec<_> = gone.collect();
         shard.cold += gone.len();
         shard.departures += 1;
         drop(shard);

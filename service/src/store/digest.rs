@@ -40,7 +40,8 @@ impl Store {
             });
         }
         let mut after = None;
-        while cold > 0 {
+        let mut is_over = cold == 0;
+        while !is_over {
             let page = self.state.page(after.as_ref(), PAGE_BYTES)?;
             for (person, bytes) in page.people {
                 if !self.shard(&person).lock().people.contains_key(&person) {
@@ -49,9 +50,7 @@ impl Store {
                 }
             }
             after = page.next;
-            if after.is_none() {
-                break;
-            }
+            is_over = after.is_none();
         }
         Ok(digest)
     }
