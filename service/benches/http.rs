@@ -15,7 +15,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use actix_web::{App as ActixApp, HttpResponse, HttpServer, web};
-use cauce_service::app::App;
+use cauce_service::app::{App, Recovery};
 use cauce_service::config::{Config, Override};
 use cpu_time::{ProcessTime, ThreadTime};
 use mimalloc::MiMalloc;
@@ -132,15 +132,19 @@ fn measure(server: SocketAddr, requests: &[Vec<u8>]) -> (f64, f64) {
 
 fn start_cauce() -> SocketAddr {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/bench/http-data");
+    let _ = std::fs::remove_dir_all(data);
     let flags = [
         ("server.listen", "127.0.0.1:0".to_owned()),
         ("server.workers", "1".to_owned()),
         ("model.bundle", format!("{root}/model/artifacts/ahorro-valle")),
+        ("log.directory", format!("{data}/log")),
+        ("store.directory", format!("{data}/state")),
     ];
     let flags = flags.map(|(path, value)| Override { path: path.into(), value });
     let config = Config::load(None, std::iter::empty(), flags.into()).expect("a valid configuration");
     let (tell, told) = mpsc::channel();
-    let app = App::build(config).expect("the shipped bundle loads");
+    let app = App::build(config, Recovery::default()).expect("the shipped bundle loads");
     thread::spawn(move || app.run(|address| tell.send(address).expect("main waits")));
     told.recv().expect("the service tells its address")
 }

@@ -74,7 +74,9 @@ fn at(position: u64) -> Batch {
 }
 
 /// Everybody, page by page.
-fn everybody(state: &Embedded) -> Result<Vec<(Box<str>, Vec<u8>)>, StateError> {
+type People = Vec<(Box<str>, Vec<u8>)>;
+
+fn everybody(state: &Embedded) -> Result<People, StateError> {
     let (mut people, mut after) = (Vec::new(), None);
     loop {
         let page = state.page(after.as_ref(), 10_000)?;
