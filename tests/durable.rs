@@ -13,9 +13,9 @@ mod same_digest;
 
 use crate::support::history::{BUNDLE, NOW};
 
-/// The arguments of a server whose clock stands still, with these settings.
+/// The arguments of a server whose clock stands still, with these settings; the last of one name holds.
 fn settings(settings: &[&str]) -> Vec<String> {
-    let fixed = ["--bundle", BUNDLE, "--clock", NOW, "--workers", "2"];
-    let settings = settings.iter().flat_map(|setting| ["--set", setting]);
-    fixed.into_iter().chain(settings).map(str::to_owned).collect()
+    let fixed = [format!("model.bundle={BUNDLE}"), format!("server.clock={NOW}"), "server.workers=2".to_owned()];
+    let settings = fixed.into_iter().chain(settings.iter().map(|setting| (*setting).to_owned()));
+    settings.flat_map(|setting| ["--set".to_owned(), setting]).collect()
 }

@@ -123,7 +123,7 @@ fn wrong_fields_of_an_application_are_named_all_at_once() {
     for (body, expected) in cases {
         let case = &body[..body.len().min(160)];
         let answer = server.post("/v1/score", JSON, body);
-        let found = expect_problem(&answer, 422, "invalid_fields", case);
+        let found = expect_problem(&answer, 400, "invalid_fields", case);
         assert_eq!(found, expected.iter().map(|&wrong| wrong.to_owned()).collect(), "{case}");
         expect_secret(&server, &answer, case);
     }
@@ -191,7 +191,7 @@ fn wrong_fields_of_an_event_are_named_all_at_once() {
     let server = watched_server();
     for (body, expected) in cases {
         let answer = server.post("/v1/events", JSON, body);
-        let found = expect_problem(&answer, 422, "invalid_fields", body);
+        let found = expect_problem(&answer, 400, "invalid_fields", body);
         assert_eq!(found, expected.iter().map(|&wrong| wrong.to_owned()).collect(), "{body}");
         expect_secret(&server, &answer, body);
     }
@@ -308,7 +308,7 @@ fn address_or_method_that_there_is_not_is_refused() {
         ("GET", "/predecir", Some("POST")),
         ("POST", "/v1/scores", None),
         ("GET", "/secreto-4711", None),
-        ("GET", "/v1/people/secreto-4711", None),
+        ("GET", "/v1/people/secreto-4711/nothing", None),
         ("GET", "/v1/people//features", None),
         ("GET", "/v1/people/secreto-4711%07/features", None),
         ("GET", "/../../etc/passwd", None),
@@ -362,7 +362,7 @@ fn batch_is_neither_empty_nor_larger_than_allowed() {
     let batch = |count: usize| lines(&vec![application("c-1", "a"); count]);
     for path in ["/v1/score/batch", "/v1/events/batch"] {
         for (content_type, body, status, code) in [
-            (JSON, "[]".to_owned(), 422, "empty_batch"),
+            (JSON, "[]".to_owned(), 400, "empty_batch"),
             (LINES, batch(1_001), 413, "too_many_items"),
             (JSON, format!("[{}5]", "5,".repeat(1_000)), 413, "too_many_items"),
             (JSON, "{}".to_owned(), 400, "malformed_json"),

@@ -8,14 +8,18 @@ use super::{JSON, LINES, expect, lines, metric, payment, server};
 fn event_is_new_once_then_a_duplicate_and_another_under_its_identity_is_a_conflict() {
     let server = server();
     let time = "2026-06-19T10:00:00Z";
-    for (days_past_due, status, applied) in [(0, 201, "new"), (0, 200, "duplicate"), (9, 200, "conflict")] {
+    for (days_past_due, status, applied, position) in
+        [(0, 201, "new", 0), (0, 200, "duplicate", 0), (9, 200, "conflict", 1), (0, 200, "conflict", 0)]
+    {
         let answer = server.post("/v1/events", JSON, payment("c-1", "77", time, days_past_due).to_string());
         assert_eq!(answer.status, status, "{}", answer.text());
         let request_id = answer.header("x-request-id").unwrap();
-        let expected = json!({"request_id": request_id, "event_id": "77", "applied": applied, "durable": false});
+        let expected = json!({
+            "request_id": request_id, "event_id": "77", "applied": applied, "position": position, "durable": true
+        });
         assert_eq!(answer.json(), expected);
     }
-    for (outcome, count) in [("new", 1.0), ("duplicate", 1.0), ("conflict", 1.0), ("invalid", 0.0)] {
+    for (outcome, count) in [("new", 1.0), ("duplicate", 1.0), ("conflict", 2.0), ("invalid", 0.0)] {
         assert_eq!(metric(&server, &format!("cauce_events_total{{outcome=\"{outcome}\"}}")), count, "{outcome}");
     }
 }
@@ -32,10 +36,10 @@ fn same_instant_written_with_another_offset_is_the_same_event() {
 fn event_is_refused_from_before_the_horizon_and_from_the_future() {
     let server = server();
     for (time, status, code) in [
-        ("2026-03-22T12:00:00Z", 422, Some("event_too_late")),
+        ("2026-03-22T12:00:00Z", 400, Some("event_too_late")),
         ("2026-03-22T12:00:00.001Z", 201, None),
         ("2026-06-20T12:05:00Z", 201, None),
-        ("2026-06-20T12:05:00.001Z", 422, Some("event_in_future")),
+        ("2026-06-20T12:05:00.001Z", 400, Some("event_in_future")),
     ] {
         let answer = server.post("/v1/events", JSON, payment("c-1", time, time, 0).to_string());
         assert_eq!((answer.status, answer.json()["code"].as_str()), (status, code), "{time}: {}", answer.text());
@@ -61,7 +65,7 @@ fn batch_takes_each_line_on_its_own_and_lists_what_it_refused() {
     for (count, expected) in [("count", 8), ("new", 2), ("duplicate", 1), ("conflict", 1), ("refused", 4)] {
         assert_eq!(answer[count], json!(expected), "{count}: {answer}");
     }
-    assert_eq!(answer["durable"], json!(false));
+    assert_eq!(answer["durable"], json!(true));
     let problems = answer["problems"].as_array().unwrap();
     let problems: Vec<_> = problems.iter().map(|item| (&item["index"], &item["problem"]["code"])).collect();
     let expected = [(4, "malformed_json"), (5, "event_too_late"), (6, "event_in_future"), (7, "invalid_fields")];

@@ -22,11 +22,9 @@ pub(crate) struct Server {
 
 /// `cauce serve` on a free port, with its data in that directory and these arguments.
 pub(crate) fn serve<S: AsRef<OsStr>>(data: &Path, arguments: impl IntoIterator<Item = S>) -> Command {
-    let setting = |name: &str, folder: &str| format!("{name}={}", data.join(folder).display());
     let mut command = Command::new(binary());
     command.args(["serve", "--set", "server.listen=127.0.0.1:0"]).current_dir(repository());
-    command.args(["--set", &setting("log.directory", "log"), "--set", &setting("store.directory", "state")]);
-    command.args(arguments);
+    command.arg("--data").arg(data).args(arguments);
     command
 }
 
