@@ -16,7 +16,7 @@ use crate::config;
 use crate::config::Durability;
 use crate::log::{EventLog, Maintained, Position};
 use crate::metrics::Metrics;
-use crate::store::{CheckpointError, StateError, Store, Written};
+use crate::store::{CheckpointError, StateError, Store};
 
 /// The longest wait between two steps, so that a stop is never waited for.
 const STEP_MOST: Duration = Duration::from_millis(200);
@@ -32,8 +32,6 @@ pub struct Keeper {
     woken: Condvar,
     /// Everything before this position is in the newest checkpoint.
     covered: AtomicU64,
-    /// The log may let go of what stands before this position.
-    needed_from: AtomicU64,
 }
 
 /// A checkpoint that was written.
@@ -70,7 +68,6 @@ impl Keeper {
             wanted: Mutex::new(Wanted { erasure, stop: false }),
             woken: Condvar::new(),
             covered: AtomicU64::new(covered.0),
-            needed_from: AtomicU64::new(0),
         }
     }
 
@@ -108,9 +105,8 @@ impl Keeper {
         {
             tracing::warn!(%error, "the state still cannot be used");
         }
-        let Written { people, needed_from, .. } = written?;
+        let people = written?.people;
         self.covered.store(position.0, Ordering::Relaxed);
-        self.needed_from.store(needed_from.0, Ordering::Relaxed);
         Ok(Saved { position, people })
     }
 
@@ -152,7 +148,7 @@ impl Keeper {
             self.wanted.lock().erasure = true;
             return;
         }
-        match self.log.maintain(Position(self.needed_from.load(Ordering::Relaxed)), self.clock.now()) {
+        match self.log.maintain(self.covered(), self.clock.now()) {
             Ok(done) if done != Maintained::default() => tracing::info!(?done, "the log's files were put in order"),
             Ok(_) => {}
             Err(error) => tracing::error!(%error, "the log's files could not be put in order"),

@@ -32,7 +32,7 @@ use cauce_features::timeline::{Applied, Timeline};
 use hashbrown::{DefaultHashBuilder, HashMap};
 use parking_lot::{Mutex, MutexGuard};
 
-pub use checkpoint::{CheckpointError, Written};
+pub use checkpoint::CheckpointError;
 pub use digest::StateDigest;
 pub use embedded::Embedded;
 pub use state::{Batch, Checkpoint, Cursor, Page, StateError, StateStore};
@@ -161,13 +161,11 @@ impl Store {
             people.extend(shard.people.keys().filter(|person| chosen(person)).cloned());
             cold += shard.cold;
         }
-        let mut after = None;
-        let mut is_over = cold == 0;
-        while !is_over {
-            let page = self.state.page(after.as_ref(), load::PAGE_BYTES)?;
-            people.extend(page.people.into_iter().map(|(person, _)| person).filter(|person| chosen(person)));
-            after = page.next;
-            is_over = after.is_none();
+        if cold > 0 {
+            self.each_page(|page| {
+                people.extend(page.into_iter().map(|(person, _)| person).filter(|person| chosen(person)));
+                Ok(())
+            })?;
         }
         let mut erased = 0;
         for person in people {

@@ -32,8 +32,6 @@ pub struct Written {
     pub removed: usize,
     /// Of encoded histories.
     pub bytes: usize,
-    /// The log must keep what stands from here on: where the checkpoint before this one went, since damage may cost the newest.
-    pub needed_from: Position,
 }
 
 /// Why a checkpoint was not finished. What was written harms nothing; the rest is dirty still.
@@ -63,8 +61,7 @@ impl Store {
         durable: impl Fn() -> Result<(), LogError>,
     ) -> Result<Written, CheckpointError> {
         let _upkeep = self.upkeep.lock();
-        let needed_from = self.state.checkpoint()?.map_or(Position(0), |before| before.position);
-        let (mut written, mut chunk) = (Written { needed_from, ..Written::default() }, Chunk::default());
+        let (mut written, mut chunk) = (Written::default(), Chunk::default());
         for shard in &self.shards {
             few_at_a_time(shard, dirty_people(shard), |shard, person| chunk.take(plan, shard, person));
             if chunk.bytes >= CHUNK_BYTES {

@@ -12,7 +12,7 @@ use cauce_features::timeline::Timeline;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::checkpoint::few_at_a_time;
-use super::load::{PAGE_BYTES, damaged, decode};
+use super::load::{damaged, decode};
 use super::sweep::Passing;
 use super::{StateError, Store};
 
@@ -21,7 +21,7 @@ use super::{StateError, Store};
 pub struct StateDigest(u128);
 
 impl Store {
-    /// The digest of everybody as of an instant that is not before the last sweep's. Exact while nothing is applied and nobody
+    /// The digest of everybody as of an instant that no sweep has passed. Exact while nothing is applied and nobody
     /// in the state is asked for.
     pub fn digest(&self, plan: &FeaturePlan, as_of: Timestamp) -> Result<StateDigest, StateError> {
         let _upkeep = self.upkeep.lock();
@@ -39,18 +39,16 @@ impl Store {
                 entry.timeline.len(plan)
             });
         }
-        let mut after = None;
-        let mut is_over = cold == 0;
-        while !is_over {
-            let page = self.state.page(after.as_ref(), PAGE_BYTES)?;
-            for (person, bytes) in page.people {
-                if !self.shard(&person).lock().people.contains_key(&person) {
-                    let timeline = decode(plan, &bytes).map_err(|error| damaged(error, 1))?;
-                    digest.add(plan, &passing, &person, timeline);
+        if cold > 0 {
+            self.each_page(|people| {
+                for (person, bytes) in people {
+                    if !self.shard(&person).lock().people.contains_key(&person) {
+                        let timeline = decode(plan, &bytes).map_err(|error| damaged(error, 1))?;
+                        digest.add(plan, &passing, &person, timeline);
+                    }
                 }
-            }
-            after = page.next;
-            is_over = after.is_none();
+                Ok(())
+            })?;
         }
         Ok(digest)
     }

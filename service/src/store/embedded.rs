@@ -5,8 +5,7 @@
 //! - Every block carries a 128-bit hash that is compared whenever it is read from disk, and so does every batch in the journal: a
 //!   value needs no checksum of its own.
 //! - A journal that cannot be parsed to its end is cut off at the damage *without an error*. So nothing that a checkpoint covers rests
-//!   on it: histories are flushed into tables before the checkpoint that covers them is written. What a cut journal can lose is
-//!   the newest checkpoint; the one before stands then, and the log applies the rest again (S2).
+//!   on it (S2): histories are flushed into tables before the checkpoint that covers them is written, and that is a file of its own.
 //! - A missing `version`, `current` or journal is taken for a database that is new, and what is there is overwritten or deleted; the hash
 //!   of a manifest is kept but not compared. So [`check`] looks before fjall does, and a database is made under another name and
 //!   renamed when it is whole: what has its name was whole once.
@@ -18,7 +17,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::ops::Bound;
 use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,7 +27,7 @@ use std::time::Duration;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode};
 use parking_lot::RwLock;
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::{Batch, Checkpoint, Cursor, Page, StateError, StateStore};
 
@@ -36,8 +35,8 @@ use super::{Batch, Checkpoint, Cursor, Page, StateError, StateStore};
 const NAME: &str = "people";
 /// The same until it is whole.
 const NEW_NAME: &str = "people.new";
-/// Stands before everybody: an id has no control characters.
-const CHECKPOINT_KEY: &[u8] = b"\0checkpoint";
+/// Beside the files of the database, so that both are there or neither is.
+const CHECKPOINT: &str = "checkpoint";
 /// Blocks of cold people. Everybody else is in memory.
 const CACHE_BYTES: u64 = 32 << 20;
 const MEMTABLE_BYTES: u64 = 32 << 20;
@@ -158,10 +157,10 @@ impl StateStore for Embedded {
     }
 
     fn page(&self, after: Option<&Cursor>, bytes: usize) -> Result<Page, StateError> {
-        let after = after.map_or(CHECKPOINT_KEY, |cursor| cursor.0.as_bytes());
+        let after = after.map_or(Bound::Unbounded, |cursor| Bound::Excluded(cursor.0.as_bytes()));
         self.with(|open| {
             let (mut page, mut taken) = (Page::default(), 0);
-            for pair in open.people.range::<&[u8], _>((Bound::Excluded(after), Bound::Unbounded)) {
+            for pair in open.people.range::<&[u8], _>((after, Bound::Unbounded)) {
                 let (person, value) = pair.into_inner()?;
                 let person: Box<str> = std::str::from_utf8(&person).map_err(LsmError::Utf8)?.into();
                 taken += person.len() + value.len();
@@ -186,21 +185,26 @@ impl StateStore for Embedded {
                 people.remove(&open.people, &**person);
             }
             people.commit()?;
-            let Some(checkpoint) = batch.checkpoint else { return Ok(()) };
-            open.flush()?;
-            let mut position = open.database.batch().durability(Some(PersistMode::SyncAll));
-            position.insert(&open.people, CHECKPOINT_KEY, checkpoint.to_bytes());
-            position.commit()
+            if let Some(checkpoint) = batch.checkpoint {
+                open.flush()?;
+                write_checkpoint(&self.path(), checkpoint)?;
+            }
+            Ok(())
         })
     }
 
     fn checkpoint(&self) -> Result<Option<Checkpoint>, StateError> {
-        let bytes = self.with(|open| open.people.get(CHECKPOINT_KEY))?;
-        let read = |bytes: &[u8]| {
-            Checkpoint::from_bytes(bytes)
-                .ok_or_else(|| StateError::Damaged { what: "its checkpoint is of another layout".into() })
+        let file = self.path().join(CHECKPOINT);
+        let bytes = match fs::read(&file) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            read => read.map_err(|error| self.io(&error))?,
         };
-        bytes.as_deref().map(read).transpose()
+        let checkpoint = bytes.split_last_chunk().and_then(|(checkpoint, hash)| {
+            let is_whole = xxh3_64(checkpoint) == u64::from_le_bytes(*hash);
+            Checkpoint::from_bytes(checkpoint).filter(|_| is_whole)
+        });
+        let what = || format!("`{}` is not as it was written", file.display());
+        checkpoint.map(Some).ok_or_else(|| StateError::Damaged { what: what() })
     }
 
     fn purge(&self) -> Result<(), StateError> {
@@ -257,6 +261,18 @@ impl Open {
 
 fn closed() -> StateError {
     StateError::Unavailable { cause: "it was closed after an error".into() }
+}
+
+/// Puts a checkpoint in the place of the one before, whole or not at all.
+fn write_checkpoint(path: &Path, checkpoint: Checkpoint) -> Result<(), io::Error> {
+    let mut bytes = checkpoint.to_bytes();
+    bytes.extend_from_slice(&xxh3_64(&bytes).to_le_bytes());
+    let new = path.join("checkpoint.new");
+    let mut file = File::create(&new)?;
+    file.write_all(&bytes)?;
+    file.sync_all()?;
+    fs::rename(new, path.join(CHECKPOINT))?;
+    File::open(path)?.sync_all()
 }
 
 enum Unfit {

@@ -13,7 +13,10 @@ use cauce_features::timeline::{DecodeError, Timeline};
 use hashbrown::DefaultHashBuilder;
 use parking_lot::Mutex;
 
-use super::{Bounds, Checkpoint, Entry, Page, SHARDS, StateError, StateStore, Store};
+use super::{Bounds, Checkpoint, Entry, SHARDS, StateError, StateStore, Store};
+
+/// People and their encoded histories.
+type People = Vec<(Box<str>, Vec<u8>)>;
 
 /// Enough that handing a page over costs nothing beside decoding it.
 pub(super) const PAGE_BYTES: usize = 256 << 10;
@@ -52,25 +55,34 @@ impl Store {
             for _ in 0..workers {
                 scope.spawn(|| self.take_pages(plan, &pages, &failures));
             }
-            let mut after = None;
-            loop {
-                let page = self.state.page(after.as_ref(), PAGE_BYTES)?;
-                after = page.next.clone();
-                if sender.send(page).is_err() || after.is_none() {
-                    break;
-                }
-            }
-            drop(sender);
-            Ok(())
+            // Moved in, so that the pages end with it.
+            let sender = sender;
+            self.each_page(|people| {
+                sender.send(people).expect("workers stay until the pages end");
+                Ok(())
+            })
         })?;
         let Failures { count, first } = failures.into_inner();
         first.map_or(Ok(()), |error| Err(damaged(error, count)))
     }
 
-    fn take_pages(&self, plan: &FeaturePlan, pages: &Mutex<Receiver<Page>>, failures: &Mutex<Failures>) {
+    /// Everybody in the state, whether in memory too or not.
+    pub(super) fn each_page(&self, mut take: impl FnMut(People) -> Result<(), StateError>) -> Result<(), StateError> {
+        let mut after = None;
         loop {
-            let Ok(page) = pages.lock().recv() else { return };
-            for (person, bytes) in page.people {
+            let page = self.state.page(after.as_ref(), PAGE_BYTES)?;
+            take(page.people)?;
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn take_pages(&self, plan: &FeaturePlan, pages: &Mutex<Receiver<People>>, failures: &Mutex<Failures>) {
+        loop {
+            let Ok(people) = pages.lock().recv() else { return };
+            for (person, bytes) in people {
                 if let Err(error) = self.take_in(plan, &person, &bytes) {
                     failures.lock().add(error);
                 }

@@ -7,11 +7,15 @@
 use std::sync::atomic::Ordering;
 
 use cauce_features::plan::FeaturePlan;
-use cauce_features::time::Timestamp;
+use cauce_features::time::{Span, Timestamp};
 use cauce_features::timeline::Timeline;
 
 use super::load::{PAGE_BYTES, damaged, decode};
 use super::{Batch, Bounds, Entry, StateError, Store};
+
+/// How long an event that was accepted at the edge of the horizon may wait for the disk before it is applied: until then a sweep leaves
+/// the edge alone, or it would be too late.
+const WAITS_AT_MOST: Span = Span::from_millis(600_000);
 
 /// What one step of a sweep of the state did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -38,9 +42,9 @@ impl Store {
         self.shards.len()
     }
 
-    /// Lets go of what is over in one shard. No event may still have to be applied that was accepted before `now`: it would be too late.
+    /// Lets go of what is over in one shard. Not while the log is still being applied again: what it holds would be too late.
     pub fn sweep(&self, plan: &FeaturePlan, shard: usize, now: Timestamp) {
-        let passing = Passing::at(plan, &self.bounds, now);
+        let passing = Passing::at(plan, &self.bounds, before(now, WAITS_AT_MOST));
         let mut shard = self.shards[shard].lock();
         let mut over = Vec::new();
         for (person, entry) in shard.people.iter_mut().filter(|(_, entry)| !entry.timeline.is_empty()) {
@@ -63,7 +67,7 @@ impl Store {
             upkeep.cold = None;
             return Ok(ColdSweep { round_over: true, ..ColdSweep::default() });
         }
-        let passing = Passing::at(plan, &self.bounds, now);
+        let passing = Passing::at(plan, &self.bounds, before(now, WAITS_AT_MOST));
         let page = self.state.page(upkeep.cold.as_ref(), PAGE_BYTES)?;
         let (mut swept, mut batch) = (ColdSweep::default(), Batch::default());
         for (person, bytes) in page.people {
@@ -105,9 +109,8 @@ impl Store {
 
 impl Passing {
     pub(super) fn at(plan: &FeaturePlan, bounds: &Bounds, now: Timestamp) -> Self {
-        let before = |span_ms: i64| Timestamp::from_millis(now.millis() - span_ms);
         let horizon = plan.specification().horizon;
-        Self { horizon: before(horizon.millis()), forgotten: before(bounds.forget_after.max(horizon).millis()) }
+        Self { horizon: before(now, horizon), forgotten: before(now, bounds.forget_after.max(horizon)) }
     }
 
     /// Whether a timeline holds events that are over.
@@ -122,4 +125,8 @@ impl Passing {
         }
         timeline.newest(plan).is_some_and(|newest| newest > self.forgotten)
     }
+}
+
+fn before(now: Timestamp, span: Span) -> Timestamp {
+    Timestamp::from_millis(now.millis() - span.millis())
 }

@@ -1,4 +1,4 @@
-//! What a disk may do to the state: each damage is told, or costs no more than the newest checkpoint.
+//! What a disk may do to the state: each damage is told, or costs nothing that a checkpoint covers.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -165,7 +165,7 @@ fn a_flipped_bit_in_a_table_is_damage_and_never_another_history() {
 }
 
 #[test]
-fn whatever_is_cut_off_the_journal_costs_the_newest_checkpoint_at_most() {
+fn whatever_is_cut_off_the_journal_costs_nothing_that_a_checkpoint_covers() {
     for keep in [1.0, 0.9, 0.5, 0.0] {
         let made = made();
         let journal = made.largest("");
@@ -173,11 +173,10 @@ fn whatever_is_cut_off_the_journal_costs_the_newest_checkpoint_at_most() {
         let used = bytes.iter().rposition(|&byte| byte != 0).unwrap() + 1;
         fs::write(&journal, &bytes[..(used as f64 * keep) as usize]).unwrap();
         let state = made.open().unwrap();
-        let position = state.checkpoint().unwrap().map(|found| found.position.0);
-        assert!(position >= Some(1), "{keep} of the journal");
+        assert_eq!(state.checkpoint(), Ok(Some(checkpoint(2))));
         let people = everybody(&state).unwrap();
         assert_eq!(people.len(), 500);
-        assert_eq!(people[75].1, value(75, 2), "what the second checkpoint covers does not rest on the journal");
+        assert_eq!(people[75].1, value(75, 2), "{keep} of the journal");
     }
 }
 
@@ -204,6 +203,16 @@ fn a_missing_file_is_named_and_nothing_is_overwritten() {
         let name = if name == "0.jnl" { "*.jnl" } else { name };
         assert!(told.contains(&format!("{name}` is missing")), "{told}");
         assert_eq!(made.files(), left);
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_the_checkpoint_is_damage() {
+    for place in [0, 3, 20, 50] {
+        let made = made();
+        flip(&made.database().join(CHECKPOINT), |_| place);
+        let read = made.open().unwrap().checkpoint();
+        assert!(matches!(read, Err(StateError::Damaged { .. })), "{read:?}");
     }
 }
 
