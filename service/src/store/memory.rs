@@ -17,6 +17,8 @@ pub(crate) struct Memory {
     checkpoint: Mutex<Option<Checkpoint>>,
     pub(crate) gets: AtomicUsize,
     pub(crate) fails: AtomicBool,
+    /// Happens once, between reading somebody and returning them.
+    pub(crate) meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl Bounds {
@@ -49,7 +51,12 @@ impl StateStore for Memory {
     fn get(&self, person: &str) -> Result<Option<Vec<u8>>, StateError> {
         self.gets.fetch_add(1, Ordering::Relaxed);
         self.check()?;
-        Ok(self.people.lock().get(person).cloned())
+        let read = self.people.lock().get(person).cloned();
+        let meanwhile = self.meanwhile.lock().take();
+        if let Some(meanwhile) = meanwhile {
+            meanwhile();
+        }
+        Ok(read)
     }
 
     fn page(&self, after: Option<&Cursor>, bytes: usize) -> Result<Page, StateError> {

@@ -379,6 +379,24 @@ fn order_repetition_restarts_sweeps_and_memory_leave_the_digest_as_it_is() {
 }
 
 #[test]
+fn what_was_read_from_the_state_is_read_again_if_the_person_was_there_and_left_meanwhile() {
+    let mut world = World::stored(plan(), 10);
+    world.restart(0);
+    let world: &'static World = Box::leak(Box::new(world));
+    *world.state.meanwhile.lock() = Some(Box::new(|| {
+        world.pay("p-3", 1_000, at(0));
+        world.checkpoint();
+        assert_eq!((world.store.shrink(&world.plan), world.store.resident()), (1, 0));
+    }));
+    assert_eq!((world.len("p-3"), world.gets()), (Some(2), 3));
+    *world.state.meanwhile.lock() = Some(Box::new(|| {
+        world.store.erase(&world.plan, "p-4").unwrap();
+        world.checkpoint();
+    }));
+    assert_eq!((world.len("p-4"), world.store.people()), (None, 9));
+}
+
+#[test]
 fn threads_that_apply_and_read_while_others_are_evicted_lose_nothing() {
     let mut world = World::new();
     world.restart(8_000);

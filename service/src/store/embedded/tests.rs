@@ -269,6 +269,26 @@ fn purged_people_leave_no_byte_on_the_disk_and_later_writes_stand() {
 }
 
 #[test]
+fn a_failed_flush_is_told_and_opening_anew_goes_on_with_all_that_was_written() {
+    let made = made();
+    let state = made.open().unwrap();
+    let (tables, away) = (made.database().join("keyspaces/1/tables"), made.0.join("away"));
+    fs::rename(&tables, &away).unwrap();
+    let refused = state.write(&Batch { checkpoint: Some(checkpoint(3)), ..put(0..20, 4) });
+    assert!(matches!(refused, Err(StateError::Unavailable { .. })), "{refused:?}");
+    assert!(matches!(state.write(&put(0..20, 5)), Err(StateError::Unavailable { .. })));
+    assert!(matches!(state.reopen(), Err(StateError::Damaged { .. })), "its tables are gone");
+    assert!(matches!(state.get("person-00000"), Err(StateError::Unavailable { .. })));
+    // Opening leaves the tables' directory as it found it or empty; here it comes back.
+    let _ = fs::remove_dir(&tables);
+    fs::rename(&away, &tables).unwrap();
+    state.reopen().unwrap();
+    assert_eq!((state.checkpoint(), state.get("person-00000")), (Ok(Some(checkpoint(2))), Ok(Some(value(0, 4)))));
+    state.write(&at(3)).unwrap();
+    assert_eq!(everybody(&state).unwrap().len(), 500);
+}
+
+#[test]
 fn opening_anew_in_place_keeps_everything() {
     let made = made();
     let state = made.open().unwrap();
