@@ -132,10 +132,10 @@ fn post_all(server: &Server) -> u64 {
     new.sum()
 }
 
-/// The number before the word `records` in what the start has logged.
+/// How many records the start has logged as gone.
 fn lost_records(log: &str) -> Option<u64> {
-    let words: Vec<&str> = log.split_whitespace().collect();
-    words.windows(2).find(|pair| pair[1].starts_with("record")).and_then(|pair| pair[0].parse().ok())
+    let (_, rest) = log.split_once("going on without what is damaged records=")?;
+    rest.split(' ').next()?.parse().ok()
 }
 
 fn name(segment: &Path) -> &str {

@@ -140,3 +140,8 @@ pub(super) fn score(person: u64, id: u64) -> Vec<u8> {
     );
     request("/v1/score", JSON, body.as_bytes())
 }
+
+/// A request that touches neither history nor disk.
+pub(super) fn live() -> Vec<u8> {
+    b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n".to_vec()
+}
