@@ -122,11 +122,13 @@ struct Recovered {
 fn recover(config: &Config, bundle: &Arc<Bundle>, recovery: Recovery) -> Result<Recovered, AppError> {
     let started = Instant::now();
     let opened = Opened::open(&config.log, recovery.accept_data_loss)?;
+    let log_ms = started.elapsed().as_millis();
     if recovery.rebuild_state {
         Embedded::remove(&config.store.directory)?;
     }
     let (plan, state) = (bundle.plan(), Arc::new(Embedded::open(&config.store.directory)?));
     let store = Arc::new(Store::open(state, Bounds::from(&config.store), plan)?);
+    let state_ms = started.elapsed().as_millis() - log_ms;
     let covered = store.checkpointed()?.map_or(Position(0), |checkpoint| checkpoint.position);
     let reading = opened.reading();
     let range = reading.range();
@@ -143,8 +145,8 @@ fn recover(config: &Config, bundle: &Arc<Bundle>, recovery: Recovery) -> Result<
             "records are not valid under this specification; they stay in the log and count nowhere"
         );
     }
-    let (people, took_ms) = (store.people(), started.elapsed().as_millis());
-    tracing::info!(people, replayed = replayed.records, took_ms, "history is up to date");
+    let (people, replay_ms) = (store.people(), started.elapsed().as_millis() - log_ms - state_ms);
+    tracing::info!(people, replayed = replayed.records, log_ms, state_ms, replay_ms, "history is up to date");
     let (delivered, bundle) = (store.clone(), bundle.clone());
     let deliver = Box::new(move |entry: &_| ingest::apply(&delivered, bundle.plan(), entry));
     Ok(Recovered { log: Arc::new(opened.start(deliver)?), store, covered: from })

@@ -9,11 +9,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use super::Position;
 use super::manifest::{Acknowledged, Manifest};
 use super::rewrite::{Fate, rewrite};
-use super::segment::{Damage, HEADER, Segment};
+use super::segment::{Damage, HEADER, Scan, Segment};
 
 /// Something that is not as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,32 +117,27 @@ impl Survey {
             let what = format!("the segments from position {} to {begin} are missing", manifest.first);
             self.faults.push(Fault { what, records: begin.0 - manifest.first.0 });
         }
-        // From the newest on, since the newest are verified.
-        let mut left = verify;
-        for (index, segment) in segments.iter().enumerate().rev() {
-            let next = segments.get(index + 1).map(|next| next.first);
-            let length = segment.file.metadata()?.len();
-            let trusted = left == 0 && next.is_some();
-            left = left.saturating_sub(length);
-            let faults = self.faults.len();
+        let next = |index: usize| segments.get(index + 1).map(|next: &Arc<Segment>| next.first);
+        for (index, scan) in examine(&segments, verify)?.into_iter().enumerate() {
+            let (segment, faults) = (&segments[index], self.faults.len());
             if segment.log_id() != Some(manifest.log_id) {
                 let what = format!("the header of `{}` is damaged or of another log", segment.name());
                 self.faults.push(Fault { what, records: 0 });
             }
-            if !(trusted && segment.unseal()? && next == Some(segment.end())) {
-                self.judge(segment, next, length)?;
+            if let Some(scan) = scan {
+                self.judge(segment, next(index), scan)?;
             }
             if self.faults.len() > faults {
-                let until = next.unwrap_or(segment.end().max(self.acknowledged));
+                let until = next(index).unwrap_or(segment.end().max(self.acknowledged));
                 self.damaged.push((index, until));
             }
         }
         Ok(())
     }
 
-    /// Reads all of one segment.
-    fn judge(&mut self, segment: &Segment, next: Option<Position>, length: u64) -> io::Result<()> {
-        let scan = segment.scan_all(next)?;
+    /// Names what reading all of a segment has found.
+    fn judge(&mut self, segment: &Segment, next: Option<Position>, scan: Scan) -> io::Result<()> {
+        let length = segment.file.metadata()?.len();
         // What should be there, as far as is known.
         let promised = next.unwrap_or(self.acknowledged);
         let (end, mut missing_from) = (segment.end(), Some(segment.end()));
@@ -163,10 +160,6 @@ impl Survey {
                 None => format!("`{}` ends at position {end}, but {promised} was acknowledged", segment.name()),
             };
             self.faults.push(Fault { what, records: promised.0 - end.0 });
-        }
-        // The table in memory is needed only while a segment is written.
-        if next.is_some() && self.faults.is_empty() {
-            segment.unseal()?;
         }
         Ok(())
     }
@@ -200,6 +193,34 @@ impl Survey {
         }
         Ok(())
     }
+}
+
+/// Reads what has to be read of every segment, on all cores; `None` for those that are as the files beside them say.
+fn examine(segments: &[Arc<Segment>], verify: u64) -> io::Result<Vec<Option<Scan>>> {
+    let lengths = segments.iter().map(|segment| Ok(segment.file.metadata()?.len())).collect::<io::Result<Vec<_>>>()?;
+    let next = AtomicUsize::new(0);
+    let examine_some = || {
+        let mut examined = Vec::new();
+        loop {
+            // From the newest on, since the newest are verified.
+            let Some(index) = segments.len().checked_sub(1 + next.fetch_add(1, Ordering::Relaxed)) else {
+                return Ok(examined);
+            };
+            let newer: u64 = lengths[index + 1..].iter().sum();
+            let successor = segments.get(index + 1).map(|next| next.first);
+            examined.push((index, segments[index].examine(successor, newer < verify)?));
+        }
+    };
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let parts: Vec<io::Result<Vec<_>>> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(examine_some)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("reading does not panic")).collect()
+    });
+    let mut scans: Vec<Option<Scan>> = segments.iter().map(|_| None).collect();
+    for part in parts {
+        part?.into_iter().for_each(|(index, scan)| scans[index] = scan);
+    }
+    Ok(scans)
 }
 
 /// Enough to tell two logs apart.

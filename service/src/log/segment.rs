@@ -164,6 +164,19 @@ impl Segment {
         }
     }
 
+    /// Makes sure of what is there: by the file beside it and, if that is to be verified or does not fit, by reading all. `None` if it
+    /// is whole and ends where the next one begins.
+    pub(super) fn examine(&self, next: Option<Position>, verify: bool) -> io::Result<Option<Scan>> {
+        if next.is_some() && self.unseal()? && next == Some(self.end()) {
+            let records = HEADER as u64..self.extent.read().bytes;
+            let whole = |scan: &Scan| scan.damages.is_empty() && scan.bytes == self.extent.read().bytes;
+            if !verify || whole(&self.scan(records, self.first, &mut |_, _| Ok(true))?) {
+                return Ok(None);
+            }
+        }
+        self.scan_all(next).map(Some)
+    }
+
     /// Reads all and notes what is there, up to the first position of the next segment: what stands from there on was
     /// written before a failed sync and never acknowledged.
     pub(super) fn scan_all(&self, next: Option<Position>) -> io::Result<Scan> {
