@@ -113,15 +113,22 @@ impl<'a> BitReader<'a> {
     }
 
     /// The next 64 bits, zeros behind the end.
+    #[inline]
     fn peek(&self) -> u64 {
         let (byte, shift) = (self.at / 8, self.at % 8);
+        // Nearly always there are nine bytes more: two loads and two shifts.
+        if let Some((&word, rest)) = self.bytes.get(byte..).and_then(|tail| tail.split_first_chunk())
+            && let Some(&last) = rest.first()
+        {
+            return u64::from_le_bytes(word) >> shift | u64::from(last) << 1 << (63 - shift);
+        }
         let mut window = [0; 16];
         let tail = &self.bytes[byte.min(self.bytes.len())..];
-        let length = tail.len().min(9);
-        window[..length].copy_from_slice(&tail[..length]);
+        window[..tail.len()].copy_from_slice(tail);
         (u128::from_le_bytes(window) >> shift) as u64
     }
 
+    #[inline]
     fn skip(&mut self, bits: u32) -> Result<(), DecodeError> {
         if self.bits_left() < bits as usize {
             return Err(DecodeError::Truncated);
@@ -130,6 +137,7 @@ impl<'a> BitReader<'a> {
         Ok(())
     }
 
+    #[inline]
     pub(super) fn read(&mut self, bits: u32) -> Result<u64, DecodeError> {
         let value = if bits == 64 { self.peek() } else { self.peek() & ((1 << bits) - 1) };
         self.skip(bits)?;
@@ -164,8 +172,17 @@ impl<'a> BitReader<'a> {
         if parameter > 64 || (mode & FIXED == 0 && parameter > 63) {
             return Err(DecodeError::Corrupt("a column's width"));
         }
-        let mut one = || if mode & FIXED != 0 { self.read(parameter) } else { self.read_rice(parameter) };
-        (0..count).map(|_| one().map(|above| min.wrapping_add(above as i64))).collect()
+        let mut column = Vec::with_capacity(count);
+        if mode & FIXED != 0 {
+            for _ in 0..count {
+                column.push(min.wrapping_add(self.read(parameter)? as i64));
+            }
+        } else {
+            for _ in 0..count {
+                column.push(min.wrapping_add(self.read_rice(parameter)? as i64));
+            }
+        }
+        Ok(column)
     }
 
     fn read_rice(&mut self, k: u32) -> Result<u64, DecodeError> {
