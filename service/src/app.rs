@@ -118,6 +118,9 @@ struct Recovered {
     covered: Position,
 }
 
+/// With more than one record to replay for so many people, all are loaded first.
+const LOAD_FROM: u64 = 8;
+
 /// The newest checkpoint and, from there on, the log.
 fn recover(config: &Config, bundle: &Arc<Bundle>, recovery: Recovery) -> Result<Recovered, AppError> {
     let started = Instant::now();
@@ -137,6 +140,10 @@ fn recover(config: &Config, bundle: &Arc<Bundle>, recovery: Recovery) -> Result<
     let erasures = reading.erasures();
     if erasures.any_since(from) {
         store.erase_where(plan, &|person| erasures.since(from, person))?;
+    }
+    // Many records touch many people: reading each alone would cost more than reading all.
+    if range.end.0 - from.0 > store.people() as u64 / LOAD_FROM {
+        store.load(plan)?;
     }
     let replayed = ingest::replay(&store, plan, reading, from, |_| ()).map_err(AppError::Replay)?;
     if replayed.invalid > 0 {

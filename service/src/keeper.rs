@@ -112,10 +112,11 @@ impl Keeper {
 
     fn run(&self, metrics: &Metrics) {
         let shards = self.store.shards();
+        let mut warming = true;
         let pause = (self.settings.sweep.get() / shards as u32).min(STEP_MOST);
         let mut last = Instant::now();
         for shard in (0..shards).cycle() {
-            let Wanted { erasure, stop } = self.wait(pause);
+            let Wanted { erasure, stop } = self.wait(if warming { Duration::ZERO } else { pause });
             let records = self.log.reading().range().end.0 - self.covered().0;
             let due = last.elapsed() >= self.settings.checkpoint_every.get() && records > 0;
             if stop || erasure || due || records >= self.settings.checkpoint_records {
@@ -125,8 +126,11 @@ impl Keeper {
             if stop {
                 return;
             }
-            self.small_steps(shard);
-            metrics.add_up();
+            warming = warming && self.warm();
+            if !warming {
+                self.small_steps(shard);
+                metrics.add_up();
+            }
         }
     }
 
@@ -157,6 +161,14 @@ impl Keeper {
 
     fn purge(&self) -> Result<(), StateError> {
         self.store.purge().inspect_err(|error| tracing::error!(%error, "the state's files still hold what was erased"))
+    }
+
+    /// Some more people into memory after a start; whether there are more.
+    fn warm(&self) -> bool {
+        self.store.warm(self.bundle.plan()).unwrap_or_else(|error| {
+            tracing::error!(%error, "not everybody could be brought into memory");
+            false
+        })
     }
 
     /// One shard's old events, those of a few people on disk, and room in memory.

@@ -78,6 +78,9 @@ struct Upkeep {
     hand: usize,
     /// Where [`Store::sweep_cold`] goes on.
     cold: Option<Cursor>,
+    /// Where [`Store::warm`] goes on, and whether it is over.
+    warm: Option<Cursor>,
+    is_warm: bool,
 }
 
 #[derive(Default)]

@@ -71,7 +71,6 @@ fn print_state(log: &ReadOnly, config: &Config) -> Result<(), Box<dyn Error>> {
         }
     }
     println!("people       {}", store.people());
-    println!("memory       {} bytes for {} of them", store.memory_bytes(), store.resident());
     println!("disk         {} bytes", store.disk_bytes());
     Ok(())
 }

@@ -47,5 +47,6 @@ fn state(config: &Config) -> Result<(usize, Position), Box<dyn Error>> {
     let state = Embedded::open(&config.store.directory)?;
     let bounds = Bounds { memory_bytes: usize::MAX, ..Bounds::from(&config.store) };
     let store = Store::open(Arc::new(state), bounds, bundle.plan())?;
+    store.load(bundle.plan())?;
     Ok((store.people(), store.checkpointed()?.map_or(Position(0), |checkpoint| checkpoint.position)))
 }

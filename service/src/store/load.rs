@@ -1,7 +1,8 @@
-//! Opening: the state is checked against the specification and read into memory, on all cores, as far as memory goes.
+//! Opening and loading: at the start everybody is counted where they rest, which verifies every block that is read, and a service is ready;
+//! then they come into memory page by page beside requests, or when asked for.
 //!
-//! One thread reads pages, since a page follows from the one before; decoding costs several times as much and is shared by all
-//! cores. Whoever does not fit stays in the state and comes when asked for.
+//! Decoding costs several times as much as reading, so what would follow it at once anyway, a long replay or a verification, loads
+//! everybody before, on all cores. Whoever does not fit into memory stays in the state.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -38,7 +39,7 @@ impl Store {
         if store.checkpointed()?.is_some_and(|known| known.specification != plan.specification().hash) {
             return Err(StateError::OtherSpecification);
         }
-        store.load(plan)?;
+        store.count(plan)?;
         Ok(store)
     }
 
@@ -47,7 +48,39 @@ impl Store {
         self.state.checkpoint()
     }
 
-    fn load(&self, plan: &FeaturePlan) -> Result<(), StateError> {
+    /// Counts everybody as resting in the state. The first page is decoded, so that histories of another version are told at once.
+    fn count(&self, plan: &FeaturePlan) -> Result<(), StateError> {
+        let mut tried = false;
+        self.each_page(|people| {
+            if !std::mem::replace(&mut tried, true) {
+                let failed = people.iter().filter_map(|(_, bytes)| decode(plan, bytes).err());
+                failed.fold(Failures::default(), Failures::and).result()?;
+            }
+            self.people.fetch_add(people.len(), Ordering::Relaxed);
+            people.iter().for_each(|(person, _)| self.shard(person).lock().cold += 1);
+            Ok(())
+        })
+    }
+
+    /// Brings the next page of people into memory, if there is room. Whether there is more to come.
+    pub fn warm(&self, plan: &FeaturePlan) -> Result<bool, StateError> {
+        // Nobody is written or evicted meanwhile, so what is read is what there is.
+        let mut upkeep = self.upkeep.lock();
+        if upkeep.is_warm || self.is_over_budget() || self.people() <= self.resident() {
+            upkeep.is_warm = true;
+            return Ok(false);
+        }
+        let page = self.state.page(upkeep.warm.as_ref(), PAGE_BYTES)?;
+        upkeep.is_warm = page.next.is_none();
+        upkeep.warm = page.next;
+        let failed = page.people.iter().filter_map(|(person, bytes)| self.take_in(plan, person, bytes).err());
+        failed.fold(Failures::default(), Failures::and).result()?;
+        Ok(!upkeep.is_warm)
+    }
+
+    /// Brings everybody into memory as far as there is room, on all cores. Nothing else may use the store meanwhile.
+    pub fn load(&self, plan: &FeaturePlan) -> Result<(), StateError> {
+        self.upkeep.lock().is_warm = true;
         let workers = thread::available_parallelism().map_or(1, usize::from);
         let (sender, pages) = sync_channel(2 * workers);
         let (pages, failures) = (Mutex::new(pages), Mutex::new(Failures::default()));
@@ -62,8 +95,7 @@ impl Store {
                 Ok(())
             })
         })?;
-        let Failures { count, first } = failures.into_inner();
-        first.map_or(Ok(()), |error| Err(damaged(error, count)))
+        failures.into_inner().result()
     }
 
     /// Everybody in the state, whether in memory too or not.
@@ -90,15 +122,16 @@ impl Store {
         }
     }
 
-    /// Takes a person of the state into memory, if there is room.
+    /// Takes a person of the state into memory, unless they are there already or there is no room.
     fn take_in(&self, plan: &FeaturePlan, person: &str, bytes: &[u8]) -> Result<(), DecodeError> {
-        let fits = self.memory_bytes() < self.bounds.memory_bytes;
-        let timeline = if fits { Some(decode(plan, bytes)?) } else { None };
+        if self.is_over_budget() {
+            return Ok(());
+        }
+        let timeline = decode(plan, bytes)?;
         let mut shard = self.shard(person).lock();
-        self.people.fetch_add(1, Ordering::Relaxed);
-        match timeline {
-            Some(timeline) => self.admit(&mut shard, plan, person, Entry { timeline, flags: Entry::STORED }),
-            None => shard.cold += 1,
+        if !shard.people.contains_key(person) {
+            shard.cold -= 1;
+            self.admit(&mut shard, plan, person, Entry { timeline, flags: Entry::STORED });
         }
         Ok(())
     }
@@ -111,9 +144,18 @@ struct Failures {
 }
 
 impl Failures {
+    fn and(mut self, error: DecodeError) -> Self {
+        self.add(error);
+        self
+    }
+
     fn add(&mut self, error: DecodeError) {
         self.count += 1;
         self.first.get_or_insert(error);
+    }
+
+    fn result(self) -> Result<(), StateError> {
+        self.first.map_or(Ok(()), |error| Err(damaged(error, self.count)))
     }
 }
 

@@ -97,10 +97,16 @@ impl World {
         self.store.digest(&self.plan, at(0)).unwrap()
     }
 
-    /// Opens the same state again with so much memory.
-    fn restart(&mut self, memory_bytes: usize) {
+    /// Opens the same state again with so much memory, and nobody in it.
+    fn reopen(&mut self, memory_bytes: usize) {
         self.bounds.memory_bytes = memory_bytes;
         self.store = Store::open(self.state.clone(), self.bounds, &self.plan).unwrap();
+    }
+
+    /// The same, with everybody in memory for whom there is room.
+    fn restart(&mut self, memory_bytes: usize) {
+        self.reopen(memory_bytes);
+        self.store.load(&self.plan).unwrap();
     }
 
     fn gets(&self) -> usize {
@@ -124,6 +130,23 @@ fn a_person_who_left_memory_comes_back_with_all_that_was_applied() {
     world.pay("p-8", 1_000, at(0));
     assert_eq!((world.len("p-7"), world.len("p-8"), world.len("nobody")), (Some(2), Some(2), None));
     assert_eq!((world.store.people(), world.store.resident()), (100, 2));
+}
+
+#[test]
+fn people_come_into_memory_beside_requests_and_are_one_person_however_they_came() {
+    let mut world = World::stored(plan(), 10_000);
+    let digest = world.digest();
+    world.reopen(1 << 30);
+    assert_eq!((world.store.people(), world.store.resident(), world.digest()), (10_000, 0, digest));
+    assert_eq!(world.len("p-7"), Some(1));
+    world.pay("p-8", 20_000, at(0));
+    let mut pages = 1;
+    while world.store.warm(&world.plan).unwrap() {
+        pages += 1;
+    }
+    assert!(pages > 1, "one page holds everybody");
+    assert_eq!((world.store.people(), world.store.resident()), (10_000, 10_000));
+    assert_eq!((world.len("p-7"), world.len("p-8"), world.len("p-9")), (Some(1), Some(2), Some(1)));
 }
 
 #[test]
