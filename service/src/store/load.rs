@@ -66,7 +66,7 @@ impl Store {
     pub fn warm(&self, plan: &FeaturePlan) -> Result<bool, StateError> {
         // Nobody is written or evicted meanwhile, so what is read is what there is.
         let mut upkeep = self.upkeep.lock();
-        if upkeep.is_warm || self.is_over_budget() || self.people() <= self.resident() {
+        if upkeep.is_warm || self.memory_bytes() >= self.bounds.memory_bytes || self.people() <= self.resident() {
             upkeep.is_warm = true;
             return Ok(false);
         }
@@ -124,7 +124,7 @@ impl Store {
 
     /// Takes a person of the state into memory, unless they are there already or there is no room.
     fn take_in(&self, plan: &FeaturePlan, person: &str, bytes: &[u8]) -> Result<(), DecodeError> {
-        if self.is_over_budget() {
+        if self.memory_bytes() >= self.bounds.memory_bytes {
             return Ok(());
         }
         let timeline = decode(plan, bytes)?;
