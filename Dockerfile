@@ -2,7 +2,7 @@
 # The same `cauce` binary as `make run`, with ONNX Runtime and the shipped bundles.
 #
 #   docker build -t cauce .
-#   docker run --rm -p 8080:8080 --read-only --cap-drop ALL --security-opt no-new-privileges cauce
+#   docker run --rm -p 8080:8080 -v cauce-data:/data --read-only --cap-drop ALL --security-opt no-new-privileges cauce
 #
 # Three kinds of layer, by how often they change: dependencies (built from the manifests alone, by cargo-chef), ONNX
 # Runtime (from its pin alone), and the code.
@@ -37,12 +37,18 @@ COPY LICENSE /usr/share/doc/cauce/LICENSE
 COPY model/artifacts /usr/share/cauce/bundles
 COPY --from=build /build/target/release/cauce /usr/local/bin/cauce
 
+# Log and state: mount a volume here, or they go with the container.
+RUN mkdir /data && chown 10001:10001 /data
+VOLUME /data
+
 # Numeric, so that Kubernetes' runAsNonRoot can see that it is not root.
 USER 10001:10001
 WORKDIR /usr/share/cauce
 ENV ORT_DYLIB_PATH=/opt/onnxruntime/lib/libonnxruntime.so \
     CAUCE__SERVER__LISTEN=0.0.0.0:8080 \
-    CAUCE__MODEL__BUNDLE=/usr/share/cauce/bundles/ahorro-valle
+    CAUCE__MODEL__BUNDLE=/usr/share/cauce/bundles/ahorro-valle \
+    CAUCE__LOG__DIRECTORY=/data/log \
+    CAUCE__STORE__DIRECTORY=/data/state
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 # `cauce` asks itself: the image needs no curl.

@@ -1,7 +1,7 @@
 //! The `cauce` service as a library, so that benchmarks run what the binary runs: it scores default risk over HTTP, and does
 //! offline what the service does online.
 //!
-//! Reading order: `scoring` (an application's way) → `ingest` (an event's way) →
+//! Reading order: `scoring` (an application's way) → `ingest` (a record's way) → `log` (where it is safe) and `store` (what it becomes) →
 //! `http` (what both look like from outside) → `app` (what holds it together). Only `app`
 //! sees everything; `scoring` and `ingest` know neither HTTP nor a clock.
 
