@@ -21,6 +21,14 @@ mod score;
 mod table;
 mod verify;
 
+use std::error::Error;
+use std::path::Path;
+
+use cauce_features::plan::FeaturePlan;
+use cauce_features::spec::Specification;
+
+use crate::config::Config;
+
 pub(crate) use backfill::Backfill;
 pub(crate) use check::Check;
 pub(crate) use health::Health;
@@ -32,3 +40,14 @@ pub(crate) use verify::Verify;
 /// The exit code when the input holds records that are not valid: nothing was written. Clap ends with the same on a
 /// wrong command line.
 const INVALID_INPUT: u8 = 2;
+
+/// The plan of a specification file. Needs no model: what works on histories alone runs where no model does.
+fn plan_of(file: &Path) -> Result<FeaturePlan, Box<dyn Error>> {
+    let text = std::fs::read_to_string(file).map_err(|error| format!("cannot read `{}`: {error}", file.display()))?;
+    Ok(FeaturePlan::compile(Specification::parse(&file.display().to_string(), &text)?)?)
+}
+
+/// The plan of the bundle that a service with this configuration serves.
+fn plan_served(config: &Config) -> Result<FeaturePlan, Box<dyn Error>> {
+    plan_of(&config.model.bundle.join("features.toml"))
+}

@@ -285,7 +285,8 @@ impl Writer {
         let mut kept = self.refuse(&refuses, rest);
         loop {
             let closed = self.queue.pause(self.settings.retry.get());
-            kept.extend(self.refuse(&refuses, mem::take(&mut self.queue.state.lock().waiting)));
+            let waiting = mem::take(&mut self.queue.state.lock().waiting);
+            kept.extend(self.refuse(&refuses, waiting));
             match self.begin_again() {
                 Ok(()) => break,
                 Err(error) if closed => {

@@ -8,13 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use cauce_features::plan::FeaturePlan;
-use cauce_features::spec::Specification;
 use cauce_features::time::Span;
 use clap::Args;
 
 use super::history::Counts;
 use super::point_in_time::Replayed;
-use super::{history, point_in_time, table};
+use super::{history, plan_of, point_in_time, table};
 
 /// Make the training table: what the service would have computed for every application at its `as_of`.
 #[derive(Debug, Args)]
@@ -72,9 +71,7 @@ impl SpecificationSource {
             (None, Some(spec)) => spec.clone(),
             (None, None) => unreachable!("clap requires one of the two"),
         };
-        let text =
-            std::fs::read_to_string(&file).map_err(|error| format!("cannot read `{}`: {error}", file.display()))?;
-        Ok(FeaturePlan::compile(Specification::parse(&file.display().to_string(), &text)?)?)
+        plan_of(&file)
     }
 }
 

@@ -4,9 +4,9 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use cauce_model::bundle::{Bundle, Limits};
 use clap::Subcommand;
 
+use super::plan_served;
 use crate::config::Config;
 use crate::http::people::records_json;
 use crate::log::ReadLog;
@@ -59,9 +59,9 @@ fn print_log(log: &ReadOnly) {
 }
 
 fn print_state(log: &ReadOnly, config: &Config) -> Result<(), Box<dyn Error>> {
-    let bundle = Bundle::load(&config.model.bundle, &Limits::default())?;
+    let plan = plan_served(config)?;
     let state = Embedded::open(&config.store.directory)?;
-    let store = Store::open(Arc::new(state), Bounds::from(&config.store), bundle.plan())?;
+    let store = Store::open(Arc::new(state), Bounds::from(&config.store), &plan)?;
     match store.checkpointed()? {
         None => println!("no checkpoint was written yet"),
         Some(checkpoint) => {

@@ -10,10 +10,9 @@ use std::sync::Arc;
 
 use cauce_features::plan::FeaturePlan;
 use cauce_features::time::Timestamp;
-use cauce_model::bundle::{Bundle, Limits};
 use clap::Args;
 
-use super::progress;
+use super::{plan_served, progress};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::admin::end_of_day;
@@ -23,6 +22,7 @@ use crate::log::{Position, ReadLog};
 use crate::store::{Bounds, Embedded, Store};
 
 #[derive(Debug, Args)]
+#[group(skip)]
 pub(crate) struct Replay {
     /// Where to begin: a position, or an instant (RFC 3339) from which on records arrived. Everything that is held, if not said.
     #[arg(long)]
@@ -38,7 +38,7 @@ pub(crate) struct Replay {
 impl Replay {
     /// Replays, and prints the digest.
     pub(crate) fn run(self, config: &Config) -> Result<ExitCode, Box<dyn Error>> {
-        let bundle = Bundle::load(&config.model.bundle, &Limits::default())?;
+        let plan = plan_served(config)?;
         let now = Clock::parse(&config.server.clock)?.now();
         let as_of = self.as_of.as_deref().map(Timestamp::parse).transpose()?.unwrap_or_else(|| end_of_day(now));
         let log = ReadOnly::open(&config.log.directory, 0)?;
@@ -47,11 +47,11 @@ impl Replay {
         }
         let from = self.position(&log)?;
         let place = Place::new(self.into.as_deref(), &config.store.directory)?;
-        let store = Store::open(Arc::new(Embedded::open(place.path())?), Bounds::from(&config.store), bundle.plan())?;
-        let replayed = replay(&log, &store, bundle.plan(), from, now)?;
+        let store = Store::open(Arc::new(Embedded::open(place.path())?), Bounds::from(&config.store), &plan)?;
+        let replayed = replay(&log, &store, &plan, from, now)?;
         println!(
             "digest {} as of {as_of}, {} people, {} records",
-            store.digest(bundle.plan(), as_of)?,
+            store.digest(&plan, as_of)?,
             store.people(),
             replayed.records
         );
@@ -59,7 +59,7 @@ impl Replay {
             eprintln!("{} records are not valid under this specification and count nowhere", replayed.invalid);
         }
         if self.into.is_some() {
-            store.checkpoint(bundle.plan(), log.range().end, now, || Ok(()))?;
+            store.checkpoint(&plan, log.range().end, now, || Ok(()))?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -4,8 +4,7 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use cauce_model::bundle::{Bundle, Limits};
-
+use super::plan_served;
 use crate::config::Config;
 use crate::log::embedded::ReadOnly;
 use crate::log::{Position, ReadLog};
@@ -43,10 +42,10 @@ impl Verify {
 
 /// Reads every history: how many, and the checkpoint's position.
 fn state(config: &Config) -> Result<(usize, Position), Box<dyn Error>> {
-    let bundle = Bundle::load(&config.model.bundle, &Limits::default())?;
+    let plan = plan_served(config)?;
     let state = Embedded::open(&config.store.directory)?;
     let bounds = Bounds { memory_bytes: usize::MAX, ..Bounds::from(&config.store) };
-    let store = Store::open(Arc::new(state), bounds, bundle.plan())?;
-    store.load(bundle.plan())?;
+    let store = Store::open(Arc::new(state), bounds, &plan)?;
+    store.load(&plan)?;
     Ok((store.people(), store.checkpointed()?.map_or(Position(0), |checkpoint| checkpoint.position)))
 }
