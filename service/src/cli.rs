@@ -40,8 +40,8 @@ enum Command {
     Inspect {
         #[command(flatten)]
         serve: ServeArgs,
-        #[command(subcommand)]
-        what: Inspect,
+        #[command(flatten)]
+        inspect: Inspect,
     },
     /// Verify every checksum of log and state; ends with 1 and the damage if there is any.
     Verify(ServeArgs),
@@ -100,7 +100,7 @@ pub fn run() -> Result<ExitCode, Box<dyn Error>> {
         }
         Command::Config(args) => print!("{}", args.load()?.to_toml()),
         Command::Replay { serve, replay } => return replay.run(&serve.load()?),
-        Command::Inspect { serve, what } => return what.run(&serve.load()?),
+        Command::Inspect { serve, inspect } => return inspect.run(&serve.load()?),
         Command::Verify(serve) => return Verify::run(&serve.load()?),
         Command::Backfill(command) => return command.run(),
         Command::Score(command) => return command.run(),

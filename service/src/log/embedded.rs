@@ -137,7 +137,7 @@ impl ReadOnly {
         let failed = |cause| OpenError::Io { directory: directory.to_owned(), cause };
         let survey = Survey::of(directory, verify, false).map_err(failed)?;
         let Some(manifest) = survey.manifest else {
-            return Err(failed(io::Error::other("there is no log here")));
+            return Err(failed(io::Error::other("there is none; `--data` names the directory of a service")));
         };
         let segments = Segments::new(directory.to_owned(), manifest, survey.segments).map_err(failed)?;
         Ok(Self { segments: Arc::new(segments), faults: survey.faults })

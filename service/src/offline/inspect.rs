@@ -4,7 +4,7 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Subcommand;
+use clap::{Args, ValueEnum};
 
 use super::plan_served;
 use crate::config::Config;
@@ -13,28 +13,34 @@ use crate::log::ReadLog;
 use crate::log::embedded::{ReadOnly, SegmentFacts};
 use crate::store::{Bounds, Embedded, Store};
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum Inspect {
+#[derive(Debug, Args)]
+#[group(skip)]
+pub(crate) struct Inspect {
+    what: What,
+    /// The person's id, to inspect a person.
+    #[arg(required_if_eq("what", "person"))]
+    id: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum What {
     /// The segments of the log.
     Log,
     /// The newest checkpoint and how much it holds; the service must not be running.
     State,
     /// What the log holds of a person, as JSON, oldest first.
-    Person {
-        /// The person's id.
-        id: String,
-    },
+    Person,
 }
 
 impl Inspect {
     /// Looks, and prints.
     pub(crate) fn run(self, config: &Config) -> Result<ExitCode, Box<dyn Error>> {
         let log = ReadOnly::open(&config.log.directory, 0)?;
-        match self {
-            Self::Log => print_log(&log),
-            Self::State => print_state(&log, config)?,
-            Self::Person { id } => {
-                let records = log.of_person(&id)?;
+        match self.what {
+            What::Log => print_log(&log),
+            What::State => print_state(&log, config)?,
+            What::Person => {
+                let records = log.of_person(&self.id.unwrap_or_default())?;
                 if records.is_empty() {
                     return Err("the log holds nothing of this person".into());
                 }
