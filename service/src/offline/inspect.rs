@@ -66,7 +66,7 @@ fn print_log(log: &ReadOnly) {
 
 fn print_state(log: &ReadOnly, config: &Config) -> Result<(), Box<dyn Error>> {
     let plan = plan_served(config)?;
-    let state = Embedded::open(&config.store.directory)?;
+    let state = Embedded::open_existing(&config.store.directory)?;
     let store = Store::open(Arc::new(state), Bounds::from(&config.store), &plan)?;
     match store.checkpointed()? {
         None => println!("no checkpoint was written yet"),

@@ -43,7 +43,7 @@ impl Verify {
 /// Reads every history: how many, and the checkpoint's position.
 fn state(config: &Config) -> Result<(usize, Position), Box<dyn Error>> {
     let plan = plan_served(config)?;
-    let state = Embedded::open(&config.store.directory)?;
+    let state = Embedded::open_existing(&config.store.directory)?;
     let bounds = Bounds { memory_bytes: usize::MAX, ..Bounds::from(&config.store) };
     let store = Store::open(Arc::new(state), bounds, &plan)?;
     store.load(&plan)?;

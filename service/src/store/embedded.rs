@@ -68,6 +68,16 @@ impl Embedded {
         Ok(embedded)
     }
 
+    /// Opens the state in a directory, where there has to be one.
+    pub fn open_existing(directory: &Path) -> Result<Self, StateError> {
+        let embedded = Self { directory: directory.to_owned(), open: RwLock::new(None) };
+        match embedded.path().try_exists() {
+            Ok(true) => Self::open(directory),
+            Ok(false) => Err(StateError::Unavailable { cause: format!("there is none at `{}`", directory.display()) }),
+            Err(error) => Err(embedded.io(&error)),
+        }
+    }
+
     /// Removes the state of a directory, and nothing else that may be in it: what `--rebuild-state` begins with.
     pub fn remove(directory: &Path) -> Result<(), StateError> {
         let embedded = Self { directory: directory.to_owned(), open: RwLock::new(None) };
