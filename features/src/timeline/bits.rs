@@ -27,10 +27,10 @@ impl BitWriter {
     pub(super) fn write(&mut self, value: u64, bits: u32) {
         self.pending |= u128::from(value) << self.count;
         self.count += bits;
-        while self.count >= 8 {
-            self.bytes.push(self.pending as u8);
-            self.pending >>= 8;
-            self.count -= 8;
+        if self.count >= 64 {
+            self.bytes.extend_from_slice(&(self.pending as u64).to_le_bytes());
+            self.pending >>= 64;
+            self.count -= 64;
         }
     }
 
@@ -83,9 +83,8 @@ impl BitWriter {
     }
 
     pub(super) fn finish(mut self) -> Vec<u8> {
-        if self.count > 0 {
-            self.bytes.push(self.pending as u8);
-        }
+        let rest = self.count.div_ceil(8) as usize;
+        self.bytes.extend_from_slice(&self.pending.to_le_bytes()[..rest]);
         self.bytes
     }
 }
@@ -163,8 +162,15 @@ impl<'a> BitReader<'a> {
 
     /// A column of so many integers.
     pub(super) fn read_column(&mut self, count: usize) -> Result<Vec<i64>, DecodeError> {
+        let mut values = Vec::with_capacity(count);
+        self.read_each(count, |value| values.push(value))?;
+        Ok(values)
+    }
+
+    /// The integers of a column, one by one.
+    pub(super) fn read_each(&mut self, count: usize, mut take: impl FnMut(i64)) -> Result<(), DecodeError> {
         if count == 0 {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let min = i64::try_from(self.read_signed()?).map_err(|_| DecodeError::Corrupt("a column's minimum"))?;
         let mode = self.read(8)?;
@@ -172,17 +178,16 @@ impl<'a> BitReader<'a> {
         if parameter > 64 || (mode & FIXED == 0 && parameter > 63) {
             return Err(DecodeError::Corrupt("a column's width"));
         }
-        let mut column = Vec::with_capacity(count);
         if mode & FIXED != 0 {
             for _ in 0..count {
-                column.push(min.wrapping_add(self.read(parameter)? as i64));
+                take(min.wrapping_add(self.read(parameter)? as i64));
             }
         } else {
             for _ in 0..count {
-                column.push(min.wrapping_add(self.read_rice(parameter)? as i64));
+                take(min.wrapping_add(self.read_rice(parameter)? as i64));
             }
         }
-        Ok(column)
+        Ok(())
     }
 
     fn read_rice(&mut self, k: u32) -> Result<u64, DecodeError> {

@@ -5,7 +5,7 @@
 //! nothing: every count is bounded by the bytes that are there, every value by its field, and rows must be sorted.
 
 use super::bits::{BitReader, BitWriter};
-use super::rows::{self, Key, MAX_STRIDE, Rows};
+use super::rows::{self, Column, Key, Rows};
 use super::{Log, ORDINARY_EVENTS, Past, Timeline, busy::Busy};
 use crate::aggregate::{Moments, StreamTally, Summary, Tally};
 use crate::plan::FeaturePlan;
@@ -102,68 +102,93 @@ fn write_rows(writer: &mut BitWriter, streams: &Streams, log: &Log) {
     }
     write_keys(writer, &keys);
     writer.write_column(&kinds);
+    let (mut values, mut given) = (Vec::with_capacity(keys.len()), Vec::with_capacity(keys.len()));
     for kind in 0..streams.kinds() {
-        let mut masks = Vec::new();
-        let mut columns = vec![Vec::new(); streams.columns(kind).len()];
-        log.for_each(streams, |row| {
-            if rows::kind(row) == kind {
-                masks.push(pack_mask(streams.layout.mask(row), streams.possible_mask(kind)));
-                for (values, column) in columns.iter_mut().zip(streams.columns(kind)) {
-                    values.push(column.load(row));
+        let each = |take: &mut dyn FnMut(&[u8])| {
+            log.for_each(streams, |row| {
+                if rows::kind(row) == kind {
+                    take(row);
                 }
-            }
-        });
-        writer.write_column(&masks);
-        columns.iter().for_each(|values| write_optional(writer, values));
+            });
+        };
+        values.clear();
+        each(&mut |row| values.push(pack_mask(streams.layout.mask(row), streams.possible_mask(kind))));
+        writer.write_column(&values);
+        for column in streams.columns(kind) {
+            values.clear();
+            given.clear();
+            each(&mut |row| {
+                let value = column.load(row);
+                given.push(value.is_some());
+                values.extend(value);
+            });
+            write_optional(writer, &given, &values);
+        }
     }
 }
 
 fn read_rows(reader: &mut BitReader<'_>, streams: &Streams, count: usize) -> Result<Rows, DecodeError> {
     let layout = &streams.layout;
-    let mut rows = Rows::with_capacity(layout, count);
     if count == 0 {
-        return Ok(rows);
+        return Ok(Rows::default());
     }
     let keys = read_keys(reader, count)?;
-    let kinds = reader.read_column(count)?;
-    let mut fields = Vec::with_capacity(streams.kinds());
-    for kind in 0..streams.kinds() {
-        let mine = kinds.iter().filter(|&&other| other == kind as i64).count();
-        let masks = reader.read_column(mine)?;
-        let columns: Result<Vec<_>, _> = streams.columns(kind).map(|_| read_optional(reader, mine)).collect();
-        fields.push((masks.into_iter(), columns?.into_iter().map(Vec::into_iter).collect::<Vec<_>>()));
-    }
-    let mut buffer = [0; MAX_STRIDE];
-    for (key, kind) in keys.into_iter().zip(kinds) {
-        let row = &mut buffer[..layout.stride];
-        row.fill(0);
-        let kind = usize::try_from(kind).map_err(|_| DecodeError::Corrupt("an event type"))?;
-        let (masks, columns) = fields.get_mut(kind).ok_or(DecodeError::Corrupt("an event type"))?;
-        rows::set_header(row, key, kind);
-        let mask = masks.next().and_then(|packed| unpack_mask(packed, streams.possible_mask(kind)));
-        layout.set_mask(row, mask.ok_or(DecodeError::Corrupt("an event's streams"))?);
-        for (values, column) in columns.iter_mut().zip(streams.columns(kind)) {
-            let value = values.next().flatten();
-            if value.is_some_and(|value| !column.holds(value)) {
-                return Err(DecodeError::Corrupt("a value is out of its field's range"));
+    let mut bytes = vec![0; layout.stride * count];
+    let mut keys = keys.into_iter();
+    let mut rows_of = vec![Vec::new(); streams.kinds()];
+    let mut row = 0..count;
+    let mut known = true;
+    reader.read_each(count, |kind| {
+        let (Some(key), Some(row)) = (keys.next(), row.next()) else { return };
+        match usize::try_from(kind).ok().and_then(|kind| Some((kind, rows_of.get_mut(kind)?))) {
+            Some((kind, mine)) => {
+                rows::set_header(&mut bytes[row * layout.stride..], key, kind);
+                mine.push(row * layout.stride);
             }
-            column.store(row, value);
+            None => known = false,
         }
-        rows.push(row);
+    })?;
+    if !known {
+        return Err(DecodeError::Corrupt("an event type"));
     }
-    Ok(rows)
+    for (kind, mine) in rows_of.iter().enumerate() {
+        let (mut places, mut fits) = (mine.iter(), true);
+        reader.read_each(mine.len(), |packed| {
+            if let Some(&place) = places.next() {
+                let mask = unpack_mask(packed, streams.possible_mask(kind));
+                fits &= mask.is_some();
+                layout.set_mask(&mut bytes[place..place + layout.stride], mask.unwrap_or(0));
+            }
+        })?;
+        if !fits {
+            return Err(DecodeError::Corrupt("an event's streams"));
+        }
+        for column in streams.columns(kind) {
+            read_optional(reader, column, mine, &mut bytes)?;
+        }
+    }
+    Ok(Rows::of(bytes))
 }
 
 /// The bits of `mask` that stand under `possible`, side by side.
-fn pack_mask(mask: u64, possible: u64) -> i64 {
-    let bits = (0..64).filter(|bit| possible >> bit & 1 == 1);
-    bits.enumerate().fold(0, |packed, (at, bit)| packed | (((mask >> bit) & 1) as i64) << at)
+fn pack_mask(mask: u64, mut possible: u64) -> i64 {
+    let (mut packed, mut at) = (0, 0);
+    while possible != 0 {
+        packed |= (mask >> possible.trailing_zeros() & 1) << at;
+        possible &= possible - 1;
+        at += 1;
+    }
+    packed as i64
 }
 
-fn unpack_mask(packed: i64, possible: u64) -> Option<u64> {
-    let bits = (0..64).filter(|bit| possible >> bit & 1 == 1);
-    let mask = bits.enumerate().fold(0, |mask, (at, bit)| mask | ((packed as u64 >> at) & 1) << bit);
-    (pack_mask(mask, possible) == packed).then_some(mask)
+fn unpack_mask(packed: i64, mut possible: u64) -> Option<u64> {
+    let (mut mask, mut packed) = (0, packed as u64);
+    while possible != 0 {
+        mask |= (packed & 1) << possible.trailing_zeros();
+        possible &= possible - 1;
+        packed >>= 1;
+    }
+    (packed == 0).then_some(mask)
 }
 
 fn write_keys(writer: &mut BitWriter, keys: &[Key]) {
@@ -228,23 +253,43 @@ fn unzigzag(value: i64) -> i64 {
     (value as u64 >> 1) as i64 ^ -(value & 1)
 }
 
-fn write_optional(writer: &mut BitWriter, values: &[Option<i64>]) {
-    let all = values.iter().all(Option::is_some);
+/// A column that may be given or not row by row, and the values that are.
+fn write_optional(writer: &mut BitWriter, given: &[bool], values: &[i64]) {
+    let all = given.len() == values.len();
     writer.write(u64::from(all), 1);
     if !all {
-        values.iter().for_each(|value| writer.write(u64::from(value.is_some()), 1));
+        given.iter().for_each(|&given| writer.write(u64::from(given), 1));
     }
-    writer.write_column(&values.iter().copied().flatten().collect::<Vec<_>>());
+    writer.write_column(values);
 }
 
-fn read_optional(reader: &mut BitReader<'_>, count: usize) -> Result<Vec<Option<i64>>, DecodeError> {
-    let present: Vec<bool> = if reader.read(1)? == 1 {
-        vec![true; count]
+/// Reads a column into the rows that begin at these places.
+fn read_optional(
+    reader: &mut BitReader<'_>,
+    column: &Column,
+    places: &[usize],
+    bytes: &mut [u8],
+) -> Result<(), DecodeError> {
+    let mut given = Vec::new();
+    let places = if reader.read(1)? == 1 {
+        places
     } else {
-        (0..count).map(|_| Ok(reader.read(1)? == 1)).collect::<Result<_, DecodeError>>()?
+        for &place in places {
+            column.store(&mut bytes[place..], None);
+            if reader.read(1)? == 1 {
+                given.push(place);
+            }
+        }
+        &given
     };
-    let mut values = reader.read_column(present.iter().filter(|&&given| given).count())?.into_iter();
-    Ok(present.into_iter().map(|given| if given { values.next() } else { None }).collect())
+    let (mut each, mut holds) = (places.iter(), true);
+    reader.read_each(places.len(), |value| {
+        if let Some(&place) = each.next() {
+            holds &= column.holds(value);
+            column.store(&mut bytes[place..], Some(value));
+        }
+    })?;
+    if holds { Ok(()) } else { Err(DecodeError::Corrupt("a value is out of its field's range")) }
 }
 
 fn write_past(writer: &mut BitWriter, past: &Past) {

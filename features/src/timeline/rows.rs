@@ -113,6 +113,11 @@ impl Rows {
         Self { bytes: Vec::with_capacity(layout.stride * rows) }
     }
 
+    /// The rows that these bytes are.
+    pub(crate) fn of(bytes: Vec<u8>) -> Self {
+        Self { bytes }
+    }
+
     pub(crate) fn len(&self, layout: &Layout) -> usize {
         // 32-bit division is several times cheaper, and a person's rows stay far below 4 GiB.
         (self.bytes.len() as u32 / layout.stride as u32) as usize
