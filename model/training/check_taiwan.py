@@ -14,6 +14,7 @@ import json
 import random
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,9 +151,13 @@ def encode(value: object) -> bytes:
 
 @contextlib.contextmanager
 def serving(cauce: Path, bundle: Path) -> Iterator[http.client.HTTPConnection]:
-    """A server of its own on a free port, stopped at the end; the clock stands where the applications do."""
-    command = [cauce, "serve", "--bundle", bundle, "--clock", rfc3339(taiwan.AS_OF), "--listen", "127.0.0.1:0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+    """A server of its own on a free port and with data of its own, stopped at the end; the clock stands where the
+    applications do."""
+    clock = rfc3339(taiwan.AS_OF)
+    with contextlib.ExitStack() as stack:
+        data = stack.enter_context(tempfile.TemporaryDirectory(prefix="cauce-"))
+        command = [cauce, "serve", "--bundle", bundle, "--clock", clock, "--listen", "127.0.0.1:0", "--data", data]
+        server = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
         try:
             address = next(
                 (

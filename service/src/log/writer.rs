@@ -9,6 +9,7 @@
 use std::io;
 use std::mem;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -154,9 +155,24 @@ impl Work {
     }
 }
 
+/// Refuses everything should the writer meet a defect: nobody waits for an answer that cannot come.
+struct Guard(Arc<Queue>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let mut state = self.0.state.lock();
+            state.refuses = Some(LogError::Unavailable("its writer met a defect".into()));
+            // Whose receipts are dropped with them are told.
+            state.waiting.clear();
+        }
+    }
+}
+
 impl Writer {
     /// Writes until the queue is closed.
     pub(super) fn run(mut self) {
+        let _guard = Guard(self.queue.clone());
         let mut buffer = Vec::new();
         while let Some(waiting) = self.queue.take() {
             let mut waiting = waiting.into_iter().peekable();
@@ -171,7 +187,6 @@ impl Writer {
             }
             buffer.shrink_to(self.settings.group.bytes() * 2);
         }
-        // Nothing waits: the index of this segment spares the next start a look at it, had it been sealed; it is not.
         if let Err(error) = self.active.file.sync_all() {
             tracing::warn!(%error, "the log was not synced once more at its end");
         }
