@@ -75,7 +75,8 @@ fn holding(directory: &Path) -> Vec<String> {
 #[track_caller]
 fn expect_replay(server: &Server, data: &Directory) {
     let served = digest(server, NOW_MS);
-    let copied = Directory::new("erasure-copy");
+    let name = data.root().file_name().unwrap().to_string_lossy().into_owned();
+    let copied = Directory::new(&format!("{name}-copy"));
     copy(data.root(), copied.root());
     let said = replay(copied.root(), NOW);
     assert!(said.contains(&served), "served {served}, replayed {said}");

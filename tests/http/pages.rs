@@ -27,7 +27,7 @@ const ROUTES: [(&str, &str, &str); 19] = [
     ("post", "/predecir", "/predecir"),
 ];
 
-const METRICS: [(&str, &str); 10] = [
+const METRICS: [(&str, &str); 21] = [
     ("cauce_http_requests_total", "counter"),
     ("cauce_http_request_duration_seconds", "histogram"),
     ("cauce_score_stage_duration_seconds", "histogram"),
@@ -35,6 +35,17 @@ const METRICS: [(&str, &str); 10] = [
     ("cauce_events_total", "counter"),
     ("cauce_events_coarsened_total", "counter"),
     ("cauce_people", "gauge"),
+    ("cauce_people_in_memory", "gauge"),
+    ("cauce_history_memory_bytes", "gauge"),
+    ("cauce_state_disk_bytes", "gauge"),
+    ("cauce_log_bytes", "gauge"),
+    ("cauce_log_segments", "gauge"),
+    ("cauce_log_end_position", "gauge"),
+    ("cauce_log_waiting_records", "gauge"),
+    ("cauce_log_waiting_bytes", "gauge"),
+    ("cauce_log_writable", "gauge"),
+    ("cauce_checkpoint_position", "gauge"),
+    ("cauce_erasures_pending", "gauge"),
     ("cauce_bound", "gauge"),
     ("cauce_bundle_info", "gauge"),
     ("cauce_panics_total", "counter"),
