@@ -22,8 +22,8 @@ use crate::log::{LogError, Position};
 /// How much is encoded before it is written.
 const CHUNK_BYTES: usize = 4 << 20;
 
-/// Events that are looked at under one hold of a shard's lock: some 40 µs. A busy person's are encoded in one go.
-const EVENTS_PER_HOLD: usize = 512;
+/// Events that are encoded under one hold of a shard's lock: some 50 µs. A busy person's are encoded in one go.
+const EVENTS_PER_HOLD: usize = 256;
 
 /// What a checkpoint wrote.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -32,7 +32,7 @@ pub struct ColdSweep {
 pub(super) struct Passing {
     /// At or before it, no window needs an event.
     horizon: Timestamp,
-    /// Whose newest event is at or before it is forgotten.
+    /// Whose newest event is at or before it is forgotten. Not later than the horizon.
     forgotten: Timestamp,
 }
 
@@ -120,8 +120,11 @@ impl Passing {
 
     /// Lets go of what is over. Whether anything is left that counts.
     pub(super) fn leaves(&self, plan: &FeaturePlan, timeline: &mut Timeline) -> bool {
-        if self.is_due(plan, timeline) {
-            timeline.evict(plan, self.horizon);
+        match timeline.oldest(plan) {
+            // Nearly everybody: one look at the oldest event, and the newest is no older.
+            Some(oldest) if oldest > self.horizon => return true,
+            Some(_) => timeline.evict(plan, self.horizon),
+            None => {}
         }
         timeline.newest(plan).is_some_and(|newest| newest > self.forgotten)
     }
