@@ -10,7 +10,7 @@ use std::io;
 use std::mem;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
@@ -22,6 +22,9 @@ use super::segments::Segments;
 use super::{Accepted, Change, Entry, LogError, Position};
 use crate::config::{self, Durability};
 use crate::ingest::{Refusal, Taken};
+
+/// How long records that nobody waits for may gather: a sync for each of them would cost more than scoring it.
+const GATHER: Duration = Duration::from_millis(10);
 
 /// Makes a durable entry state.
 pub(super) type Deliver = Box<dyn Fn(&Entry) -> Result<Taken, Refusal> + Send>;
@@ -36,6 +39,8 @@ pub(super) struct Queue {
 #[derive(Default)]
 struct State {
     waiting: Vec<Submission>,
+    /// Whether somebody waits for any of it.
+    urgent: bool,
     records: usize,
     bytes: usize,
     /// Why nothing is taken, while writing does not work.
@@ -92,9 +97,14 @@ impl Queue {
         }
         state.bytes += submission.bytes;
         state.records += submission.work.records();
+        let urgent = submission.durability == Durability::Durable && !state.urgent;
+        let wakes = urgent || state.waiting.is_empty();
+        state.urgent |= urgent;
         state.waiting.push(submission);
         drop(state);
-        self.arrived.notify_one();
+        if wakes {
+            self.arrived.notify_one();
+        }
         Ok(super::Receipt(receiver))
     }
 
@@ -110,7 +120,7 @@ impl Queue {
         (state.records, state.bytes, state.refuses.clone())
     }
 
-    /// Everything that waits; `None` when it is closed and nothing waits.
+    /// Everything that waits, as soon as somebody waits for it; `None` when it is closed and nothing waits.
     fn take(&self) -> Option<Vec<Submission>> {
         let mut state = self.state.lock();
         while state.waiting.is_empty() {
@@ -119,6 +129,9 @@ impl Queue {
             }
             self.arrived.wait(&mut state);
         }
+        let until = Instant::now() + GATHER;
+        while !state.urgent && !state.closed && !self.arrived.wait_until(&mut state, until).timed_out() {}
+        state.urgent = false;
         Some(mem::take(&mut state.waiting))
     }
 
