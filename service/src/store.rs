@@ -39,7 +39,7 @@ pub use state::{Batch, Checkpoint, Cursor, Page, StateError, StateStore};
 
 use load::decode;
 
-/// Measured: a sweep visits a person in some 50 ns, so a shard of 2 M people / 4096 is locked for about 25 µs.
+/// Measured: a sweep visits a person in some 150 ns, so a shard of 2 M people / 4096 is locked for about 75 µs.
 const SHARDS: usize = 4096;
 
 /// Memory of an entry besides its id's text and its timeline's heap; the map is two thirds full on average.

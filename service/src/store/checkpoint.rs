@@ -23,7 +23,7 @@ use crate::log::{LogError, Position};
 const CHUNK_BYTES: usize = 4 << 20;
 
 /// Events that are encoded under one hold of a shard's lock: some 50 µs. A busy person's are encoded in one go.
-const EVENTS_PER_HOLD: usize = 256;
+const EVENTS_PER_HOLD: usize = 192;
 
 /// What a checkpoint wrote.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! Requests at a steady rate whatever the answers take, so that a pause of the server is felt by all that were due in it.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -86,14 +87,17 @@ impl Latencies {
         self.0.sort_unstable();
     }
 
-    pub(super) fn count(&self) -> usize {
-        self.0.len()
-    }
-
     /// The quantile in milliseconds.
     pub(super) fn ms(&self, quantile: f64) -> f64 {
         let at = (self.0.len() as f64 * quantile) as usize;
         self.0.get(at).expect("something was measured").as_secs_f64() * 1e3
+    }
+}
+
+impl fmt::Display for Latencies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (count, p50, p99) = (self.0.len(), self.ms(0.5), self.ms(0.99));
+        write!(f, "p50 {p50:.2} ms, p99 {p99:.2} ms of {count}")
     }
 }
 
