@@ -1,9 +1,10 @@
 //! Rounds of concurrent writing and SIGKILL, held against what was acknowledged (S2, F1).
 //!
 //! A [`Crash`] keeps one data directory and a ledger of every event it ever sent. In a round, writers post events singly and in
-//! batches, send earlier ones again and score applications, until the server is killed at a random moment; sometimes the next
-//! start is killed too. The server that starts then is asked for everything that was acknowledged, and its digest is compared
-//! with that of a replay of the log as the kill left it. Between rounds the clock moves on, so that events leave the horizon.
+//! batches, send earlier ones again and score applications, until the server is killed at a random moment; sometimes somebody was
+//! erased just before, and sometimes the next start is killed too. The server that starts then is asked for everything that
+//! was acknowledged, and its digest is compared with that of a replay of the log as the kill left it. Between rounds the clock moves
+//! on, so that events leave the horizon.
 //!
 //! What was in flight may be there or not; which of the two is settled by the first look, and must then stay so.
 
@@ -66,6 +67,9 @@ impl Crash {
     /// Writes, a kill, a start, and a look at everything.
     pub(crate) fn round(&mut self) {
         let server = self.server.take().unwrap_or_else(|| self.start());
+        if self.random.one_in(4) {
+            self.erase_somebody(&server);
+        }
         self.write_until_killed(server);
         if self.random.one_in(5) {
             self.kill_a_start();
@@ -123,6 +127,16 @@ impl Crash {
         std::thread::sleep(Duration::from_millis(self.random.below(400)));
         process.kill().unwrap();
         process.wait().unwrap();
+    }
+
+    /// Files are rewritten in the background: the kill comes in between. Writers may begin the person anew.
+    fn erase_somebody(&mut self, server: &Server) {
+        let person = self.random.below(PEOPLE);
+        let answer = server.send("DELETE", &format!("/v1/people/p-{person}"), &[], b"");
+        match answer.status {
+            200 | 404 => self.ledger.forget(person),
+            _ => self.report.faults.push(format!("an erasure was answered: {}", answer.text())),
+        }
     }
 
     fn write_until_killed(&mut self, server: Server) {

@@ -1,5 +1,5 @@
 //! What durability costs from outside, and that it holds: crashes, ingest, acknowledgement, restart, size and checkpoints of the
-//! release binary over HTTP. `ROUNDS=` and `PEOPLE=` make a smaller run.
+//! release binary over HTTP. `ROUNDS=` and `PEOPLE=` make a smaller run, `SEED=` other crashes.
 //!
 //! The client shares the two cores with the server, so its part is cheap: lines are templates whose digits are filled in. Events
 //! come as they happen: the oldest of everybody first, then the next, so that no two events of a batch are of one person.
@@ -82,7 +82,7 @@ fn start(data: &Directory, settings: &[&str]) -> Server {
 
 fn crash(rounds: u64) -> Report {
     let begin = Instant::now();
-    let mut crash = Crash::new("bench-crash", 1);
+    let mut crash = Crash::new("bench-crash", number("SEED", 1));
     (0..rounds).for_each(|_| crash.round());
     let report = crash.finish();
     let Report { acknowledged, digests_compared, .. } = report;

@@ -113,6 +113,13 @@ impl Ledger {
         acknowledged
     }
 
+    /// Nothing of a person may be there any more, nor come back.
+    pub(super) fn forget(&mut self, person: u64) {
+        for id in self.of_person.remove(&person).unwrap_or_default() {
+            self.entries.remove(&id);
+        }
+    }
+
     /// People of whom it is not known what is there.
     pub(super) fn unsettled_people(&self) -> Vec<u64> {
         self.entries.values().filter(|entry| entry.fate == Fate::Unknown).map(|entry| entry.event.person).collect()
