@@ -197,3 +197,25 @@ fn sums_of_absurd_amounts_neither_wrap_nor_lose_their_meaning() {
         assert!(!name.starts_with("sum") || value.abs() <= 2.0 * largest as f32 / 100.0, "`{name}` is {value}");
     }
 }
+
+#[test]
+fn events_in_even_steps_of_even_content_come_back_from_a_snapshot_however_many_they_are() {
+    // Such a row costs no bit, so a snapshot of many is hardly longer than one of few.
+    let trial = Trial::of(specifications::everything());
+    let fields = trial.plan.specification().events[0].record.fields.len();
+    for count in [2, 200, 5_000] {
+        let mut timeline = Timeline::default();
+        for n in 0..count {
+            let time = Timestamp::from_millis(1_700_000_000_000 + n as i64 * 10_000);
+            timeline.apply(&trial.plan, &Event::new("p", EventId::from_bits(n), time, 0, vec![1; fields]));
+        }
+        let bytes = timeline.encode(&trial.plan);
+        let restored = Timeline::decode(&trial.plan, &bytes).expect("its own snapshot");
+        assert_eq!(
+            restored.digest(&trial.plan),
+            timeline.digest(&trial.plan),
+            "{count} events in {} bytes",
+            bytes.len()
+        );
+    }
+}

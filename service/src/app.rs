@@ -18,6 +18,7 @@ use actix_web::{App as ActixApp, HttpServer};
 use cauce_features::time::Span;
 use cauce_model::bundle::{Bundle, BundleError, Limits};
 use cauce_model::onnx::{ModelError, OnnxModel};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::clock::{Clock, ClockError};
 use crate::config::{self, Config};
@@ -51,6 +52,11 @@ pub enum AppError {
     Log(#[from] OpenError),
     #[error(transparent)]
     State(#[from] StateError),
+    #[error(
+        "the state is not rebuilt: the log begins at position {0}, what stood before was dropped by age or size and is in the state \
+         alone; start with `--accept-data-loss` too to go on without it"
+    )]
+    NotAll(Position),
     #[error("the state cannot be brought up to the log: {0}")]
     Replay(IngestError),
     #[error("the state stands for records up to position {covered}, but the log holds {from} to {to}: {advice}")]
@@ -66,13 +72,14 @@ pub enum AppError {
 impl App {
     /// Loads what the configuration names, and brings the state up to the log.
     pub fn build(mut config: Config, recovery: Recovery) -> Result<Self, AppError> {
+        raise_open_files();
         let bundle = Arc::new(load(&config.model)?);
         if config.server.workers == 0 {
             config.server.workers = thread::available_parallelism().map_or(1, usize::from);
         }
         let models = (0..config.server.workers).map(|_| OnnxModel::new(&bundle)).collect::<Result<_, _>>()?;
         let clock = clock(&config.server.clock)?;
-        let Recovered { log, store, covered } = recover(&config, &bundle, recovery)?;
+        let Recovered { log, store, covered } = recover(&config, &bundle, clock, recovery)?;
         let metrics = Arc::new(Metrics::new(&config.bounds(), BundleRef::of(&bundle).labels()));
         let keeper = Keeper::new(store.clone(), log.clone(), bundle.clone(), clock, config.store.clone(), covered);
         let keeper = Arc::new(keeper);
@@ -122,11 +129,16 @@ struct Recovered {
 const LOAD_FROM: u64 = 8;
 
 /// The newest checkpoint and, from there on, the log.
-fn recover(config: &Config, bundle: &Arc<Bundle>, recovery: Recovery) -> Result<Recovered, AppError> {
+fn recover(config: &Config, bundle: &Arc<Bundle>, clock: Clock, recovery: Recovery) -> Result<Recovered, AppError> {
     let started = Instant::now();
     let opened = Opened::open(&config.log, recovery.accept_data_loss)?;
     let log_ms = started.elapsed().as_millis();
     if recovery.rebuild_state {
+        let from = opened.reading().range().start;
+        // The log no longer has what the state was made of: the state is worth more than its rebuilding.
+        if from > Position(0) && !recovery.accept_data_loss {
+            return Err(AppError::NotAll(from));
+        }
         Embedded::remove(&config.store.directory)?;
     }
     let (plan, state) = (bundle.plan(), Arc::new(Embedded::open(&config.store.directory)?));
@@ -145,7 +157,7 @@ fn recover(config: &Config, bundle: &Arc<Bundle>, recovery: Recovery) -> Result<
     if range.end.0 - from.0 > store.people() as u64 / LOAD_FROM {
         store.load(plan)?;
     }
-    let replayed = ingest::replay(&store, plan, reading, from, |_| ()).map_err(AppError::Replay)?;
+    let replayed = ingest::replay(&store, plan, reading, from, clock.now(), |_| ()).map_err(AppError::Replay)?;
     if replayed.invalid > 0 {
         tracing::warn!(
             records = replayed.invalid,
@@ -156,7 +168,7 @@ fn recover(config: &Config, bundle: &Arc<Bundle>, recovery: Recovery) -> Result<
     tracing::info!(people, replayed = replayed.records, log_ms, state_ms, replay_ms, "history is up to date");
     let (delivered, bundle) = (store.clone(), bundle.clone());
     let deliver = Box::new(move |entry: &_| ingest::apply(&delivered, bundle.plan(), entry));
-    Ok(Recovered { log: Arc::new(opened.start(deliver)?), store, covered: from })
+    Ok(Recovered { log: Arc::new(opened.start(from, deliver)?), store, covered: from })
 }
 
 /// A state that reaches further than the log, or ends before it begins, does not go with it.
@@ -225,6 +237,14 @@ async fn stop_on_signal(handle: ServerHandle, shared: Arc<Shared>) {
     tracing::info!("told to stop: answering what is in flight");
     shared.stopping.store(true, Ordering::Relaxed);
     handle.stop(true).await;
+}
+
+/// Connections and segments are files: as many may be open as the system allows this process.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, current = limit.current, "the limit of open files is not raised");
+    }
 }
 
 fn load(config: &config::Model) -> Result<Bundle, AppError> {

@@ -10,6 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use cauce_features::nearest::nearest;
+use cauce_features::timeline::MAX_EVENTS;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -174,9 +175,34 @@ impl Config {
                 set(&mut effective, &one, origin)?;
             }
         }
-        Value::Table(effective)
+        let config: Self = Value::Table(effective)
             .try_into()
-            .map_err(|cause| ConfigError::Malformed { origin: "configuration".into(), cause })
+            .map_err(|cause| ConfigError::Malformed { origin: "configuration".into(), cause })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Bounds that the layout of files and histories sets to bounds.
+    fn check(&self) -> Result<(), ConfigError> {
+        let Self { server, log, store, .. } = self;
+        let days = |duration: &Duration| duration.get().as_secs() / 86_400;
+        let body = server.body.bytes().max(server.batch_body.bytes()) as u64;
+        for (key, value, range, expected) in [
+            ("server.batch_body", body, 1..=(15 << 20), "like `server.body` at most 15 MiB"),
+            ("log.segment", log.segment.bytes() as u64, 1..=(2 << 30), "at most 2 GiB"),
+            ("log.group", log.group.bytes() as u64, 1..=(256 << 20), "from 1 B to 256 MiB"),
+            ("log.retain_age", days(&log.retain_age), 0..=36_500, "at most 36500 days"),
+            ("log.segment_age", days(&log.segment_age), 0..=36_500, "at most 36500 days"),
+            ("store.forget_after", days(&store.forget_after), 0..=36_500, "at most 36500 days"),
+            ("store.events_per_person", store.events_per_person as u64, 1..=MAX_EVENTS as u64, "from 1 to 4194304"),
+            ("store.checkpoint_records", store.checkpoint_records, 1..=u64::MAX, "at least 1"),
+        ] {
+            if !range.contains(&value) {
+                let key = key.to_owned();
+                return Err(ConfigError::WrongKind { origin: "configuration".into(), key, expected });
+            }
+        }
+        Ok(())
     }
 
     /// Every bound by the name of its setting, sizes in bytes and durations in milliseconds (S5).

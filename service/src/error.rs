@@ -182,8 +182,9 @@ impl From<LogError> for ApiError {
 
 impl From<StateError> for ApiError {
     fn from(error: StateError) -> Self {
-        tracing::error!(%error, "a person's history cannot be read");
-        Self::new(Code::StateUnavailable, "nothing was recorded; send it again after `Retry-After`")
+        tracing::error!(%error, "the state cannot be used");
+        let code = if matches!(error, StateError::Full { .. }) { Code::DiskFull } else { Code::StateUnavailable };
+        Self::new(code, "this was not done; ask again after `Retry-After`")
     }
 }
 

@@ -24,8 +24,8 @@ use cauce_features::timeline::Applied;
 use cauce_model::bundle::Bundle;
 
 use crate::config::Durability;
-use crate::log::{Change, Entry, Erasures, EventLog, Kind, LogError, Position, ReadLog, Receipt, Record};
-use crate::store::{StateError, Store};
+use crate::log::{Change, Entry, Erasures, EventLog, Kind, LogError, Position, Promise, ReadLog, Receipt, Record};
+use crate::store::{CheckpointError, StateError, Store};
 
 /// How long a durable record waits for a state store that cannot be read.
 const STORE_RETRY: Duration = Duration::from_secs(1);
@@ -70,6 +70,15 @@ pub enum IngestError {
     Log(#[from] LogError),
     #[error(transparent)]
     State(#[from] StateError),
+}
+
+impl From<CheckpointError> for IngestError {
+    fn from(error: CheckpointError) -> Self {
+        match error {
+            CheckpointError::Log(error) => Self::Log(error),
+            CheckpointError::State(error) => Self::State(error),
+        }
+    }
 }
 
 /// An event on its way.
@@ -122,6 +131,9 @@ impl Ingest {
     pub fn admit(&self, event: Event, body: Bytes, now: Timestamp) -> Result<Admitted, IngestError> {
         let plan = self.bundle.plan();
         admit(plan.specification(), &event, now).map_err(IngestError::Refused)?;
+        if self.store.is_far_over_budget() {
+            return Err(LogError::Busy.into());
+        }
         match self.store.probe(plan, &event)? {
             Applied::TooLate => Err(IngestError::Refused(Refusal::TooLate)),
             Applied::Duplicate => Ok(Admitted::Standing(Taken::Duplicate)),
@@ -135,9 +147,14 @@ impl Ingest {
         }
     }
 
+    /// Says when everything that is state now is durable too.
+    pub fn settled(&self) -> Result<Receipt, LogError> {
+        self.submit(Vec::new())
+    }
+
     /// Writes events. They are state, and safe, once the receipt says so.
     pub fn submit(&self, entries: Vec<Entry>) -> Result<Receipt, LogError> {
-        self.log.submit(entries, Durability::Durable)
+        self.log.submit(entries, Promise::Durable)
     }
 
     /// Makes scored applications part of their people's histories, unless nobody is named or they cannot be written: scoring goes
@@ -155,23 +172,25 @@ impl Ingest {
         if entries.is_empty() {
             return Recording { recorded, receipt: None };
         }
-        // Without waiting for the disk an application is state at once, as the next one of its person may follow at once.
-        let at_once = (self.applications == Durability::Relaxed).then(|| entries.clone());
-        let submitted = self.log.submit(entries, self.applications);
-        match submitted {
+        // Without waiting for the disk an application is state at once, as the next one of its person may follow at once. The writer
+        // does the same again, and waits where it has to.
+        let at_once = |entry: &Entry| {
+            if let Change::Apply(event) = &entry.change {
+                let _ = self.store.apply(self.bundle.plan(), event);
+            }
+        };
+        let promise = match self.applications {
+            Durability::Relaxed => Promise::Relaxed(&at_once),
+            Durability::Durable => Promise::Durable,
+        };
+        match self.log.submit(entries, promise) {
+            Ok(receipt) => {
+                let receipt = (self.applications == Durability::Durable).then_some(receipt);
+                Recording { recorded, receipt }
+            }
             Err(error) => {
                 tracing::debug!(%error, "applications are not recorded");
                 Recording { recorded: vec![false; recorded.len()], receipt: None }
-            }
-            Ok(receipt) => {
-                for entry in at_once.iter().flatten() {
-                    // The writer's thread does the same again, and waits where it has to.
-                    if let Change::Apply(event) = &entry.change {
-                        let _ = self.store.apply(self.bundle.plan(), event);
-                    }
-                }
-                let receipt = (self.applications == Durability::Durable).then_some(receipt);
-                Recording { recorded, receipt }
             }
         }
     }
@@ -202,12 +221,17 @@ impl Ingest {
         let is_it = |record: &Record| {
             event_of(specification, record).ok().flatten().is_some_and(|event| event.id() == id && event.time() == time)
         };
-        Ok(self.log.reading().of_person(person)?.iter().find(|record| is_it(record)).map(|record| record.position))
+        let mut found = None;
+        self.log.reading().of_person(person, &mut |record| {
+            found = is_it(&record).then_some(record.position);
+            if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        Ok(found)
     }
 
     /// Has a person erased: from the log, and with it from the state, once the receipt says so.
     pub fn erase(&self, person: &str, now: Timestamp) -> Result<Receipt, LogError> {
-        self.log.submit(vec![self.log.erasure(person, now)], Durability::Durable)
+        self.log.submit(vec![self.log.erasure(person, now)], Promise::Durable)
     }
 }
 
@@ -252,41 +276,57 @@ pub struct Replayed {
     pub invalid: u64,
 }
 
-/// Makes the records of a log from a position on state again, on all cores: order does not matter (F1), but for erasures, which say
-/// what to leave out.
+/// Makes the records of a log from a position on state again, on all cores; each person's in their order, which counts where the bound
+/// on a person's events is met. What does not fit into memory goes to disk, as of `now`.
 pub fn replay(
     store: &Store,
     plan: &FeaturePlan,
     log: &dyn ReadLog,
     from: Position,
+    now: Timestamp,
     mut progress: impl FnMut(Position),
 ) -> Result<Replayed, IngestError> {
-    let erasures = &log.erasures();
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let (mut replayed, mut failed) = (Replayed::default(), None);
+    let (erasures, mut replayed, mut outcome) = (log.erasures(), Replayed::default(), Ok(()));
     log.read(from, &mut |records| {
-        let parts = records.chunks(records.len().div_ceil(cores).max(1));
-        let outcomes: Vec<_> = thread::scope(|scope| {
-            let threads: Vec<_> = parts.map(|part| scope.spawn(|| replay_part(store, plan, erasures, part))).collect();
-            threads.into_iter().map(|thread| thread.join().expect("a replay does not panic")).collect()
-        });
-        for outcome in outcomes {
-            match outcome {
-                Ok(invalid) => replayed.invalid += invalid,
-                Err(error) => failed = Some(error),
+        outcome = replay_batch(store, plan, &erasures, &records).and_then(|invalid| {
+            let end = records.last().map_or(from, |record| Position(record.position.0 + 1));
+            replayed.records += records.len() as u64;
+            replayed.invalid += invalid;
+            progress(end);
+            if store.is_over_budget() {
+                store.checkpoint(plan, end, now, || Ok(()))?;
+                store.shrink(plan);
             }
-        }
-        replayed.records += records.len() as u64;
-        progress(records.last().map_or(Position::default(), |record| record.position));
-        if failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            Ok(())
+        });
+        if outcome.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
-    match failed {
-        Some(error) => Err(error.into()),
-        None => Ok(replayed),
-    }
+    outcome.map(|()| replayed)
 }
 
-fn replay_part(store: &Store, plan: &FeaturePlan, erasures: &Erasures, records: &[Record]) -> Result<u64, StateError> {
+/// Applies records, those of one person on one thread; how many are not valid.
+fn replay_batch(
+    store: &Store,
+    plan: &FeaturePlan,
+    erasures: &Erasures,
+    records: &[Record],
+) -> Result<u64, IngestError> {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let outcome = thread::scope(|scope| {
+        let mine = |core: usize| move |record: &&Record| record.person_hash as usize % cores == core;
+        let part = |core: usize| move || replay_part(store, plan, erasures, records.iter().filter(mine(core)));
+        let threads: Vec<_> = (0..cores).map(|core| scope.spawn(part(core))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("a replay does not panic")).sum::<Result<u64, _>>()
+    });
+    outcome.map_err(IngestError::State)
+}
+
+fn replay_part<'a>(
+    store: &Store,
+    plan: &FeaturePlan,
+    erasures: &Erasures,
+    records: impl Iterator<Item = &'a Record>,
+) -> Result<u64, StateError> {
     let mut invalid = 0;
     for record in records {
         match event_of(plan.specification(), record) {

@@ -13,13 +13,15 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::clock::Clock;
 use crate::config;
-use crate::config::Durability;
-use crate::log::{EventLog, Maintained, Position};
+use crate::log::{EventLog, Maintained, Position, Promise};
 use crate::metrics::Metrics;
-use crate::store::{CheckpointError, StateError, Store};
+use crate::store::{CheckpointError, Store};
 
 /// The longest wait between two steps, so that a stop is never waited for.
 const STEP_MOST: Duration = Duration::from_millis(200);
+
+/// How long after a step that failed the next one waits.
+const AFTER_FAILURE: Duration = Duration::from_secs(2);
 
 /// Keeps log and state in shape.
 pub struct Keeper {
@@ -28,7 +30,8 @@ pub struct Keeper {
     bundle: Arc<Bundle>,
     clock: Clock,
     settings: config::Store,
-    wanted: Mutex<Wanted>,
+    checkpointing: Mutex<()>,
+    stop: Mutex<bool>,
     woken: Condvar,
     /// Everything before this position is in the newest checkpoint.
     covered: AtomicU64,
@@ -41,12 +44,6 @@ pub struct Saved {
     pub people: usize,
 }
 
-struct Wanted {
-    /// Files hold somebody who was erased.
-    erasure: bool,
-    stop: bool,
-}
-
 impl Keeper {
     /// Keeps this log and state; `covered` is where the checkpoint stands that they were opened with.
     pub fn new(
@@ -57,15 +54,14 @@ impl Keeper {
         settings: config::Store,
         covered: Position,
     ) -> Self {
-        // What an interrupted erasure has left.
-        let erasure = log.status().erasures_pending > 0;
         Self {
             store,
             log,
             bundle,
             clock,
             settings,
-            wanted: Mutex::new(Wanted { erasure, stop: false }),
+            checkpointing: Mutex::default(),
+            stop: Mutex::default(),
             woken: Condvar::new(),
             covered: AtomicU64::new(covered.0),
         }
@@ -79,13 +75,12 @@ impl Keeper {
 
     /// Has what was erased leave the files soon.
     pub fn nudge(&self) {
-        self.wanted.lock().erasure = true;
         self.woken.notify_one();
     }
 
     /// Ends the thread after one last checkpoint.
     pub fn stop(&self) {
-        self.wanted.lock().stop = true;
+        *self.stop.lock() = true;
         self.woken.notify_one();
     }
 
@@ -97,10 +92,12 @@ impl Keeper {
     /// Writes what has changed, with the position it stands for. What was recorded without waiting for the disk is in memory before it
     /// is in the log: the checkpoint waits for the log, so that state never knows what the log does not.
     pub fn checkpoint(&self) -> Result<Saved, CheckpointError> {
+        // One at a time, so that a later checkpoint never names an earlier position.
+        let _one = self.checkpointing.lock();
         let position = self.log.reading().range().end;
-        let durable = || self.log.submit(Vec::new(), Durability::Durable)?.wait().map(|_| ());
+        let durable = || self.log.submit(Vec::new(), Promise::Durable)?.wait().map(|_| ());
         let written = self.store.checkpoint(self.bundle.plan(), position, self.clock.now(), durable);
-        if written.is_err()
+        if let Err(CheckpointError::State(_)) = &written
             && let Err(error) = self.store.reopen()
         {
             tracing::warn!(%error, "the state still cannot be used");
@@ -114,14 +111,18 @@ impl Keeper {
         let shards = self.store.shards();
         let mut warming = true;
         let pause = (self.settings.sweep.get() / shards as u32).min(STEP_MOST);
-        let mut last = Instant::now();
+        let (mut last, mut not_before) = (Instant::now(), Instant::now());
         for shard in (0..shards).cycle() {
-            let Wanted { erasure, stop } = self.wait(if warming { Duration::ZERO } else { pause });
+            let stop = self.wait(if warming { Duration::ZERO } else { pause });
             let records = self.log.reading().range().end.0 - self.covered().0;
-            let due = last.elapsed() >= self.settings.checkpoint_every.get() && records > 0;
-            if stop || erasure || due || records >= self.settings.checkpoint_records {
+            let due = last.elapsed() >= self.settings.checkpoint_every.get()
+                || records >= self.settings.checkpoint_records
+                || !self.log.pending().is_empty();
+            if stop || (due && Instant::now() >= not_before) {
                 last = Instant::now();
-                self.round(erasure);
+                if !self.round(records > 0) {
+                    not_before = Instant::now() + AFTER_FAILURE;
+                }
             }
             if stop {
                 return;
@@ -134,33 +135,40 @@ impl Keeper {
         }
     }
 
-    fn wait(&self, pause: Duration) -> Wanted {
-        let mut wanted = self.wanted.lock();
-        if !wanted.stop && !wanted.erasure {
-            self.woken.wait_for(&mut wanted, pause);
+    /// Sleeps for so long, or until it is woken; whether to stop.
+    fn wait(&self, pause: Duration) -> bool {
+        let mut stop = self.stop.lock();
+        if !*stop {
+            self.woken.wait_for(&mut stop, pause);
         }
-        std::mem::replace(&mut wanted, Wanted { erasure: false, stop: false })
+        *stop
     }
 
-    /// A checkpoint, and what it allows: files that it covers may go. The state is purged before the log is, whose records say that
-    /// there is something to purge should this be interrupted.
-    fn round(&self, erasure: bool) {
-        let checkpointed = self.checkpoint().map_err(|error| {
+    /// A checkpoint, and what it allows: files that it covers may go. Of those who were erased before it, first the state is purged and then
+    /// the log, whose records say that there is something to purge should this be interrupted. Whether all went well.
+    fn round(&self, has_records: bool) -> bool {
+        let erasures = self.log.pending();
+        if (has_records || !erasures.is_empty())
+            && let Err(error) = self.checkpoint()
+        {
             tracing::error!(%error, "no checkpoint could be written; the log keeps what it would have covered");
-        });
-        if erasure && (checkpointed.is_err() || self.purge().is_err()) {
-            self.wanted.lock().erasure = true;
-            return;
+            return false;
         }
-        match self.log.maintain(self.covered(), self.clock.now()) {
+        if !erasures.is_empty()
+            && let Err(error) = self.store.purge()
+        {
+            tracing::error!(%error, "the state's files still hold what was erased");
+            return false;
+        }
+        match self.log.maintain(&erasures, self.covered(), self.clock.now()) {
             Ok(done) if done != Maintained::default() => tracing::info!(?done, "the log's files were put in order"),
             Ok(_) => {}
-            Err(error) => tracing::error!(%error, "the log's files could not be put in order"),
+            Err(error) => {
+                tracing::error!(%error, "the log's files could not be put in order");
+                return false;
+            }
         }
-    }
-
-    fn purge(&self) -> Result<(), StateError> {
-        self.store.purge().inspect_err(|error| tracing::error!(%error, "the state's files still hold what was erased"))
+        true
     }
 
     /// Some more people into memory after a start; whether there are more.

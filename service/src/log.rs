@@ -5,6 +5,7 @@
 //! no later version or specification has lost anything. [`EventLog`] is what the service knows of it; [`embedded`] is the one for
 //! a single machine with nothing else installed.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::thread;
@@ -15,7 +16,6 @@ use cauce_features::event::Event;
 use cauce_features::time::Timestamp;
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
-use crate::config::Durability;
 use crate::ingest::{Refusal, Taken};
 
 pub mod embedded;
@@ -70,6 +70,8 @@ pub struct Record {
     pub kind: Kind,
     /// When it was accepted; an application's `as_of`.
     pub arrived_at: Timestamp,
+    /// The same for all records of a person.
+    pub person_hash: u32,
     /// Of [`Kind::Fields`] only: the others have it in their body.
     pub person: Box<str>,
     /// Of applications: the id under which they are known, given or made.
@@ -138,8 +140,8 @@ pub trait ReadLog: Send + Sync {
     /// Hands over records from a position on, in order, in batches, until `take` says stop or the durable end is reached.
     fn read(&self, from: Position, take: &mut dyn FnMut(Vec<Record>) -> ControlFlow<()>) -> Result<(), LogError>;
 
-    /// Everything held of a person, oldest first.
-    fn of_person(&self, person: &str) -> Result<Vec<Record>, LogError>;
+    /// Hands over what is held of a person, oldest first, until `take` says stop.
+    fn of_person(&self, person: &str, take: &mut dyn FnMut(Record) -> ControlFlow<()>) -> Result<(), LogError>;
 
     /// Who was erased, and where: a replay leaves out what stands before.
     fn erasures(&self) -> Erasures;
@@ -151,44 +153,55 @@ pub trait EventLog: Send + Sync {
     fn reading(&self) -> &dyn ReadLog;
 
     /// Takes entries, in order, side by side. They are state once they are durable; the receipt says when.
-    /// With relaxed durability they are state already, and are kept until they can be written.
-    fn submit(&self, entries: Vec<Entry>, durability: Durability) -> Result<Receipt, LogError>;
+    fn submit(&self, entries: Vec<Entry>, promise: Promise<'_>) -> Result<Receipt, LogError>;
 
     /// The entry that erases a person from state, and from then on from the log.
     fn erasure(&self, person: &str, now: Timestamp) -> Entry;
 
-    /// Seals, rewrites and drops segments: what an erasure left, and what is older or more than is kept and covered by a
+    /// Erasures that have left something in a file, state or log.
+    fn pending(&self) -> Vec<Pending>;
+
+    /// Seals, rewrites and drops segments: what these erasures left, and what is older or more than is kept and covered by a
     /// checkpoint at `covered`.
-    fn maintain(&self, covered: Position, now: Timestamp) -> Result<Maintained, LogError>;
+    fn maintain(&self, erasures: &[Pending], covered: Position, now: Timestamp) -> Result<Maintained, LogError>;
 
     /// What health and metrics show.
     fn status(&self) -> LogStatus;
 }
 
+/// Where somebody was erased, and a keyed hash of whom.
+pub type Pending = (Position, u128);
+
 /// Who was erased and where, without their names.
 pub struct Erasures {
-    pub(crate) list: Vec<(Position, u128)>,
-    pub(crate) hash: Box<dyn Fn(&str) -> u128 + Send + Sync>,
+    /// Where each was erased last.
+    last: HashMap<u128, Position>,
+    hash: Box<dyn Fn(&str) -> u128 + Send + Sync>,
 }
 
 impl Erasures {
+    pub(crate) fn new(all: Vec<(Position, u128)>, hash: Box<dyn Fn(&str) -> u128 + Send + Sync>) -> Self {
+        let mut last = HashMap::new();
+        for (position, of) in all {
+            let known: &mut Position = last.entry(of).or_default();
+            *known = position.max(*known);
+        }
+        Self { last, hash }
+    }
+
     /// Whether what stands of a person at a position was erased later.
     pub fn cover(&self, person: &str, position: Position) -> bool {
-        !self.list.is_empty() && {
-            let hash = (self.hash)(person);
-            self.list.iter().any(|(erased, of)| *of == hash && *erased > position)
-        }
+        !self.last.is_empty() && self.last.get(&(self.hash)(person)).is_some_and(|erased| *erased > position)
     }
 
     /// Whether a person was erased at or behind a position.
     pub fn since(&self, position: Position, person: &str) -> bool {
-        let hash = (self.hash)(person);
-        self.list.iter().any(|(erased, of)| *of == hash && *erased >= position)
+        self.last.get(&(self.hash)(person)).is_some_and(|erased| *erased >= position)
     }
 
     /// Whether anybody was erased at or behind a position.
     pub fn any_since(&self, position: Position) -> bool {
-        self.list.iter().any(|(erased, _)| *erased >= position)
+        self.last.values().any(|erased| *erased >= position)
     }
 }
 
@@ -198,6 +211,16 @@ pub struct Maintained {
     pub segments_dropped: usize,
     pub segments_rewritten: usize,
     pub records_erased: u64,
+}
+
+/// What is promised of entries that are taken.
+#[derive(Clone, Copy)]
+pub enum Promise<'a> {
+    /// Nothing until the receipt says so.
+    Durable,
+    /// That they are kept until they can be written. They are handed over at once, before anything that is taken later can be
+    /// state: an erasure that comes behind them finds them.
+    Relaxed(&'a dyn Fn(&Entry)),
 }
 
 /// How the log is.

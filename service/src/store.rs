@@ -209,6 +209,11 @@ impl Store {
         self.memory_bytes() > self.bounds.memory_bytes
     }
 
+    /// Whether memory is at twice its bound, as checkpoints do not get ahead: nothing new is to be taken.
+    pub fn is_far_over_budget(&self) -> bool {
+        self.memory_bytes() / 2 > self.bounds.memory_bytes
+    }
+
     /// How many events the bound on a person's events has merged by the hour.
     pub fn coarsened(&self) -> u64 {
         self.coarsened.load(Ordering::Relaxed)

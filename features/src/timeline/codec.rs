@@ -69,11 +69,10 @@ impl Timeline {
             return Err(DecodeError::Specification);
         }
         let mut reader = BitReader::new(rest);
-        // Two rows differ in time or id, so each costs a bit at least: a short file cannot ask for much memory.
-        let bound = MAX_EVENTS.min(reader.bits_left() + 1) as u128;
+        // Rows in even steps cost no bit each, so only the bound on a person says how many there may be.
         let count = reader.read_number()?;
-        if count > bound {
-            return Err(DecodeError::Corrupt("more events than bytes"));
+        if count > MAX_EVENTS as u128 {
+            return Err(DecodeError::Corrupt("more events than a person may have"));
         }
         let frontier = if reader.read(1)? == 1 { reader.read_signed()? } else { i128::from(i64::MIN) };
         let frontier_ms = i64::try_from(frontier).map_err(|_| DecodeError::Corrupt("the frontier"))?;

@@ -65,6 +65,19 @@ fn a_value_of_the_wrong_kind_is_refused_by_name() {
 }
 
 #[test]
+fn a_bound_beyond_what_files_can_hold_is_refused_by_name() {
+    for (flag, expected) in [
+        ("server.body=32MiB", "configuration: `server.batch_body` must be like `server.body` at most 15 MiB"),
+        ("log.segment=4GiB", "configuration: `log.segment` must be at most 2 GiB"),
+        ("log.retain_age=999999999d", "configuration: `log.retain_age` must be at most 36500 days"),
+        ("store.events_per_person=5000000", "configuration: `store.events_per_person` must be from 1 to 4194304"),
+        ("store.checkpoint_records=0", "configuration: `store.checkpoint_records` must be at least 1"),
+    ] {
+        assert_eq!(load("", &[], &[flag]).unwrap_err(), expected);
+    }
+}
+
+#[test]
 fn what_is_printed_loads_to_the_same() {
     let config = load("[server]\nkeep_alive = \"90s\"\nbody = \"3KiB\"", &[], &[]).unwrap();
     assert_eq!(load(&config.to_toml(), &[], &[]).unwrap(), config);

@@ -69,7 +69,11 @@ async fn take(
         Ok((key, admit(call, event, body)?))
     })?;
     let taken = match admitted {
-        Admitted::Standing(taken) => taken,
+        Admitted::Standing(taken) => {
+            // What stands may be an application that is not on disk yet.
+            call.shared().ingest.settled()?.accepted().await?;
+            taken
+        }
         Admitted::New(entry) => {
             let accepted = call.shared().ingest.submit(vec![entry])?.accepted().await?;
             let Some(Accepted { position, outcome }) = accepted.first() else {
@@ -117,8 +121,9 @@ fn submit_all(call: &Call, format: Format, body: &Bytes) -> Result<(Batch, Optio
     let mut batch = Batch { count, taken: Vec::new(), refused: Vec::new(), written: Vec::new(), positions: None };
     let mut entries: Vec<Entry> = Vec::with_capacity(count);
     for item in items {
+        // Copied, so that one event that waits does not hold all of a large body.
         let admitted = match item.json.len() <= most {
-            true => read(call, item.json).and_then(|event| admit(call, event, body.slice_ref(item.json))),
+            true => read(call, item.json).and_then(|event| admit(call, event, Bytes::copy_from_slice(item.json))),
             false => Err(ApiError::new(Code::BodyTooLarge, format!("an item has at most {most} bytes here"))),
         };
         match admitted {
@@ -130,7 +135,8 @@ fn submit_all(call: &Call, format: Format, body: &Bytes) -> Result<(Batch, Optio
             Err(error) => batch.refused.push((item.index, error)),
         }
     }
-    let receipt = if entries.is_empty() { None } else { Some(call.shared().ingest.submit(entries)?) };
+    // Without anything new it still says when what stands already is on disk.
+    let receipt = if batch.refused.len() == count { None } else { Some(call.shared().ingest.submit(entries)?) };
     Ok((batch, receipt))
 }
 

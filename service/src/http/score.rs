@@ -111,7 +111,7 @@ fn score_batch(call: &Call, format: Format, body: &Bytes, wants_vector: bool) ->
     let mut watch = StopWatch::start(&shared.metrics);
     let items = batch::items(body, format, shared.server.batch_items)?;
     let read: Vec<_> = items.iter().map(|item| read_item(call, item)).collect();
-    let posted = |item: &Item<'_>| Posted::Envelope(body.slice_ref(item.json));
+    let posted = |item: &Item<'_>| Posted::Envelope(Bytes::copy_from_slice(item.json));
     let valid = items.iter().zip(&read).filter_map(|(item, read)| Some((read.as_ref().ok()?, posted(item))));
     let valid: Vec<_> = valid.collect();
     watch.done(Stage::Parse);

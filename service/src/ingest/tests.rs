@@ -30,7 +30,7 @@ impl Fixture {
         settings.directory.clone_from(&directory);
         let (delivered, of) = (store.clone(), bundle.clone());
         let deliver = Box::new(move |entry: &Entry| apply(&delivered, of.plan(), entry));
-        let log = Opened::open(&settings, false).unwrap().start(deliver).unwrap();
+        let log = Opened::open(&settings, false).unwrap().start(Position(0), deliver).unwrap();
         let ingest = Arc::new(Ingest::new(Arc::new(log), store.clone(), bundle.clone(), applications));
         Self { directory, store, ingest, bundle }
     }
@@ -55,7 +55,7 @@ impl Fixture {
     /// The state that a replay of this log gives, beside this one.
     fn replayed(&self) -> Store {
         let fresh = Store::for_tests(1000, self.bundle.plan());
-        replay(&fresh, self.bundle.plan(), self.ingest.log().reading(), Position(0), |_| ()).unwrap();
+        replay(&fresh, self.bundle.plan(), self.ingest.log().reading(), Position(0), at(NOW_MS), |_| ()).unwrap();
         fresh
     }
 
@@ -79,6 +79,10 @@ pub(crate) fn bundle(name: &str) -> Arc<Bundle> {
 const NOW_MS: i64 = 1_768_485_600_000;
 const DAY_MS: i64 = 86_400_000;
 const MINUTE_MS: i64 = 60_000;
+
+fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
 
 fn payment(person: &str, id: &str, time_ms: i64, amount: i64) -> String {
     let time = Timestamp::from_millis(time_ms);
@@ -164,6 +168,28 @@ fn a_replay_gives_the_state_that_was_served() {
     let applications = vec![(&envelope.0, envelope.1), (&fields, posted)];
     let recording = fixture.ingest.record(applications, Timestamp::from_millis(NOW_MS));
     recording.receipt.unwrap().wait().unwrap();
+    assert_eq!(fixture.digest(&fixture.replayed()), fixture.digest(&fixture.store));
+}
+
+#[test]
+fn a_replay_meets_the_bound_on_a_persons_events_where_the_service_did() {
+    let fixture = Fixture::new(100, Durability::Durable);
+    let specification = fixture.bundle.plan().specification();
+    let entries = |from: i64| -> Vec<Entry> {
+        let admit = |n: i64| {
+            let json = payment("busy", &n.to_string(), NOW_MS - (3000 - n) * MINUTE_MS, n);
+            let event = Event::from_json(specification, json.as_bytes()).unwrap();
+            match fixture.ingest.admit(event, json.into(), at(NOW_MS)).unwrap() {
+                Admitted::New(entry) => entry,
+                Admitted::Standing(taken) => panic!("{taken:?}"),
+            }
+        };
+        (from..from + 1000).map(admit).collect()
+    };
+    for from in [0, 1000, 2000] {
+        fixture.ingest.submit(entries(from)).unwrap().wait().unwrap();
+    }
+    assert!(fixture.store.coarsened() > 0, "the bound was not met");
     assert_eq!(fixture.digest(&fixture.replayed()), fixture.digest(&fixture.store));
 }
 

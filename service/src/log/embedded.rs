@@ -9,7 +9,7 @@
 //! Keeps S2: acknowledged means synced. Keeps S5: what waits, what is written at once and what is kept are bounded.
 
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,9 +25,13 @@ use super::segment::Segment;
 use super::segments::Segments;
 use super::writer::{Deliver, Queue, Writer};
 use super::{
-    Change, Entry, Erasures, EventLog, Kind, LogError, LogStatus, Maintained, Position, ReadLog, Receipt, Record,
+    Change, Entry, Erasures, EventLog, Kind, LogError, LogStatus, Maintained, Pending, Position, Promise, ReadLog,
+    Receipt, Record,
 };
-use crate::config::{self, Durability};
+use crate::config;
+
+/// How often a log is looked at that somebody else writes.
+const LOOKS: usize = 5;
 
 /// The log of one machine.
 pub struct EmbeddedLog {
@@ -86,6 +90,9 @@ impl Opened {
         fs::create_dir_all(&directory).map_err(failed)?;
         let lock = lock(&directory)?;
         let mut survey = Survey::of(&directory, settings.verify_at_start.bytes() as u64, true).map_err(failed)?;
+        if survey.faults.is_empty() || accept_data_loss {
+            survey.clean().map_err(failed)?;
+        }
         if !survey.faults.is_empty() {
             let (faults, lost) = (survey.faults.clone(), survey.lost());
             if !accept_data_loss {
@@ -98,7 +105,7 @@ impl Opened {
             let bytes = survey.unacknowledged;
             tracing::info!(bytes, "the end of a write that nobody was told of is cut off");
         }
-        survey.clean().map_err(failed)?;
+        survey.cut().map_err(failed)?;
         let segments = begin(&directory, survey).map_err(failed)?;
         let reading = ReadOnly { segments: Arc::new(segments), faults: Vec::new() };
         Ok(Self { reading, settings: settings.clone(), lock })
@@ -109,10 +116,12 @@ impl Opened {
         &self.reading
     }
 
-    /// Starts to write. Every durable entry is handed to `deliver`, on the thread that writes.
-    pub fn start(self, deliver: Deliver) -> Result<EmbeddedLog, OpenError> {
+    /// Starts to write. Every durable entry is handed to `deliver`, on the thread that writes. Of whoever was erased behind `covered` the
+    /// state's files may still hold something, whatever the log's hold.
+    pub fn start(self, covered: Position, deliver: Deliver) -> Result<EmbeddedLog, OpenError> {
         let Self { reading, settings, lock } = self;
         let segments = reading.segments.clone();
+        segments.remember_erasures_since(covered);
         let failed = |cause| OpenError::Io { directory: settings.directory.clone(), cause };
         let (acknowledged, _) = Acknowledged::open(&settings.directory).map_err(failed)?;
         acknowledged.write(segments.range().end).map_err(failed)?;
@@ -135,7 +144,11 @@ impl ReadOnly {
     /// Reads a directory and changes nothing in it. The checksums of the newest `verify` bytes are verified.
     pub fn open(directory: &Path, verify: u64) -> Result<Self, OpenError> {
         let failed = |cause| OpenError::Io { directory: directory.to_owned(), cause };
-        let survey = Survey::of(directory, verify, false).map_err(failed)?;
+        // A service that writes it may drop or replace a file between the look at the directory and the look at the file.
+        let mut looks = (0..LOOKS).map(|_| Survey::of(directory, verify, false));
+        let gone = |look: &io::Result<Survey>| look.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        let survey = looks.find(|look| !gone(look)).unwrap_or_else(|| Survey::of(directory, verify, false));
+        let survey = survey.map_err(failed)?;
         let Some(manifest) = survey.manifest else {
             return Err(failed(io::Error::other("there is none; `--data` names the directory of a service")));
         };
@@ -178,8 +191,8 @@ impl ReadLog for ReadOnly {
         self.segments.read(from, take).map_err(unreadable)
     }
 
-    fn of_person(&self, person: &str) -> Result<Vec<Record>, LogError> {
-        self.segments.of_person(person).map_err(unreadable)
+    fn of_person(&self, person: &str, take: &mut dyn FnMut(Record) -> ControlFlow<()>) -> Result<(), LogError> {
+        self.segments.of_person(person, take).map_err(unreadable)
     }
 
     fn erasures(&self) -> Erasures {
@@ -192,8 +205,8 @@ impl EventLog for EmbeddedLog {
         &self.reading
     }
 
-    fn submit(&self, entries: Vec<Entry>, durability: Durability) -> Result<Receipt, LogError> {
-        self.queue.append(entries, durability)
+    fn submit(&self, entries: Vec<Entry>, promise: Promise<'_>) -> Result<Receipt, LogError> {
+        self.queue.append(entries, promise)
     }
 
     fn erasure(&self, person: &str, now: Timestamp) -> Entry {
@@ -207,19 +220,22 @@ impl EventLog for EmbeddedLog {
         }
     }
 
-    fn maintain(&self, covered: Position, now: Timestamp) -> Result<Maintained, LogError> {
+    fn pending(&self) -> Vec<Pending> {
+        self.reading.segments.erasures()
+    }
+
+    fn maintain(&self, erasures: &[Pending], covered: Position, now: Timestamp) -> Result<Maintained, LogError> {
         let mut done = Maintained::default();
-        let erasures = self.reading.segments.erasures();
+        let segments = &self.reading.segments;
         if !erasures.is_empty() {
-            let active = self.reading.segments.all().pop();
+            let active = segments.all().pop();
             if let Some(active) = active
-                && self.reading.segments.concerns(&active, &erasures).map_err(unreadable)?
+                && segments.concerns(&active, erasures).map_err(unreadable)?
             {
                 self.queue.seal()?.wait()?;
             }
-            let erased = self.reading.segments.erase(&erasures).map_err(unreadable)?;
-            (done.segments_rewritten, done.records_erased) = erased;
-            self.reading.segments.forget_erasures(&erasures);
+            (done.segments_rewritten, done.records_erased) = segments.erase(erasures).map_err(unreadable)?;
+            segments.forget_erasures(erasures);
         }
         for segment in self.sealed() {
             segment.seal().map_err(unreadable)?;
@@ -236,7 +252,7 @@ impl EventLog for EmbeddedLog {
             segments: all.len(),
             waiting_records,
             waiting_bytes,
-            erasures_pending: self.reading.segments.erasures().len(),
+            erasures_pending: self.pending().len(),
             refuses,
         }
     }
@@ -303,9 +319,8 @@ fn begin(directory: &Path, survey: Survey) -> io::Result<Segments> {
         super::manifest::sync_directory(directory)?;
         list.push(Arc::new(segment));
     }
-    // What is read from here on must be on the disk, and not only in memory since a sync failed.
     if let Some(last) = list.last() {
-        last.file.sync_all()?;
+        last.write_again(survey.acknowledged)?;
     }
     Segments::new(directory.to_owned(), manifest, list)
 }

@@ -103,8 +103,9 @@ impl<'a> RecordRef<'a> {
 
     /// A copy that owns its bytes.
     pub(super) fn to_record(self) -> Record {
-        let Self { position, kind, arrived_at, person, id, body, .. } = self;
-        Record { position, kind, arrived_at, person: person.into(), id: id.into(), body: Bytes::copy_from_slice(body) }
+        let Self { position, kind, arrived_at, person_hash, person, id, body } = self;
+        let (person, id, body) = (person.into(), id.into(), Bytes::copy_from_slice(body));
+        Record { position, kind, arrived_at, person_hash, person, id, body }
     }
 }
 

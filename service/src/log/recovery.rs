@@ -14,7 +14,7 @@ use std::thread;
 
 use super::Position;
 use super::manifest::{Acknowledged, Manifest};
-use super::rewrite::{Fate, rewrite};
+use super::rewrite::{Fate, Loss, rewrite};
 use super::segment::{Damage, HEADER, Scan, Segment};
 
 /// Something that is not as it was written.
@@ -48,15 +48,16 @@ pub(super) struct Survey {
     pub(super) unacknowledged: u64,
     /// Files that an interrupted clean-up has left.
     leftovers: Vec<PathBuf>,
-    acknowledged: Position,
+    pub(super) acknowledged: Position,
 }
 
 impl Survey {
     /// Looks at a directory and changes nothing. The checksums of the newest `verify` bytes are verified, and of every segment that
     /// has no file beside it.
     pub(super) fn of(directory: &Path, verify: u64, write: bool) -> io::Result<Self> {
-        let (files, leftovers) = list(directory)?;
+        // Before the files: it may only say too little of what is there.
         let acknowledged = Acknowledged::read(directory).unwrap_or_default();
+        let (files, leftovers) = list(directory)?;
         let mut survey = Self {
             manifest: None,
             segments: Vec::new(),
@@ -74,6 +75,8 @@ impl Survey {
         for (position, path) in files {
             // Dropping segments was interrupted between the manifest and the files.
             if position < first {
+                let index = path.with_extension("index");
+                survey.leftovers.extend(index.exists().then_some(index));
                 survey.leftovers.push(path);
                 continue;
             }
@@ -141,11 +144,13 @@ impl Survey {
         // What should be there, as far as is known.
         let promised = next.unwrap_or(self.acknowledged);
         let (end, mut missing_from) = (segment.end(), Some(segment.end()));
-        for Damage { offset, from, to } in scan.damages {
+        let next_first = next.unwrap_or(Position(u64::MAX));
+        // What stands from the next segment's first position on was written before a failed sync.
+        for Damage { offset, from, to } in scan.damages.into_iter().filter(|damage| damage.from < next_first) {
             if to.is_none() {
                 missing_from = None;
             }
-            let until = to.unwrap_or(promised).min(next.unwrap_or(Position(u64::MAX)));
+            let until = to.unwrap_or(promised).min(next_first);
             if to.is_none() && from >= promised {
                 // Behind everything that was promised: a write that was cut short.
                 self.unacknowledged = if next.is_none() { length - scan.bytes } else { 0 };
@@ -173,7 +178,8 @@ impl Survey {
     pub(super) fn repair(&mut self, directory: &Path) -> io::Result<()> {
         let manifest = self.manifest.clone().expect("there is damage only where there is a log");
         for (index, until) in std::mem::take(&mut self.damaged) {
-            let rewritten = rewrite(&self.segments[index], manifest.log_id, until, &mut |_| Fate::Keep)?;
+            let rewritten =
+                rewrite(&self.segments[index], manifest.log_id, until, Loss::Accepted, &mut |_| Fate::Keep)?;
             self.segments[index] = rewritten.segment;
         }
         let first = self.segments.first().map_or(self.acknowledged, |segment| segment.first);
@@ -183,15 +189,17 @@ impl Survey {
         Ok(())
     }
 
-    /// Removes what interrupted work has left: half-made files, dropped segments, and a write that was cut short.
+    /// Removes what interrupted work has left: half-made files, dropped segments and what lies beside them.
     pub(super) fn clean(&mut self) -> io::Result<()> {
-        for path in self.leftovers.drain(..) {
-            fs::remove_file(path)?;
+        self.leftovers.drain(..).try_for_each(fs::remove_file)
+    }
+
+    /// Cuts off a write that a crash cut short.
+    pub(super) fn cut(&mut self) -> io::Result<()> {
+        match self.segments.last().filter(|_| self.unacknowledged > 0) {
+            Some(last) => last.file.set_len(last.extent.read().bytes),
+            None => Ok(()),
         }
-        if let Some(last) = self.segments.last().filter(|_| self.unacknowledged > 0) {
-            last.file.set_len(last.extent.read().bytes)?;
-        }
-        Ok(())
     }
 }
 
@@ -246,6 +254,7 @@ fn list(directory: &Path) -> io::Result<(Files, Vec<PathBuf>)> {
         match (path.extension().and_then(|extension| extension.to_str()), position) {
             (Some("log"), Some(position)) => files.push((Position(position), path)),
             (Some("rewrite" | "next"), _) => leftovers.push(path),
+            (Some("index"), _) if !path.with_extension("log").exists() => leftovers.push(path),
             _ => {}
         }
     }

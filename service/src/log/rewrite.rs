@@ -20,6 +20,13 @@ pub(super) enum Fate {
     Erase,
 }
 
+/// Whether records that cannot be read may become placeholders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Loss {
+    Accepted,
+    Refused,
+}
+
 /// A segment in the place of another, and how many records were taken out.
 pub(super) struct Rewritten {
     pub(super) segment: Arc<Segment>,
@@ -31,13 +38,14 @@ pub(super) fn rewrite(
     old: &Segment,
     log_id: u128,
     next: Position,
+    loss: Loss,
     fate: &mut dyn FnMut(&RecordRef<'_>) -> Fate,
 ) -> io::Result<Rewritten> {
     let directory = old.path.parent().expect("a segment lies in a directory").to_owned();
     let aside = old.path.with_extension("rewrite");
     let mut copy = Copy::begin(Segment::create_at(aside, old.first, log_id)?)?;
     let length = old.file.metadata()?.len();
-    old.scan(HEADER as u64..length.max(HEADER as u64), old.first, &mut |record, _| {
+    let scan = old.scan(HEADER as u64..length.max(HEADER as u64), old.first, &mut |record, _| {
         if record.position >= next {
             return Ok(false);
         }
@@ -51,6 +59,11 @@ pub(super) fn rewrite(
         }
         Ok(true)
     })?;
+    if loss == Loss::Refused
+        && let Some(damage) = scan.damages.first().filter(|damage| damage.from < next)
+    {
+        return Err(old.damaged(damage.offset));
+    }
     copy.fill(next)?;
     let Copy { mut segment, mut output, erased, extent, .. } = copy;
     output.flush()?;
@@ -75,7 +88,7 @@ impl Segments {
                     true => Fate::Erase,
                     false => Fate::Keep,
                 };
-                let rewritten = rewrite(segment, self.manifest.log_id, next, fate)?;
+                let rewritten = rewrite(segment, self.manifest.log_id, next, Loss::Refused, fate)?;
                 rewritten.segment.seal()?;
                 self.replace(rewritten.segment);
                 segments += 1;

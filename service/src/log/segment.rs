@@ -194,6 +194,19 @@ impl Segment {
         Ok(scan)
     }
 
+    /// Writes what stands behind the acknowledged records again, and syncs all. Since a sync failed it may be in memory only, marked as
+    /// if it were on the disk.
+    pub(super) fn write_again(&self, acknowledged: Position) -> io::Result<()> {
+        let (_, from) = self.mark_before(|mark| mark.position > acknowledged);
+        let end = self.extent.read().bytes;
+        if self.end() > acknowledged {
+            let mut bytes = vec![0; (end - from) as usize];
+            self.file.read_exact_at(&mut bytes, from)?;
+            self.file.write_all_at(&bytes, from)?;
+        }
+        self.file.sync_all()
+    }
+
     /// Reads the record at an offset.
     pub(super) fn at<R>(&self, offset: u32, look: impl FnOnce(&RecordRef<'_>) -> R) -> io::Result<R> {
         let mut bytes = vec![0; USUAL_RECORD];

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::manifest::Manifest;
 use super::record::RecordRef;
 use super::segment::Segment;
-use super::{Erasures, Kind, Position, Record};
+use super::{Erasures, Kind, Pending, Position, Record};
 
 /// Records handed over at once.
 const BATCH: usize = 4096;
@@ -30,7 +30,7 @@ pub(super) struct Segments {
 impl Segments {
     pub(super) fn new(directory: PathBuf, manifest: Manifest, list: Vec<Arc<Segment>>) -> io::Result<Self> {
         let new = Self { directory, manifest, list: RwLock::new(list), erasures: RwLock::default() };
-        for erasure in new.erasures_of_all().list {
+        for erasure in new.erasures_held() {
             for segment in new.all() {
                 if new.concerns(&segment, &[erasure])? {
                     new.remember_erasure(erasure.0, erasure.1);
@@ -84,9 +84,23 @@ impl Segments {
 
     /// Every erasure that the log holds, whether or not its records are gone.
     pub(super) fn erasures_of_all(&self) -> Erasures {
-        let list = self.all().iter().flat_map(|segment| segment.extent.read().erasures.clone()).collect();
         let manifest = self.manifest.clone();
-        Erasures { list, hash: Box::new(move |person| manifest.erasure_hash(person)) }
+        Erasures::new(self.erasures_held(), Box::new(move |person| manifest.erasure_hash(person)))
+    }
+
+    fn erasures_held(&self) -> Vec<Pending> {
+        self.all().iter().flat_map(|segment| segment.extent.read().erasures.clone()).collect()
+    }
+
+    /// Remembers those that stand at or behind a position.
+    pub(super) fn remember_erasures_since(&self, position: Position) {
+        let held = self.erasures_held();
+        let mut pending = self.erasures.write();
+        for erasure in held.into_iter().filter(|erasure| erasure.0 >= position) {
+            if !pending.contains(&erasure) {
+                pending.push(erasure);
+            }
+        }
     }
 
     /// Nothing of these is left in any segment.
@@ -138,18 +152,21 @@ impl Segments {
         Ok(self.range().end)
     }
 
-    /// Everything held of a person, oldest first, without what an erasure has yet to take out.
-    pub(super) fn of_person(&self, person: &str) -> io::Result<Vec<Record>> {
+    /// Hands over what is held of a person, oldest first, without what an erasure has yet to take out.
+    pub(super) fn of_person(&self, person: &str, take: &mut dyn FnMut(Record) -> ControlFlow<()>) -> io::Result<()> {
         let (hash, erasure) = (self.manifest.person_hash(person), self.manifest.erasure_hash(person));
         let erased = self.erasures.read().iter().filter(|known| known.1 == erasure).map(|known| known.0).max();
-        let mut records = Vec::new();
         for segment in self.all() {
             for offset in segment.find(hash)? {
                 let record = segment.at(offset, |record| is_of(record, person).then(|| record.to_record()))?;
-                records.extend(record.filter(|record| erased.is_none_or(|erased| record.position > erased)));
+                if let Some(record) = record.filter(|record| erased.is_none_or(|erased| record.position > erased))
+                    && take(record).is_break()
+                {
+                    return Ok(());
+                }
             }
         }
-        Ok(records)
+        Ok(())
     }
 }
 

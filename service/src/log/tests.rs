@@ -38,7 +38,7 @@ impl Directory {
     }
 
     fn try_log(&self, accept_data_loss: bool) -> Result<EmbeddedLog, OpenError> {
-        Opened::open(&self.settings(), accept_data_loss)?.start(Box::new(|_| Ok(Taken::New)))
+        Opened::open(&self.settings(), accept_data_loss)?.start(Position(u64::MAX), Box::new(|_| Ok(Taken::New)))
     }
 
     /// What is said of the damage that a start meets.
@@ -72,7 +72,7 @@ fn entry(person: &str, id: u64, arrived_ms: i64) -> Entry {
 }
 
 fn write(log: &EmbeddedLog, entries: Vec<Entry>) -> Vec<Position> {
-    let accepted = log.submit(entries, Durability::Durable).unwrap().wait().unwrap();
+    let accepted = log.submit(entries, Promise::Durable).unwrap().wait().unwrap();
     accepted.iter().map(|accepted| accepted.position).collect()
 }
 
@@ -91,6 +91,20 @@ fn read(log: &EmbeddedLog, from: u64) -> Vec<(u64, Kind)> {
     };
     log.reading().read(Position(from), take).unwrap();
     found
+}
+
+fn of_person(log: &EmbeddedLog, person: &str) -> Vec<Record> {
+    let mut records = Vec::new();
+    let take = &mut |record| {
+        records.push(record);
+        ControlFlow::Continue(())
+    };
+    log.reading().of_person(person, take).unwrap();
+    records
+}
+
+fn maintain(log: &EmbeddedLog, covered: u64, now: Timestamp) -> Maintained {
+    log.maintain(&log.pending(), Position(covered), now).unwrap()
 }
 
 fn flip(path: &Path, at: usize) {
@@ -122,7 +136,7 @@ fn what_waits_together_goes_to_disk_together_in_order() {
     let directory = Directory::new();
     let log = directory.log();
     let receipts: Vec<_> = (0..20)
-        .map(|n| log.submit((0..10).map(|i| entry("p", n * 10 + i, 0)).collect(), Durability::Durable).unwrap())
+        .map(|n| log.submit((0..10).map(|i| entry("p", n * 10 + i, 0)).collect(), Promise::Durable).unwrap())
         .collect();
     let positions: Vec<_> =
         receipts.into_iter().flat_map(|receipt| receipt.wait().unwrap()).map(|accepted| accepted.position.0).collect();
@@ -145,16 +159,15 @@ fn a_persons_records_are_found_in_sealed_segments_and_in_the_one_being_written()
     let directory = Directory::new();
     let log = directory.log();
     write_each(&log, 0..40);
-    log.maintain(Position(0), Timestamp::from_millis(0)).unwrap();
+    maintain(&log, 0, Timestamp::from_millis(0));
     write_each(&log, 40..45);
-    let positions = |log: &EmbeddedLog| -> Vec<u64> {
-        log.reading().of_person("p1").unwrap().iter().map(|record| record.position.0).collect()
-    };
+    let positions =
+        |log: &EmbeddedLog| -> Vec<u64> { of_person(&log, "p1").iter().map(|record| record.position.0).collect() };
     let expected: Vec<u64> = (0..45).filter(|position| position % 3 == 1).collect();
     assert_eq!(positions(&log), expected);
     drop(log);
     assert_eq!(positions(&directory.log()), expected);
-    assert!(directory.log().reading().of_person("nobody").unwrap().is_empty());
+    assert!(of_person(&directory.log(), "nobody").is_empty());
 }
 
 #[test]
@@ -235,14 +248,14 @@ fn an_index_that_is_missing_or_damaged_is_made_anew() {
     let directory = Directory::new();
     let log = directory.log();
     write_each(&log, 0..60);
-    log.maintain(Position(0), Timestamp::from_millis(0)).unwrap();
+    maintain(&log, 0, Timestamp::from_millis(0));
     drop(log);
     let indexes = directory.files("index");
     fs::remove_file(&indexes[0]).unwrap();
     flip(&indexes[1], 30);
     let log = directory.log();
-    assert_eq!(log.reading().of_person("p0").unwrap().len(), 20);
-    log.maintain(Position(0), Timestamp::from_millis(0)).unwrap();
+    assert_eq!(of_person(&log, "p0").len(), 20);
+    maintain(&log, 0, Timestamp::from_millis(0));
     assert_eq!(directory.files("index"), indexes);
 }
 
@@ -253,7 +266,7 @@ fn an_erased_person_is_in_no_answer_and_soon_in_no_file_and_nobody_else_moves() 
     write_each(&log, 0..30);
     write(&log, vec![log.erasure("p1", Timestamp::from_millis(0))]);
     write(&log, vec![entry("p1", 99, 0)]);
-    assert_eq!(log.reading().of_person("p1").unwrap().len(), 1, "what came after the erasure stands");
+    assert_eq!(of_person(&log, "p1").len(), 1, "what came after the erasure stands");
     let contains = |text: &str| {
         directory
             .files("log")
@@ -261,7 +274,7 @@ fn an_erased_person_is_in_no_answer_and_soon_in_no_file_and_nobody_else_moves() 
             .any(|file| fs::read(file).unwrap().windows(text.len()).any(|w| w == text.as_bytes()))
     };
     assert!(contains(r#""p1","event_id":"4""#));
-    let done = log.maintain(Position(0), Timestamp::from_millis(0)).unwrap();
+    let done = maintain(&log, 0, Timestamp::from_millis(0));
     assert_eq!(done.records_erased, 10);
     assert!(!contains(r#""p1","event_id":"4""#) && contains(r#""p1","event_id":"99""#));
     assert_eq!(log.status().erasures_pending, 0);
@@ -288,8 +301,42 @@ fn an_erasure_that_was_interrupted_is_finished_after_the_next_start() {
     drop(log);
     let log = directory.log();
     assert_eq!(log.status().erasures_pending, 1);
-    assert!(log.reading().of_person("p1").unwrap().is_empty());
-    assert_eq!(log.maintain(Position(0), Timestamp::from_millis(0)).unwrap().records_erased, 10);
+    assert!(of_person(&log, "p1").is_empty());
+    assert_eq!(maintain(&log, 0, Timestamp::from_millis(0)).records_erased, 10);
+}
+
+#[test]
+fn an_erasure_turns_no_damage_of_others_into_loss() {
+    let directory = Directory::new();
+    let log = directory.log();
+    write_each(&log, 0..30);
+    write(&log, vec![log.erasure("p1", Timestamp::from_millis(0))]);
+    let first = &directory.files("log")[0];
+    let length = entry("p0", 0, 0).bytes();
+    // In the body of the third record, which is of somebody else.
+    flip(first, 48 + 2 * length + 40);
+    let error = log.maintain(&log.pending(), Position(0), Timestamp::from_millis(0)).unwrap_err().to_string();
+    assert!(error.contains("is damaged at byte"), "{error}");
+    assert_eq!(log.pending().len(), 1);
+    drop(log);
+    assert!(directory.refusal().contains("position 2 (1 record)"));
+}
+
+#[test]
+fn a_relaxed_entry_is_handed_over_before_anything_behind_it_can_be_state() {
+    let directory = Directory::new();
+    let order = std::sync::Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let seen = order.clone();
+    let deliver = Box::new(move |entry: &Entry| {
+        seen.lock().push((entry.kind, "durable"));
+        Ok(Taken::New)
+    });
+    let log = Opened::open(&directory.settings(), false).unwrap().start(Position(u64::MAX), deliver).unwrap();
+    let at_once = |entry: &Entry| order.lock().push((entry.kind, "at once"));
+    log.submit(vec![entry("p", 1, 0)], Promise::Relaxed(&at_once)).unwrap();
+    write(&log, vec![log.erasure("p", Timestamp::from_millis(0))]);
+    let expected = [(Kind::Event, "at once"), (Kind::Event, "durable"), (Kind::Erasure, "durable")];
+    assert_eq!(*order.lock(), expected);
 }
 
 #[test]
@@ -298,12 +345,12 @@ fn old_segments_go_only_once_a_checkpoint_covers_them() {
     let log = directory.log();
     write_each(&log, 0..60);
     let much_later = Timestamp::from_millis(1000 * 86_400_000);
-    assert_eq!(log.maintain(Position(0), much_later).unwrap().segments_dropped, 0);
-    assert!(log.maintain(Position(20), much_later).unwrap().segments_dropped > 0);
+    assert_eq!(maintain(&log, 0, much_later).segments_dropped, 0);
+    assert!(maintain(&log, 20, much_later).segments_dropped > 0);
     let first = log.reading().range().start;
     assert!(first > Position(0) && first <= Position(20));
     let left = log.status().segments;
-    assert_eq!(log.maintain(Position(60), much_later).unwrap().segments_dropped, left - 1);
+    assert_eq!(maintain(&log, 60, much_later).segments_dropped, left - 1);
     drop(log);
     let log = directory.log();
     assert!(log.reading().range().start > Position(20) && log.reading().range().end == Position(60));

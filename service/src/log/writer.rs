@@ -16,11 +16,11 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use super::manifest::{Acknowledged, sync_directory};
-use super::record::RecordRef;
+use super::record::{MAX_LENGTH, RecordRef};
 use super::segment::Segment;
 use super::segments::Segments;
-use super::{Accepted, Change, Entry, LogError, Position};
-use crate::config::{self, Durability};
+use super::{Accepted, Change, Entry, LogError, Position, Promise};
+use crate::config;
 use crate::ingest::{Refusal, Taken};
 
 /// How long records that nobody waits for may gather: a sync for each of them would cost more than scoring it.
@@ -51,7 +51,8 @@ struct State {
 struct Submission {
     work: Work,
     bytes: usize,
-    durability: Durability,
+    /// Nobody waits for it, and it is not given up.
+    is_relaxed: bool,
     receipt: oneshot::Sender<Result<Vec<Accepted>, LogError>>,
 }
 
@@ -76,18 +77,22 @@ impl Queue {
     }
 
     /// Adds entries, unless too much waits already or nothing can be written.
-    pub(super) fn append(&self, entries: Vec<Entry>, durability: Durability) -> Result<super::Receipt, LogError> {
-        self.push(Work::Append(entries), durability)
+    pub(super) fn append(&self, entries: Vec<Entry>, promise: Promise<'_>) -> Result<super::Receipt, LogError> {
+        if entries.iter().any(|entry| entry.bytes() > MAX_LENGTH) {
+            return Err(LogError::Unavailable(format!("a record has at most {MAX_LENGTH} bytes")));
+        }
+        self.push(Work::Append(entries), promise)
     }
 
     /// Has the segment end that is being written.
     pub(super) fn seal(&self) -> Result<super::Receipt, LogError> {
-        self.push(Work::Seal, Durability::Durable)
+        self.push(Work::Seal, Promise::Durable)
     }
 
-    fn push(&self, work: Work, durability: Durability) -> Result<super::Receipt, LogError> {
+    fn push(&self, work: Work, promise: Promise<'_>) -> Result<super::Receipt, LogError> {
         let (receipt, receiver) = oneshot::channel();
-        let submission = Submission { bytes: work.bytes(), work, durability, receipt };
+        let is_relaxed = matches!(promise, Promise::Relaxed(_));
+        let submission = Submission { bytes: work.bytes(), work, is_relaxed, receipt };
         let mut state = self.state.lock();
         if let Some(error) = &state.refuses {
             return Err(error.clone());
@@ -97,7 +102,11 @@ impl Queue {
         }
         state.bytes += submission.bytes;
         state.records += submission.work.records();
-        let urgent = submission.durability == Durability::Durable && !state.urgent;
+        // Under the lock, so that the writer has not taken them yet, nor anything behind them.
+        if let Promise::Relaxed(hand_over) = promise {
+            submission.entries().iter().for_each(hand_over);
+        }
+        let urgent = !is_relaxed && !state.urgent;
         let wakes = urgent || state.waiting.is_empty();
         state.urgent |= urgent;
         state.waiting.push(submission);
@@ -343,8 +352,7 @@ impl Writer {
     /// Tells whoever waits that nothing was written; the others' submissions.
     fn refuse(&self, error: &LogError, submissions: Vec<Submission>) -> Vec<Submission> {
         self.queue.state.lock().refuses = Some(error.clone());
-        let (kept, refused) =
-            submissions.into_iter().partition::<Vec<_>, _>(|submission| submission.durability == Durability::Relaxed);
+        let (kept, refused) = submissions.into_iter().partition::<Vec<_>, _>(|submission| submission.is_relaxed);
         for submission in refused {
             self.queue.done(submission.work.records(), submission.bytes);
             let _ = submission.receipt.send(Err(error.clone()));

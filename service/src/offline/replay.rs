@@ -46,6 +46,9 @@ impl Replay {
             return Err(format!("the log is not whole: {fault}; `cauce verify` lists all").into());
         }
         let from = self.position(&log)?;
+        if self.into.is_some() && from > log.range().start {
+            return Err("`--into` keeps a whole state: leave `--from` out".into());
+        }
         let place = Place::new(self.into.as_deref(), &config.store.directory)?;
         let store = Store::open(Arc::new(Embedded::open(place.path())?), Bounds::from(&config.store), &plan)?;
         let replayed = replay(&log, &store, &plan, from, now)?;
@@ -83,18 +86,8 @@ fn replay(
     now: Timestamp,
 ) -> Result<ingest::Replayed, Box<dyn Error>> {
     let bar = progress::items("replay", log.range().end.0 - from.0);
-    let mut full = Ok(());
-    let replayed = ingest::replay(store, plan, log, from, |position| {
-        bar.set_position(position.0 - from.0);
-        // What does not fit into memory goes to disk, as in the service.
-        if full.is_ok() && store.is_over_budget() {
-            full = store.checkpoint(plan, position, now, || Ok(())).map(|_| {
-                store.shrink(plan);
-            });
-        }
-    })?;
+    let replayed = ingest::replay(store, plan, log, from, now, |position| bar.set_position(position.0 - from.0))?;
     bar.finish_and_clear();
-    full?;
     Ok(replayed)
 }
 

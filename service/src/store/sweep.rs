@@ -69,13 +69,19 @@ impl Store {
         }
         let passing = Passing::at(plan, &self.bounds, before(now, WAITS_AT_MOST));
         let page = self.state.page(upkeep.cold.as_ref(), PAGE_BYTES)?;
-        let (mut swept, mut batch) = (ColdSweep::default(), Batch::default());
+        let (mut swept, mut batch, mut unreadable) = (ColdSweep::default(), Batch::default(), None);
         for (person, bytes) in page.people {
             if self.shard(&person).lock().people.contains_key(&person) {
                 continue;
             }
             swept.visited += 1;
-            let mut timeline = decode(plan, &bytes).map_err(|error| damaged(error, 1))?;
+            let mut timeline = match decode(plan, &bytes) {
+                Ok(timeline) => timeline,
+                Err(error) => {
+                    unreadable.get_or_insert(error);
+                    continue;
+                }
+            };
             let due = passing.is_due(plan, &timeline);
             if !passing.leaves(plan, &mut timeline) {
                 swept.removed += usize::from(self.bury_cold(plan, &person));
@@ -89,7 +95,7 @@ impl Store {
         }
         swept.round_over = page.next.is_none();
         upkeep.cold = page.next;
-        Ok(swept)
+        unreadable.map_or(Ok(swept), |error| Err(damaged(error, 1)))
     }
 
     /// Leaves an empty entry for somebody who is in the state alone; the next checkpoint removes them.

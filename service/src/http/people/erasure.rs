@@ -1,6 +1,8 @@
 //! `DELETE /v1/people/{id}`: a person is gone from memory, state and every answer once this answers, and from the files of
 //! log and state soon after, in the background.
 
+use std::ops::ControlFlow;
+
 use actix_web::web::block;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
@@ -42,7 +44,15 @@ async fn erased(call: &Call, request: &HttpRequest) -> Result<Erased, ApiError> 
     let plan = shared.bundle.plan();
     let events = shared.store.read(plan, &person, |timeline| timeline.map(|timeline| timeline.len(plan)))?;
     let (ingest, whose) = (shared.ingest.clone(), person.clone());
-    let records = block(move || ingest.log().reading().of_person(&whose).map(|records| records.len())).await;
+    let records = block(move || {
+        let mut records = 0;
+        let read = ingest.log().reading().of_person(&whose, &mut |_| {
+            records += 1;
+            ControlFlow::Continue(())
+        });
+        read.map(|()| records)
+    });
+    let records = records.await;
     let records = records.map_err(|_| ApiError::new(Code::Stopping, "send requests to another instance"))??;
     if events.is_none() && records == 0 {
         return Err(unknown());

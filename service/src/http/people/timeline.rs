@@ -5,6 +5,7 @@
 //! the log holds everything.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use actix_web::web::{Query, block};
 use actix_web::{HttpRequest, HttpResponse};
@@ -154,7 +155,15 @@ async fn page(call: &Call, request: &HttpRequest) -> Result<(String, Vec<Held>, 
 async fn everything(call: &Call, request: &HttpRequest) -> Result<(String, Vec<Record>), ApiError> {
     let person = person_of(request).await?;
     let (ingest, whose) = (call.shared().ingest.clone(), person.clone());
-    let records = block(move || ingest.log().reading().of_person(&whose)).await;
+    let records = block(move || {
+        let mut records = Vec::new();
+        let read = ingest.log().reading().of_person(&whose, &mut |record| {
+            records.push(record);
+            ControlFlow::Continue(())
+        });
+        read.map(|()| records)
+    });
+    let records = records.await;
     Ok((person, records.map_err(|_| ApiError::new(Code::Stopping, "send requests to another instance"))??))
 }
 
