@@ -42,6 +42,9 @@ use load::decode;
 /// Measured: a sweep visits a person in some 150 ns, so a shard of 2 M people / 4096 is locked for about 75 µs.
 const SHARDS: usize = 4096;
 
+/// What may change between two checkpoints however small the bound on memory is.
+const MOST_DIRTY: usize = 64 << 20;
+
 /// Memory of an entry besides its id's text and its timeline's heap; the map is two thirds full on average.
 const ENTRY_BYTES: usize = size_of::<(Box<str>, Entry)>() * 3 / 2;
 
@@ -209,9 +212,9 @@ impl Store {
         self.memory_bytes() > self.bounds.memory_bytes
     }
 
-    /// Whether memory is at twice its bound, as checkpoints do not get ahead: nothing new is to be taken.
+    /// Whether memory is at twice its bound and more, as checkpoints do not get ahead: nothing new is to be taken.
     pub fn is_far_over_budget(&self) -> bool {
-        self.memory_bytes() / 2 > self.bounds.memory_bytes
+        self.memory_bytes() > self.bounds.memory_bytes.saturating_mul(2).saturating_add(MOST_DIRTY)
     }
 
     /// How many events the bound on a person's events has merged by the hour.

@@ -162,7 +162,7 @@ fn a_persons_records_are_found_in_sealed_segments_and_in_the_one_being_written()
     maintain(&log, 0, Timestamp::from_millis(0));
     write_each(&log, 40..45);
     let positions =
-        |log: &EmbeddedLog| -> Vec<u64> { of_person(&log, "p1").iter().map(|record| record.position.0).collect() };
+        |log: &EmbeddedLog| -> Vec<u64> { of_person(log, "p1").iter().map(|record| record.position.0).collect() };
     let expected: Vec<u64> = (0..45).filter(|position| position % 3 == 1).collect();
     assert_eq!(positions(&log), expected);
     drop(log);
