@@ -42,6 +42,9 @@ use load::decode;
 /// Measured: a sweep visits a person in some 150 ns, so a shard of 2 M people / 4096 is locked for about 75 µs.
 const SHARDS: usize = 4096;
 
+/// A state that has grown by less is not worth writing anew.
+const PURGE_FROM: u64 = 64 << 20;
+
 /// What may change between two checkpoints however small the bound on memory is.
 const MOST_DIRTY: usize = 64 << 20;
 
@@ -70,6 +73,8 @@ pub struct Store {
     resident: AtomicUsize,
     memory_bytes: AtomicUsize,
     coarsened: AtomicU64,
+    /// What the state took after it was last purged.
+    purged_bytes: AtomicU64,
     /// Whoever writes, evicts or walks the state holds this, so that no clean entry can be staler than the state.
     upkeep: Mutex<Upkeep>,
 }
@@ -184,6 +189,16 @@ impl Store {
     pub fn purge(&self) -> Result<(), StateError> {
         let _upkeep = self.upkeep.lock();
         self.state.purge()
+    }
+
+    /// Has the state let go of what was overwritten once it takes twice the room that it took after it last did.
+    pub fn purge_if_grown(&self) -> Result<(), StateError> {
+        let purged = self.purged_bytes.load(Ordering::Relaxed);
+        if self.state.disk_bytes() > 2 * purged + PURGE_FROM {
+            self.purge()?;
+            self.purged_bytes.store(self.state.disk_bytes(), Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Tries to make the state usable again after it was [`StateError::Unavailable`] or [`StateError::Full`].

@@ -34,6 +34,7 @@ impl Store {
             resident: AtomicUsize::new(0),
             memory_bytes: AtomicUsize::new(0),
             coarsened: AtomicU64::new(0),
+            purged_bytes: AtomicU64::new(0),
             upkeep: Mutex::default(),
         };
         if store.checkpointed()?.is_some_and(|known| known.specification != plan.specification().hash) {
