@@ -84,8 +84,13 @@ impl Kept {
     fn expect_named(&self, name: &str) {
         let refused = self.refused(&[]);
         assert!(refused.contains(name) && refused.contains("--accept-data-loss"), "{refused}");
+        self.expect_verified(1, name);
+    }
+
+    #[track_caller]
+    fn expect_verified(&self, expected: i32, named: &str) {
         let (code, said) = self.verify();
-        assert!(code == Some(1) && said.contains(name), "{code:?}: {said}");
+        assert!(code == Some(expected) && said.contains(named), "{code:?}: {said}");
     }
 
     /// Goes on without what is damaged; how many records that costs, and how many events are new when all come again.
@@ -95,7 +100,7 @@ impl Kept {
         let lost = lost_records(&server.log()).unwrap_or_else(|| panic!("no number of records: {}", server.log()));
         server.kill();
         // It was told once; from then on the directory is whole.
-        assert_eq!(self.verify().0, Some(0), "{}", self.verify().1);
+        self.expect_verified(0, "");
         let server = self.started(&[]);
         let new = post_all(&server);
         server.kill();
@@ -157,7 +162,7 @@ fn middle(path: &Path) -> usize {
 #[test]
 fn directory_of_a_killed_process_is_whole() {
     let kept = Kept::new("damage-none");
-    assert_eq!(kept.verify().0, Some(0), "{}", kept.verify().1);
+    kept.expect_verified(0, "");
     assert_eq!(post_all(&kept.started(&[])), 0);
 }
 
@@ -338,4 +343,29 @@ fn replay_from_the_start_and_inspection_see_what_is_there() {
         assert!(said.contains(holds), "{what}: {said}");
     }
     assert_eq!(run("inspect", &["person", "c-7"]).matches("\"event_id\"").count(), EVENTS as usize / 40);
+}
+
+#[test]
+fn damage_older_than_what_a_start_verifies_is_told_when_it_is_read() {
+    let kept = Kept::new("damage-old");
+    // Its end puts the sealed segments in order: the next start trusts their indexes.
+    let server = kept.started(&[]);
+    assert_eq!(server.post("/v1/events", JSON, payment("c-1", "new", NOW, 1).to_string()).status, 201);
+    assert_eq!(server.stop(), Some(0));
+    let segment = &kept.segments()[1];
+    flip_bit(segment, middle(segment));
+
+    let server = kept.started(&["--set", "log.verify_at_start=64KiB"]);
+    let told = (0..40).filter(|person| {
+        let answer = server.get(&format!("/v1/people/c-{person}/timeline?limit=1000"));
+        match answer.status {
+            200 => assert!(answer.json()["events"].as_array().unwrap().len() >= EVENTS as usize / 40, "{person}"),
+            status => assert_eq!((status, &answer.json()["code"]), (503, &json!("log_unavailable"))),
+        }
+        answer.status == 503
+    });
+    assert_eq!(told.count(), 1, "the record is of one person");
+    assert!(server.log().contains(name(segment)), "{}", server.log());
+    server.kill();
+    kept.expect_verified(1, name(segment));
 }

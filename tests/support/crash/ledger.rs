@@ -1,6 +1,6 @@
 //! Every event that was ever sent, and what became of it: acknowledged, settled by a look, or still unknown.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
@@ -42,11 +42,13 @@ pub(super) struct Sent {
 /// Everything sent, by id.
 #[derive(Default)]
 pub(super) struct Ledger {
-    entries: BTreeMap<u64, Entry>,
+    entries: HashMap<u64, Entry>,
+    /// Every id ever added, in that order: what was forgotten since is in no entry.
+    ids: Vec<u64>,
     of_person: HashMap<u64, Vec<u64>>,
     by_position: HashMap<u64, u64>,
-    /// The first id of the round that ended last.
-    newest_from: u64,
+    /// How many ids there were when the newest were asked for.
+    asked: usize,
 }
 
 struct Entry {
@@ -107,6 +109,7 @@ impl Ledger {
             }
             acknowledged += u64::from(answered);
             let fate = if answered { Fate::Present } else { Fate::Unknown };
+            self.ids.push(event.id);
             self.of_person.entry(event.person).or_default().push(event.id);
             self.entries.insert(event.id, Entry { event: Posted { position, ..event }, fate });
         }
@@ -127,17 +130,25 @@ impl Ledger {
 
     /// Some acknowledged events that would be taken as of `now`.
     pub(super) fn sample(&self, random: &mut Random, count: usize, now_ms: u64) -> Vec<Posted> {
-        let Some((last, _)) = self.entries.last_key_value() else { return Vec::new() };
-        let near = |id| self.entries.range(id..).map(|(_, entry)| entry).find(|entry| repeatable(entry, now_ms));
-        (0..count).filter_map(|_| near(random.below(last + 1)).map(|entry| entry.event)).collect()
+        let ids = self.ids.len() as u64;
+        let drawn = (0..count as u64).take(self.ids.len()).map(|_| self.ids[random.below(ids) as usize]);
+        self.repeatable(drawn, now_ms)
     }
 
     /// The same of all that was sent since this was asked last.
     pub(super) fn newest(&mut self, now_ms: u64) -> Vec<Posted> {
-        let from = self.newest_from;
-        self.newest_from = self.entries.last_key_value().map_or(0, |(last, _)| last + 1);
-        let newest = self.entries.range(from..).map(|(_, entry)| entry);
-        newest.filter(|entry| repeatable(entry, now_ms)).map(|entry| entry.event).collect()
+        let from = std::mem::replace(&mut self.asked, self.ids.len());
+        self.repeatable(self.ids[from..].iter().copied(), now_ms)
+    }
+
+    /// Those that are known to be there and would be taken again.
+    fn repeatable(&self, ids: impl Iterator<Item = u64>, now_ms: u64) -> Vec<Posted> {
+        let entries = ids.filter_map(|id| self.entries.get(&id));
+        let fresh_enough = |event: &Posted| event.time_ms + HORIZON_MS > now_ms + MINUTE_MS;
+        let repeatable = entries.filter(|Entry { event, fate }| {
+            *fate == Fate::Present && event.kind != Kind::Application && fresh_enough(event)
+        });
+        repeatable.map(|entry| entry.event).collect()
     }
 
     /// Sends acknowledged events once more: none of them may be new.
@@ -205,18 +216,12 @@ impl Ledger {
     }
 }
 
-/// Whether it is known to be there and would be taken again.
-fn repeatable(entry: &Entry, now_ms: u64) -> bool {
-    let fresh_enough = entry.event.time_ms + HORIZON_MS > now_ms + MINUTE_MS;
-    entry.fate == Fate::Present && entry.event.kind != Kind::Application && fresh_enough
-}
-
 /// How often each event stands in the timeline of a person, over all pages.
 fn timeline(person: u64, client: &mut Client, report: &mut Report) -> HashMap<u64, u64> {
     let mut seen: HashMap<u64, u64> = HashMap::new();
     let mut cursor = String::new();
     loop {
-        let path = format!("/v1/people/p-{person}/timeline?limit=50{cursor}");
+        let path = format!("/v1/people/p-{person}/timeline?limit=10{cursor}");
         let reply = client.get(&path).expect("nobody kills it now");
         if reply.status == 404 {
             return seen;
