@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use cauce_features::application::Application;
 use cauce_model::score::Decision;
 use metrics::{Counter, Gauge, Histogram, Label};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -13,7 +14,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use crate::http::routes::{ROUTES, UNMATCHED};
 use crate::ingest::{Refusal, Taken};
 use crate::log::LogStatus;
-use crate::scoring::{Mode, Stage};
+use crate::scoring::{self, Mode, Stage};
 
 /// A named group of series.
 #[derive(Debug)]
@@ -39,6 +40,7 @@ const REQUESTS: &str = "cauce_http_requests_total";
 const REQUEST_SECONDS: &str = "cauce_http_request_duration_seconds";
 const STAGE_SECONDS: &str = "cauce_score_stage_duration_seconds";
 const SCORES: &str = "cauce_scores_total";
+const UNRECORDED: &str = "cauce_applications_unrecorded_total";
 const EVENTS: &str = "cauce_events_total";
 const COARSENED: &str = "cauce_events_coarsened_total";
 const PEOPLE: &str = "cauce_people";
@@ -58,11 +60,15 @@ const BUNDLE: &str = "cauce_bundle_info";
 const PANICS: &str = "cauce_panics_total";
 
 /// Every family there is.
-pub const FAMILIES: [Family; 21] = [
+pub const FAMILIES: [Family; 22] = [
     counter(REQUESTS, "Requests answered, by route and class of status."),
     histogram(REQUEST_SECONDS, "Time from the head of a request to its answer, by route."),
     histogram(STAGE_SECONDS, "Time spent on an application, or on a batch of them, by stage."),
     counter(SCORES, "Applications scored, by mode and decision."),
+    counter(
+        UNRECORDED,
+        "Applications of a named person that were scored and are not in the history: the log or the store took no more.",
+    ),
     counter(EVENTS, "Events received, by what became of them."),
     counter(COARSENED, "Events merged by the hour to bound a person's memory."),
     gauge(PEOPLE, "People whose history is held."),
@@ -110,6 +116,7 @@ pub struct Metrics {
     request_seconds: Vec<Histogram>,
     stage_seconds: [Histogram; STAGES.len()],
     scores: [[Counter; DECISIONS.len()]; MODES.len()],
+    unrecorded: Counter,
     events: [Counter; OUTCOMES.len()],
     coarsened: Counter,
     held: [Gauge; HELD.len()],
@@ -169,6 +176,7 @@ impl Metrics {
                 request_seconds: ROUTE_LABELS.iter().map(route).collect(),
                 stage_seconds: STAGES.map(|(_, stage)| metrics::histogram!(STAGE_SECONDS, "stage" => stage)),
                 scores: MODES.map(|(_, mode)| decision(mode)),
+                unrecorded: metrics::counter!(UNRECORDED),
                 events: OUTCOMES.map(|outcome| metrics::counter!(EVENTS, "outcome" => outcome)),
                 coarsened: metrics::counter!(COARSENED),
                 held: HELD.map(|name| metrics::gauge!(name)),
@@ -190,8 +198,11 @@ impl Metrics {
     }
 
     /// Counts a scored application.
-    pub fn scored(&self, mode: Mode, decision: Decision) {
-        self.scores[mode as usize][decision as usize].increment(1);
+    pub fn scored(&self, application: &Application, scored: &scoring::Decision<'_>) {
+        self.scores[scored.mode as usize][scored.score.decision as usize].increment(1);
+        if !scored.recorded && !application.person().is_empty() {
+            self.unrecorded.increment(1);
+        }
     }
 
     /// Counts a valid event.

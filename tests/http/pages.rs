@@ -27,11 +27,12 @@ const ROUTES: [(&str, &str, &str); 19] = [
     ("post", "/predecir", "/predecir"),
 ];
 
-const METRICS: [(&str, &str); 21] = [
+const METRICS: [(&str, &str); 22] = [
     ("cauce_http_requests_total", "counter"),
     ("cauce_http_request_duration_seconds", "histogram"),
     ("cauce_score_stage_duration_seconds", "histogram"),
     ("cauce_scores_total", "counter"),
+    ("cauce_applications_unrecorded_total", "counter"),
     ("cauce_events_total", "counter"),
     ("cauce_events_coarsened_total", "counter"),
     ("cauce_people", "gauge"),

@@ -53,7 +53,7 @@ fn predict(call: &Call, body: Bytes) -> Result<(Answer, Option<Receipt>), ApiErr
     let as_of = shared.clock.now();
     let mut scorer = call.worker().scorer.borrow_mut();
     let (decision, receipt) = scorer.score(&application, posted, as_of, |stage| watch.done(stage))?;
-    shared.metrics.scored(decision.mode, decision.score.decision);
+    shared.metrics.scored(&application, &decision);
     let probability = decision.score.probability_of_default;
     let answer = Respuesta {
         prediccion: u8::from(probability >= 0.5),

@@ -92,7 +92,7 @@ fn score(call: &Call, body: Bytes, wants_vector: bool) -> Result<Settling, ApiEr
     let mut scorer = call.worker().scorer.borrow_mut();
     let posted = Posted::Envelope(body);
     let (decision, receipt) = scorer.score(&application, posted, as_of, |stage| watch.done(stage))?;
-    shared.metrics.scored(decision.mode, decision.score.decision);
+    shared.metrics.scored(&application, &decision);
     let timing = watch.timing(call.started());
     Ok(settling(receipt, |kept| {
         let document = ScoreAnswer {
@@ -118,7 +118,9 @@ fn score_batch(call: &Call, format: Format, body: &Bytes, wants_vector: bool) ->
     let as_of = shared.clock.now();
     let mut scorer = call.worker().scorer.borrow_mut();
     let (decisions, receipt) = scorer.score_all(valid, as_of, |stage| watch.done(stage))?;
-    decisions.iter().for_each(|decision| shared.metrics.scored(decision.mode, decision.score.decision));
+    for (decision, application) in decisions.iter().zip(read.iter().flatten()) {
+        shared.metrics.scored(application, decision);
+    }
     let timing = watch.timing(call.started());
     Ok(settling(receipt, |kept| {
         let mut decided = decisions.iter();
