@@ -51,13 +51,14 @@ impl Client {
             }
             let before = self.buffer.len();
             self.buffer.resize(before + 64 * 1024, 0);
-            let read = self.stream.read(&mut self.buffer[before..]).inspect_err(|error| {
-                assert!(error.kind() != ErrorKind::WouldBlock, "no answer within {PATIENCE:?}");
-            })?;
+            let read = match self.stream.read(&mut self.buffer[before..]) {
+                // A machine that was paused for a moment.
+                Err(error) if error.kind() == ErrorKind::Interrupted => 0,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => panic!("no answer within {PATIENCE:?}"),
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                read => read?,
+            };
             self.buffer.truncate(before + read);
-            if read == 0 {
-                return Err(ErrorKind::UnexpectedEof.into());
-            }
         };
         Ok(Reply { status, body: &self.buffer[start..end] })
     }
