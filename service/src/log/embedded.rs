@@ -1,6 +1,6 @@
 //! The log of one machine: segment files in a directory, written by one thread.
 //!
-//! **Why files of our own and not a key-value engine.** An engine was measured and read (fjall 3.1): a log in it is written twice,
+//! **Why files of our own and not a key-value engine.** Read in the source of one (fjall 3.1): a log in it is written twice,
 //! into its journal and again into its tables; it cuts a torn journal back without saying what went; and after a failed sync it
 //! refuses everything until it is opened anew. What is promised here is about exactly these bytes (how many records are missing, where,
 //! and whether any of them was acknowledged), so each has one place. The state, which is made of the log and can be made again,
