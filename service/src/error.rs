@@ -112,6 +112,11 @@ impl ApiError {
         Self { code, detail: detail.into(), errors: Vec::new() }
     }
 
+    /// The answer of an instance that is about to end.
+    pub fn stopping() -> Self {
+        Self::new(Code::Stopping, "send requests to another instance")
+    }
+
     /// When to try again, in seconds, where trying again can help.
     pub fn retry_after_seconds(&self) -> Option<u32> {
         match self.code {

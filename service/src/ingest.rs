@@ -134,16 +134,21 @@ impl Ingest {
         if self.store.is_far_over_budget() {
             return Err(LogError::Busy.into());
         }
-        match self.store.probe(plan, &event)? {
-            Applied::TooLate => Err(IngestError::Refused(Refusal::TooLate)),
-            Applied::Duplicate => Ok(Admitted::Standing(Taken::Duplicate)),
-            Applied::Conflict { replaced: false } => Ok(Admitted::Standing(Taken::Conflict)),
-            Applied::New | Applied::Conflict { replaced: true } if !self.store.has_room(plan, event.person())? => {
-                Err(IngestError::Refused(Refusal::StoreFull))
-            }
-            Applied::New | Applied::Conflict { replaced: true } => {
-                Ok(Admitted::New(entry(Kind::Event, "", event, body, now)))
-            }
+        Ok(match self.standing(&event)? {
+            Some(taken) => Admitted::Standing(taken),
+            None => Admitted::New(entry(Kind::Event, "", event, body, now)),
+        })
+    }
+
+    /// What an event is that changes nothing; `None` if it is to be written, for which there has to be room.
+    fn standing(&self, event: &Event) -> Result<Option<Taken>, IngestError> {
+        let plan = self.bundle.plan();
+        match self.store.probe(plan, event)? {
+            Applied::New | Applied::Conflict { replaced: true } => match self.store.has_room(plan, event.person())? {
+                true => Ok(None),
+                false => Err(IngestError::Refused(Refusal::StoreFull)),
+            },
+            applied => taken(applied).map(Some).map_err(IngestError::Refused),
         }
     }
 
@@ -201,17 +206,13 @@ impl Ingest {
         }
         let plan = self.bundle.plan();
         let event = application.as_event(plan.specification(), as_of);
-        match self.store.probe(plan, &event).ok()? {
-            Applied::Duplicate => Some(Admitted::Standing(Taken::Duplicate)),
-            Applied::New | Applied::Conflict { replaced: true }
-                if self.store.has_room(plan, event.person()).ok()? =>
-            {
-                Some(Admitted::New(match posted {
-                    Posted::Envelope(body) => entry(Kind::Application, "", event, body, as_of),
-                    Posted::Fields(body) => entry(Kind::Fields, application.person(), event, body, as_of),
-                }))
-            }
-            _ => None,
+        match self.standing(&event).ok()? {
+            Some(Taken::Duplicate) => Some(Admitted::Standing(Taken::Duplicate)),
+            Some(_) => None,
+            None => Some(Admitted::New(match posted {
+                Posted::Envelope(body) => entry(Kind::Application, "", event, body, as_of),
+                Posted::Fields(body) => entry(Kind::Fields, application.person(), event, body, as_of),
+            })),
         }
     }
 
@@ -243,8 +244,7 @@ pub fn apply(store: &Store, plan: &FeaturePlan, entry: &Entry) -> Result<Taken, 
             Change::Erase(person) => store.erase(plan, person).map(|_| Applied::New),
         };
         match applied {
-            Ok(Applied::TooLate) => return Err(Refusal::TooLate),
-            Ok(applied) => return Ok(taken(applied)),
+            Ok(applied) => return taken(applied),
             Err(error) => {
                 tracing::error!(%error, "a durable record waits for the state store");
                 thread::sleep(STORE_RETRY);
@@ -359,11 +359,12 @@ fn entry(kind: Kind, person: &str, event: Event, body: Bytes, arrived_at: Timest
     Entry { kind, arrived_at, person: person.into(), id, body, change: Change::Apply(event) }
 }
 
-fn taken(applied: Applied) -> Taken {
+fn taken(applied: Applied) -> Result<Taken, Refusal> {
     match applied {
-        Applied::New => Taken::New,
-        Applied::Duplicate => Taken::Duplicate,
-        Applied::Conflict { .. } | Applied::TooLate => Taken::Conflict,
+        Applied::New => Ok(Taken::New),
+        Applied::Duplicate => Ok(Taken::Duplicate),
+        Applied::Conflict { .. } => Ok(Taken::Conflict),
+        Applied::TooLate => Err(Refusal::TooLate),
     }
 }
 

@@ -143,6 +143,16 @@ pub trait ReadLog: Send + Sync {
     /// Hands over what is held of a person, oldest first, until `take` says stop.
     fn of_person(&self, person: &str, take: &mut dyn FnMut(Record) -> ControlFlow<()>) -> Result<(), LogError>;
 
+    /// Everything held of a person, oldest first.
+    fn all_of_person(&self, person: &str) -> Result<Vec<Record>, LogError> {
+        let mut records = Vec::new();
+        self.of_person(person, &mut |record| {
+            records.push(record);
+            ControlFlow::Continue(())
+        })?;
+        Ok(records)
+    }
+
     /// Who was erased, and where: a replay leaves out what stands before.
     fn erasures(&self) -> Erasures;
 }

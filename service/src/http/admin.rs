@@ -2,19 +2,18 @@
 
 use std::time::Instant;
 
-use actix_web::web::block;
 use actix_web::{HttpRequest, HttpResponse};
 use cauce_features::time::Timestamp;
 use serde::Serialize;
 
 use super::answer::Answer;
-use super::call::Call;
+use super::call::{Call, beside};
 use super::people;
 use super::routes::Endpoint;
 use super::score::InstantText;
-use crate::error::{ApiError, Code};
+use crate::error::ApiError;
+use crate::ingest::IngestError;
 use crate::log::Position;
-use crate::store::CheckpointError;
 
 /// A digest of all histories as of an instant: two instances that took the same events agree on it. Without `as_of` it is as of
 /// the end of this day (UTC), so that two asked on one day can be compared.
@@ -38,9 +37,9 @@ pub async fn digest(request: HttpRequest) -> HttpResponse {
 pub async fn checkpoint(request: HttpRequest) -> HttpResponse {
     let call = Call::begin(&request, Endpoint::Checkpoint);
     let (keeper, started) = (call.shared().keeper.clone(), Instant::now());
-    let written = block(move || keeper.checkpoint()).await;
+    let written = beside(move || keeper.checkpoint().map_err(IngestError::from)).await;
     call.answer(|call| {
-        let saved = written.map_err(|_| stopping())?.map_err(not_written)?;
+        let saved = written?;
         let took_ms = started.elapsed().as_secs_f64() * 1e3;
         let document =
             CheckpointAnswer { request_id: call.request_id(), position: saved.position, people: saved.people, took_ms };
@@ -53,25 +52,14 @@ async fn digested(call: &Call, query: &str) -> Result<(crate::store::StateDigest
     let as_of = if query.is_empty() { end_of_day(shared.clock.now()) } else { people::as_of(call, query)? };
     let (store, bundle) = (shared.store.clone(), shared.bundle.clone());
     let position = shared.ingest.log().reading().range().end;
-    let digest = block(move || store.digest(bundle.plan(), as_of)).await;
-    Ok((digest.map_err(|_| stopping())??, as_of, position))
+    let digest = beside(move || store.digest(bundle.plan(), as_of)).await?;
+    Ok((digest, as_of, position))
 }
 
 /// The end of the day (UTC) in which an instant lies.
 pub fn end_of_day(now: Timestamp) -> Timestamp {
     const DAY_MS: i64 = 86_400_000;
     Timestamp::from_millis((now.millis().div_euclid(DAY_MS) + 1) * DAY_MS)
-}
-
-fn not_written(error: CheckpointError) -> ApiError {
-    match error {
-        CheckpointError::Log(error) => error.into(),
-        CheckpointError::State(error) => error.into(),
-    }
-}
-
-fn stopping() -> ApiError {
-    ApiError::new(Code::Stopping, "send requests to another instance")
 }
 
 #[derive(Serialize)]

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::web::block;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 
@@ -125,6 +126,16 @@ impl Call {
             tracing::debug!(request_id = self.request_id(), status, code, "request refused");
         }
     }
+}
+
+/// Does work that reads or waits for the disk, on a thread that answers no requests.
+pub async fn beside<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, ApiError>
+where
+    T: Send + 'static,
+    E: Send + 'static,
+    ApiError: From<E>,
+{
+    Ok(block(work).await.map_err(|_| ApiError::stopping())??)
 }
 
 /// The answer to an address that takes other methods.

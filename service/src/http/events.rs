@@ -3,7 +3,7 @@
 //! An answer that takes an event leaves once the event is in the log for good and part of the history (S2). A batch takes each
 //! event on its own and lists only what it refused.
 
-use actix_web::web::{Payload, block};
+use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use cauce_features::event::{Event, EventId};
@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::answer::Answer;
 use super::batch;
 use super::body::{self, Format};
-use super::call::Call;
+use super::call::{Call, beside};
 use super::routes::Endpoint;
 use super::score::ItemProblem;
 use crate::error::{ApiError, Code};
@@ -89,8 +89,7 @@ async fn take(
     };
     // Reads of the disk, as many as the person has events: not on a thread that answers requests.
     let (ingest, person, id, time) = (call.shared().ingest.clone(), key.person.clone(), key.id, key.time);
-    let found = block(move || ingest.position_of(&person, id, time)).await;
-    let position = found.map_err(|_| ApiError::new(Code::Stopping, "send requests to another instance"))??;
+    let position = beside(move || ingest.position_of(&person, id, time)).await?;
     Ok((key, taken, position))
 }
 

@@ -9,7 +9,7 @@ use super::answer::Answer;
 use super::call::Call;
 use super::routes::Endpoint;
 use super::score::BundleRef;
-use crate::error::{ApiError, Code};
+use crate::error::ApiError;
 use crate::metrics::Held;
 
 /// The process answers.
@@ -60,7 +60,7 @@ pub async fn metrics(request: HttpRequest) -> HttpResponse {
 
 fn refuse_when_stopping(call: &Call) -> Result<(), ApiError> {
     match call.shared().is_stopping() {
-        true => Err(ApiError::new(Code::Stopping, "send requests to another instance")),
+        true => Err(ApiError::stopping()),
         false => Ok(()),
     }
 }

@@ -123,7 +123,7 @@ impl Opened {
         let segments = reading.segments.clone();
         segments.remember_erasures_since(covered);
         let failed = |cause| OpenError::Io { directory: settings.directory.clone(), cause };
-        let (acknowledged, _) = Acknowledged::open(&settings.directory).map_err(failed)?;
+        let acknowledged = Acknowledged::open(&settings.directory).map_err(failed)?;
         acknowledged.write(segments.range().end).map_err(failed)?;
         let queue = Arc::new(Queue::new(settings.queue.bytes()));
         let active = segments.all().pop().expect("an open log has a segment");

@@ -75,21 +75,15 @@ impl Manifest {
 }
 
 impl Acknowledged {
-    /// How far was acknowledged, `None` if that is not known, and the file to write on.
-    pub(super) fn open(directory: &Path) -> io::Result<(Self, Option<Position>)> {
-        let file =
-            File::options().read(true).write(true).create(true).truncate(false).open(directory.join(ACKNOWLEDGED))?;
-        let position = Self::position(&file);
-        Ok((Self(file), position))
+    /// The file to write on.
+    pub(super) fn open(directory: &Path) -> io::Result<Self> {
+        File::options().write(true).create(true).truncate(false).open(directory.join(ACKNOWLEDGED)).map(Self)
     }
 
-    /// How far was acknowledged, where nothing is to be written.
+    /// How far was acknowledged, `None` if that is not known.
     pub(super) fn read(directory: &Path) -> Option<Position> {
-        Self::position(&File::open(directory.join(ACKNOWLEDGED)).ok()?)
-    }
-
-    fn position(file: &File) -> Option<Position> {
         let mut bytes = [0; 16];
+        let file = File::open(directory.join(ACKNOWLEDGED)).ok()?;
         file.read_exact_at(&mut bytes, 0).ok()?;
         let (position, checksum) = bytes.split_at(8);
         (checksum == xxh3_64(position).to_le_bytes())

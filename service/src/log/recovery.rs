@@ -143,13 +143,11 @@ impl Survey {
         let length = segment.file.metadata()?.len();
         // What should be there, as far as is known.
         let promised = next.unwrap_or(self.acknowledged);
-        let (end, mut missing_from) = (segment.end(), Some(segment.end()));
+        let (end, mut is_open_ended) = (segment.end(), false);
         let next_first = next.unwrap_or(Position(u64::MAX));
         // What stands from the next segment's first position on was written before a failed sync.
         for Damage { offset, from, to } in scan.damages.into_iter().filter(|damage| damage.from < next_first) {
-            if to.is_none() {
-                missing_from = None;
-            }
+            is_open_ended |= to.is_none();
             let until = to.unwrap_or(promised).min(next_first);
             if to.is_none() && from >= promised {
                 // Behind everything that was promised: a write that was cut short.
@@ -159,7 +157,7 @@ impl Survey {
             let what = format!("`{}` is damaged at byte {offset}, position {from}", segment.name());
             self.faults.push(Fault { what, records: until.0.saturating_sub(from.0) });
         }
-        if missing_from.is_some() && end < promised {
+        if !is_open_ended && end < promised {
             let what = match next {
                 Some(next) => format!("`{}` ends at position {end}, the next segment begins at {next}", segment.name()),
                 None => format!("`{}` ends at position {end}, but {promised} was acknowledged", segment.name()),

@@ -94,13 +94,7 @@ fn read(log: &EmbeddedLog, from: u64) -> Vec<(u64, Kind)> {
 }
 
 fn of_person(log: &EmbeddedLog, person: &str) -> Vec<Record> {
-    let mut records = Vec::new();
-    let take = &mut |record| {
-        records.push(record);
-        ControlFlow::Continue(())
-    };
-    log.reading().of_person(person, take).unwrap();
-    records
+    log.reading().all_of_person(person).unwrap()
 }
 
 fn maintain(log: &EmbeddedLog, covered: u64, now: Timestamp) -> Maintained {

@@ -235,7 +235,7 @@ impl Writer {
         buffer.clear();
         let entries = || group.iter().flat_map(Submission::entries);
         let seal = group.iter().any(|submission| matches!(submission.work, Work::Seal));
-        self.roll_if_due(entries().map(Entry::bytes).sum(), seal, entries().next())?;
+        self.roll_if_due(group.iter().map(|submission| submission.bytes).sum(), seal, entries().next())?;
         let mut position = self.active.end();
         for entry in entries() {
             self.record(entry, position).write(buffer);

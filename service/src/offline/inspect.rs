@@ -1,7 +1,6 @@
 //! `cauce inspect`: what log and state hold, as they are.
 
 use std::error::Error;
-use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -41,11 +40,7 @@ impl Inspect {
             What::Log => print_log(&log),
             What::State => print_state(&log, config)?,
             What::Person => {
-                let mut records = Vec::new();
-                log.of_person(&self.id.unwrap_or_default(), &mut |record| {
-                    records.push(record);
-                    ControlFlow::Continue(())
-                })?;
+                let records = log.all_of_person(&self.id.unwrap_or_default())?;
                 if records.is_empty() {
                     return Err("the log holds nothing of this person".into());
                 }

@@ -3,15 +3,14 @@
 
 use std::ops::ControlFlow;
 
-use actix_web::web::block;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 
 use super::person_of;
 use super::timeline::unknown;
-use crate::error::{ApiError, Code};
+use crate::error::ApiError;
 use crate::http::answer::Answer;
-use crate::http::call::Call;
+use crate::http::call::{Call, beside};
 use crate::http::routes::Endpoint;
 use crate::log::Position;
 
@@ -44,7 +43,7 @@ async fn erased(call: &Call, request: &HttpRequest) -> Result<Erased, ApiError> 
     let plan = shared.bundle.plan();
     let events = shared.store.read(plan, &person, |timeline| timeline.map(|timeline| timeline.len(plan)))?;
     let (ingest, whose) = (shared.ingest.clone(), person.clone());
-    let records = block(move || {
+    let records = beside(move || {
         let mut records = 0;
         let read = ingest.log().reading().of_person(&whose, &mut |_| {
             records += 1;
@@ -52,8 +51,7 @@ async fn erased(call: &Call, request: &HttpRequest) -> Result<Erased, ApiError> 
         });
         read.map(|()| records)
     });
-    let records = records.await;
-    let records = records.map_err(|_| ApiError::new(Code::Stopping, "send requests to another instance"))??;
+    let records = records.await?;
     if events.is_none() && records == 0 {
         return Err(unknown());
     }

@@ -5,9 +5,8 @@
 //! the log holds everything.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 
-use actix_web::web::{Query, block};
+use actix_web::web::Query;
 use actix_web::{HttpRequest, HttpResponse};
 use cauce_features::event::EventId;
 use cauce_features::time::Timestamp;
@@ -17,7 +16,7 @@ use serde_json::value::RawValue;
 use super::person_of;
 use crate::error::{ApiError, Code};
 use crate::http::answer::Answer;
-use crate::http::call::Call;
+use crate::http::call::{Call, beside};
 use crate::http::routes::Endpoint;
 use crate::http::score::InstantText;
 use crate::log::{Kind, Position, Record};
@@ -155,16 +154,7 @@ async fn page(call: &Call, request: &HttpRequest) -> Result<(String, Vec<Held>, 
 async fn everything(call: &Call, request: &HttpRequest) -> Result<(String, Vec<Record>), ApiError> {
     let person = person_of(request).await?;
     let (ingest, whose) = (call.shared().ingest.clone(), person.clone());
-    let records = block(move || {
-        let mut records = Vec::new();
-        let read = ingest.log().reading().of_person(&whose, &mut |record| {
-            records.push(record);
-            ControlFlow::Continue(())
-        });
-        read.map(|()| records)
-    });
-    let records = records.await;
-    Ok((person, records.map_err(|_| ApiError::new(Code::Stopping, "send requests to another instance"))??))
+    Ok((person, beside(move || ingest.log().reading().all_of_person(&whose)).await?))
 }
 
 /// The events that stand, newest first: of one that came twice the first, of two under one identity the later, which is the greater.
