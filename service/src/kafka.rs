@@ -119,14 +119,14 @@ impl Cluster {
         Ok(Self { settings: settings.clone(), instance, properties })
     }
 
-    /// How many partitions the topics of a slice have.
+    /// How many partitions the topics of a slice have; and that the others are there.
     pub fn partitions(&self) -> Result<usize, ClusterError> {
         let unreachable = |cause| ClusterError::Client { doing: "no broker answers", cause };
         let reader =
             BaseConsumer::<Quiet>::from_config_and_context(&self.reader("start"), Quiet).map_err(unreachable)?;
-        let Settings { events, applications, deferred, .. } = &self.settings;
+        let Settings { events, applications, deferred, scores, dead_letters, .. } = &self.settings;
         let mut counts = Vec::new();
-        for topic in [events, applications, deferred] {
+        for topic in [events, applications, deferred, scores, dead_letters] {
             let found = reader.fetch_metadata(Some(topic), ANSWER_TIMEOUT).map_err(unreachable)?;
             let count = found.topics().first().map_or(0, |topic| topic.partitions().len());
             if count == 0 {
@@ -134,7 +134,7 @@ impl Cluster {
             }
             counts.push(count);
         }
-        match counts.iter().all(|count| *count == counts[0]) {
+        match counts[..3].iter().all(|count| *count == counts[0]) {
             true => Ok(counts[0]),
             false => Err(ClusterError::Uneven),
         }
@@ -185,6 +185,8 @@ impl Cluster {
         config.set("enable.idempotence", "true");
         config.set("acks", "all");
         config.set("partitioner", "murmur2_random");
+        // A dead letter is the largest record that the topics take, with headers more.
+        config.set("message.max.bytes", "2097152");
         config.set("linger.ms", "1");
         config.set("compression.type", "lz4");
         config
