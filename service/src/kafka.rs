@@ -7,7 +7,10 @@
 //! slow poll; a unique `client.id`, since a shared one has sent clients into an endless loop; no automatic commit or offset reset, since
 //! positions belong to the state.
 
+pub mod lag;
 pub mod partitioner;
+pub mod partitions;
+pub mod topics;
 
 use std::fs;
 use std::io;
@@ -78,6 +81,8 @@ pub enum ClusterError {
     Unreadable { path: String, cause: io::Error },
     #[error("`{path}`, line {line}: {problem}")]
     Property { path: String, line: usize, problem: String },
+    #[error("the topic `{0}` is not there: `cauce topics create` makes it")]
+    NoTopic(String),
     #[error("{doing}: {cause}")]
     Client { doing: &'static str, cause: KafkaError },
 }
