@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::app::{App, Recovery};
 use crate::config::{Config, Override};
+use crate::kafka::dead_letters::DeadLetters;
 use crate::kafka::lag::Lag;
 use crate::kafka::topics::Topics;
 use crate::logging;
@@ -60,6 +61,13 @@ enum Command {
         serve: ServeArgs,
         #[command(flatten)]
         lag: Lag,
+    },
+    /// List what was refused and why, or send it again once the reason is mended.
+    DeadLetters {
+        #[command(flatten)]
+        serve: ServeArgs,
+        #[command(flatten)]
+        dead_letters: DeadLetters,
     },
     Backfill(Backfill),
     Score(Score),
@@ -121,6 +129,7 @@ pub fn run() -> Result<ExitCode, Box<dyn Error>> {
         Command::Verify(serve) => return Verify::run(&serve.load()?),
         Command::Topics { serve, topics } => return topics.run(&serve.load()?),
         Command::Lag { serve, lag } => return lag.run(&serve.load()?),
+        Command::DeadLetters { serve, dead_letters } => return dead_letters.run(&serve.load()?),
         Command::Backfill(command) => return command.run(),
         Command::Score(command) => return command.run(),
         Command::Check(command) => return command.run(),

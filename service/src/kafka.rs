@@ -7,9 +7,11 @@
 //! slow poll; a unique `client.id`, since a shared one has sent clients into an endless loop; no automatic commit or offset reset, since
 //! positions belong to the state.
 
+pub mod dead_letters;
 pub mod lag;
 pub mod partitioner;
 pub mod partitions;
+pub mod reading;
 pub mod topics;
 
 use std::fs;
@@ -43,6 +45,8 @@ pub mod header {
     pub const PARTITION: &str = "cauce-partition";
     pub const OFFSET: &str = "cauce-offset";
     pub const TIMESTAMP: &str = "cauce-timestamp";
+    /// Of a record in the topic of dead letters: the one at this `PARTITION/OFFSET` of the same topic was sent again.
+    pub const REPLAYED: &str = "cauce-replayed";
     /// `high` for an application that is scored whatever the lag.
     pub const PRIORITY: &str = "priority";
 }

@@ -52,7 +52,8 @@ impl Partitions {
         Self::new(&cluster.reader(role))
     }
 
-    fn new(config: &ClientConfig) -> Result<Self, ClusterError> {
+    /// A client with this configuration.
+    pub fn new(config: &ClientConfig) -> Result<Self, ClusterError> {
         let consumer = BaseConsumer::from_config_and_context(config, Quiet)
             .map_err(|cause| ClusterError::Client { doing: "cannot make a Kafka client", cause })?;
         Ok(Self { consumer })
