@@ -1,9 +1,10 @@
 //! `cauce dead-letters`: what was refused and why, and sending it again once the reason is mended.
 //!
-//! A record is sent again as it was, bytes, key and headers, to the topic that it came from. That it was is written beside it: a record
-//! without a value in the topic of dead letters, in the same transaction, whose header names its place. So the topic itself says what
-//! is still to be sent, and a second `replay`, or one after a crash, sends nothing twice. Never a key or a value is printed: they
-//! are personal data.
+//! A record is sent again as it was, bytes, key and headers, to the topic that it came from, and with the place where it stood first: an
+//! application then has the score that it would have had there. That it was sent is written beside it: a record without a value
+//! in the topic of dead letters, in the same transaction, whose header names the place there. So the topic itself says what is
+//! still to be sent, and a second `replay`, or one after a crash, sends nothing twice. Never a key or a value is printed: they are
+//! personal data.
 
 mod letter;
 mod resend;

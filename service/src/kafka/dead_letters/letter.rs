@@ -10,10 +10,9 @@ use serde::Deserialize;
 
 use super::super::header;
 
-/// What becoming a dead letter has added to a record's headers. Others of Cauce's, such as those of an application that was scored over
-/// HTTP, belong to the record.
-const ADDED: [&str; 6] =
-    [header::REASON, header::ERRORS, header::TOPIC, header::PARTITION, header::OFFSET, header::TIMESTAMP];
+/// What says that a record is a dead letter. Where it stood first goes with it, so that an application that is sent again is scored under
+/// the id, and as of the time, that it had then.
+const REFUSAL: [&str; 2] = [header::REASON, header::ERRORS];
 
 /// Of a CloudEvents record: the person it is about.
 const CLOUD_EVENT_SUBJECT: &str = "ce_subject";
@@ -70,7 +69,6 @@ impl fmt::Display for Place {
 
 /// What a record of the topic is.
 pub(super) fn read(record: &impl Message) -> Read {
-    // A record that was deferred before has the headers of its first place in front of the others.
     let text = |key: &str| std::str::from_utf8(header_of(record, key)?).ok();
     if let Some(place) = text(header::REPLAYED) {
         return Place::parse(place).map_or(Read::Foreign, Read::Replayed);
@@ -91,11 +89,11 @@ pub(super) fn read(record: &impl Message) -> Read {
     }
 }
 
-/// The headers that it had before it became a dead letter.
+/// The headers to send it with: those that it had before, and where it stood first.
 pub(super) fn own_headers(record: &impl Message) -> OwnedHeaders {
     let mut own = OwnedHeaders::new();
     for one in record.headers().into_iter().flat_map(Headers::iter) {
-        if !ADDED.contains(&one.key) {
+        if !REFUSAL.contains(&one.key) {
             own = own.insert(one);
         }
     }
@@ -160,13 +158,6 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_that_was_deferred_before_came_from_where_it_stood_first() {
-        let first = [("cauce-topic", "cauce.applications"), ("cauce-partition", "1"), ("cauce-offset", "5")];
-        let Read::Letter(letter) = read(&record(None, "{}", &[&first[..], &LETTER].concat())) else { panic!() };
-        assert_eq!((&*letter.topic, letter.from), ("cauce.applications", Place { partition: 1, offset: 5 }));
-    }
-
-    #[test]
     fn what_says_that_a_letter_was_replayed_is_none_itself() {
         let place = Place { partition: 3, offset: 17 };
         let text = place.to_string();
@@ -182,11 +173,11 @@ mod tests {
     }
 
     #[test]
-    fn its_own_headers_are_those_that_it_had_before() {
+    fn it_is_sent_with_the_headers_that_it_had_before_and_its_first_place() {
         let headers = [&[("priority", "high"), ("cauce-kind", "fields"), ("priority", "x")][..], &LETTER].concat();
         let own = own_headers(&record(None, "{}", &headers));
-        let own: Vec<_> = own.iter().map(|one| (one.key, one.value.unwrap())).collect();
-        assert_eq!(own, [("priority", &b"high"[..]), ("cauce-kind", b"fields"), ("priority", b"x")]);
+        let own: Vec<_> = own.iter().map(|one| (one.key, std::str::from_utf8(one.value.unwrap()).unwrap())).collect();
+        assert_eq!(own, [&headers[..3], &LETTER[1..4]].concat());
     }
 
     #[test]
