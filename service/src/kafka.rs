@@ -12,6 +12,8 @@ pub mod lag;
 pub mod partitioner;
 pub mod partitions;
 pub mod reading;
+pub mod replay;
+pub mod sending;
 pub mod topics;
 
 use std::fs;

@@ -15,7 +15,7 @@ mod inspect;
 mod output;
 mod point_in_time;
 mod problems;
-mod progress;
+pub(crate) mod progress;
 mod replay;
 mod score;
 mod table;

@@ -1,18 +1,18 @@
-//! Reads what a topic holds at one time, from a place to its end, partition by partition, and no further.
+//! Reads what a topic holds as of one time, a partition after the other, and no further.
 //!
-//! For commands: whoever goes on reading is the service's own consumer. What a transaction has aborted is not read, and its markers
+//! For commands: whoever goes on reading is the service's own consumer. What a transaction has aborted is not read, and its marks
 //! take up offsets that no record has, so the end of a partition is known by the brokers' word and not by an offset alone.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::Consumer;
-use rdkafka::error::KafkaError;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use super::partitions::{At, Partition, Partitions};
-use super::{Cluster, ClusterError};
+use super::{Cluster, ClusterError, Quiet};
 
 /// How long brokers may give nothing before they count as gone.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -24,6 +24,16 @@ pub struct Range<'a> {
     partitions: Vec<Partition>,
     from: Vec<i64>,
     to: Vec<i64>,
+}
+
+/// Reads one partition of a topic at a time.
+pub struct Reader {
+    consumer: BaseConsumer<Quiet>,
+    topic: String,
+    partition: i32,
+    to: i64,
+    is_at_end: bool,
+    heard: Instant,
 }
 
 impl<'a> Range<'a> {
@@ -41,48 +51,72 @@ impl<'a> Range<'a> {
         &self,
         mut each: impl FnMut(&BorrowedMessage<'_>) -> Result<(), Box<dyn Error>>,
     ) -> Result<(), Box<dyn Error>> {
-        let failed = |cause| ClusterError::Client { doing: "cannot read", cause };
-        let mut config = self.cluster.reader("reading");
-        config.set("enable.partition.eof", "true");
-        let consumer = Partitions::new(&config)?.into_consumer();
-        let mut open: Vec<bool> = self.from.iter().zip(&self.to).map(|(from, to)| from < to).collect();
-        let mut assignment = TopicPartitionList::new();
-        for (partition, from) in self.partitions.iter().zip(&self.from).filter(|(one, _)| open[one.number as usize]) {
-            let place = Offset::Offset(*from);
-            assignment.add_partition_offset(self.topic, partition.number, place).map_err(failed)?;
-        }
-        consumer.assign(&assignment).map_err(failed)?;
-        let mut heard = Instant::now();
-        while open.contains(&true) {
-            let over = match consumer.poll(Duration::from_millis(100)) {
-                None if heard.elapsed() > PATIENCE => {
-                    return Err(format!("no broker has given anything of `{}` for {PATIENCE:?}", self.topic).into());
+        let mut reader = Reader::new(self.cluster, self.topic)?;
+        for (partition, (from, to)) in self.partitions.iter().zip(self.from.iter().zip(&self.to)) {
+            reader.start(partition.number, *from, *to)?;
+            while !reader.is_at_end() {
+                if let Some(record) = reader.poll(Duration::from_millis(100))? {
+                    each(&record)?;
                 }
-                None => continue,
-                Some(Err(KafkaError::PartitionEOF(partition))) => partition,
-                Some(Err(cause)) if is_passing(&cause) => continue,
-                Some(Err(cause)) => return Err(failed(cause).into()),
-                Some(Ok(record)) => {
-                    heard = Instant::now();
-                    let to = self.to[record.partition() as usize];
-                    if record.offset() < to {
-                        each(&record)?;
-                    }
-                    if record.offset() + 1 < to {
-                        continue;
-                    }
-                    record.partition()
-                }
-            };
-            open[over as usize] = false;
+            }
         }
         Ok(())
     }
 }
 
+impl Reader {
+    /// Of a topic, nothing of which is read yet.
+    pub fn new(cluster: &Cluster, topic: &str) -> Result<Self, ClusterError> {
+        let mut config = cluster.reader("reading");
+        config.set("enable.partition.eof", "true");
+        let consumer = Partitions::new(&config)?.into_consumer();
+        Ok(Self { consumer, topic: topic.to_owned(), partition: -1, to: 0, is_at_end: true, heard: Instant::now() })
+    }
+
+    /// Goes to a partition, to read it from one offset to another.
+    pub fn start(&mut self, partition: i32, from: i64, to: i64) -> Result<(), ClusterError> {
+        (self.partition, self.to, self.is_at_end, self.heard) = (partition, to, from >= to, Instant::now());
+        let mut assignment = TopicPartitionList::new();
+        if !self.is_at_end {
+            assignment.add_partition_offset(&self.topic, partition, Offset::Offset(from)).map_err(failed)?;
+        }
+        self.consumer.assign(&assignment).map_err(failed)
+    }
+
+    /// Whether everything was read.
+    pub fn is_at_end(&self) -> bool {
+        self.is_at_end
+    }
+
+    /// The next record, if it comes within so long.
+    pub fn poll(&mut self, patience: Duration) -> Result<Option<BorrowedMessage<'_>>, Box<dyn Error>> {
+        match self.consumer.poll(patience) {
+            None if self.heard.elapsed() > PATIENCE => {
+                Err(format!("no broker has given anything of `{}` for {PATIENCE:?}", self.topic).into())
+            }
+            None => Ok(None),
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                self.is_at_end |= partition == self.partition;
+                Ok(None)
+            }
+            Some(Err(cause)) if is_passing(&cause) => Ok(None),
+            Some(Err(cause)) => Err(failed(cause).into()),
+            Some(Ok(record)) => {
+                self.heard = Instant::now();
+                self.is_at_end |= record.offset() + 1 >= self.to;
+                Ok(Some(record).filter(|record| record.offset() < self.to))
+            }
+        }
+    }
+}
+
+fn failed(cause: KafkaError) -> ClusterError {
+    ClusterError::Client { doing: "cannot read", cause }
+}
+
 /// Whether the client goes on by itself: it connects again, and waits for a new leader.
 fn is_passing(error: &KafkaError) -> bool {
-    use rdkafka::error::RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, OperationTimedOut, Resolve};
+    use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, OperationTimedOut, Resolve};
     error
         .rdkafka_error_code()
         .is_some_and(|code| matches!(code, AllBrokersDown | BrokerTransportFailure | OperationTimedOut | Resolve))

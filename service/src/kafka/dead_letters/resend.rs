@@ -3,30 +3,24 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
-use std::time::Duration;
 
-use parking_lot::Mutex;
 use rdkafka::Message;
-use rdkafka::client::ClientContext;
-use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Header, OwnedHeaders, OwnedMessage};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Header, OwnedHeaders, OwnedMessage};
+use rdkafka::producer::BaseRecord;
 
 use super::letter::{Place, Read, key_of, own_headers, read};
-use crate::kafka::{Cluster, ClusterError, header, log_line};
+use crate::kafka::sending::Sender;
+use crate::kafka::{Cluster, ClusterError, header};
 
 /// What is sent together: bounded in number and bytes, so that a transaction stays far below its timeout.
 const BATCH_RECORDS: usize = 2000;
 const BATCH_BYTES: usize = 16 << 20;
 
-/// How long the brokers may take to acknowledge what was sent together.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// Sends dead letters to where they came from.
 pub(super) struct Resend<'a> {
     cluster: &'a Cluster,
-    producer: BaseProducer<Deliveries>,
+    sender: Sender,
     batch: Vec<OwnedMessage>,
     bytes: usize,
     /// What is acknowledged, and committed.
@@ -43,17 +37,14 @@ pub(super) struct Sent {
 
 impl<'a> Resend<'a> {
     pub(super) fn new(cluster: &'a Cluster) -> Result<Self, ClusterError> {
-        let failed = |cause| ClusterError::Client { doing: "cannot make a Kafka producer", cause };
         let mut config = cluster.producer("dead-letters");
         if cluster.settings.transactions {
             // One for all: of two who replay at once, the later one fences the earlier one off.
             config.set("transactional.id", format!("{}-dead-letters", cluster.settings.group));
         }
-        let producer = BaseProducer::from_config_and_context(&config, Deliveries::default()).map_err(failed)?;
-        if cluster.settings.transactions {
-            producer.init_transactions(PATIENCE).map_err(failed)?;
-        }
-        Ok(Self { cluster, producer, batch: Vec::new(), bytes: 0, sent: Sent::default() })
+        let sender = Sender::new(&config)
+            .map_err(|cause| ClusterError::Client { doing: "cannot begin to send dead letters again", cause })?;
+        Ok(Self { cluster, sender, batch: Vec::new(), bytes: 0, sent: Sent::default() })
     }
 
     /// Takes a dead letter. It is sent once enough are there.
@@ -67,27 +58,10 @@ impl<'a> Resend<'a> {
     pub(super) fn finish(&mut self) -> Result<(), Box<dyn Error>> {
         let batch = std::mem::take(&mut self.batch);
         self.bytes = 0;
-        if batch.is_empty() {
-            return Ok(());
+        if !batch.is_empty() {
+            let sent = self.sender.together(|| self.send_all(&batch));
+            self.sent.add(sent.map_err(|why| format!("cannot send dead letters again: {why}"))?);
         }
-        let is_transactional = self.cluster.settings.transactions;
-        let failed = |cause: KafkaError| match self.producer.client().fatal_error() {
-            // Such as that another one has begun to send them.
-            Some((_, why)) => format!("cannot send dead letters again: {why}"),
-            None => format!("cannot send dead letters again: {cause}"),
-        };
-        if is_transactional {
-            self.producer.begin_transaction().map_err(failed)?;
-        }
-        let result = self.send_all(&batch);
-        if is_transactional {
-            match &result {
-                Ok(_) => self.producer.commit_transaction(PATIENCE).map_err(failed)?,
-                // Whether it can be aborted or not, nobody will read what is in it.
-                Err(_) => _ = self.producer.abort_transaction(PATIENCE),
-            }
-        }
-        self.sent.add(result.map_err(failed)?);
         Ok(())
     }
 
@@ -99,39 +73,19 @@ impl<'a> Resend<'a> {
             let key = key_of(letter);
             sent.mended += u64::from(key.is_some() && letter.key().is_none_or(<[u8]>::is_empty));
             *sent.by_topic.entry(facts.topic.to_string()).or_default() += 1;
-            let mut record = BaseRecord::<[u8], [u8]>::to(&facts.topic).headers(own_headers(letter));
+            let mut record = BaseRecord::to(&facts.topic).headers(own_headers(letter));
             record.key = key.as_deref();
             record.payload = letter.payload();
-            self.send(record)?;
+            self.sender.send(record)?;
         }
-        self.acknowledged()?;
+        self.sender.acknowledged()?;
         let topic = &self.cluster.settings.dead_letters;
         for letter in batch {
             let place = Place::of(letter).to_string();
             let says = OwnedHeaders::new().insert(Header { key: header::REPLAYED, value: Some(&place) });
-            self.send(BaseRecord::<[u8], [u8]>::to(topic).partition(letter.partition()).headers(says))?;
+            self.sender.send(BaseRecord::to(topic).partition(letter.partition()).headers(says))?;
         }
-        self.acknowledged()?;
         Ok(sent)
-    }
-
-    fn send(&self, mut record: BaseRecord<'_, [u8], [u8]>) -> Result<(), KafkaError> {
-        loop {
-            match self.producer.send(record) {
-                Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), again)) => {
-                    record = again;
-                    self.producer.poll(Duration::from_millis(100));
-                }
-                Err((cause, _)) => return Err(cause),
-            }
-        }
-    }
-
-    /// Waits until all that was sent is acknowledged.
-    fn acknowledged(&self) -> Result<(), KafkaError> {
-        self.producer.flush(PATIENCE)?;
-        self.producer.context().failed.lock().take().map_or(Ok(()), Err)
     }
 }
 
@@ -154,28 +108,5 @@ impl fmt::Display for Sent {
             write!(f, "; {} got the key that they lacked", self.mended)?;
         }
         Ok(())
-    }
-}
-
-/// What the brokers say of what was sent.
-#[derive(Default)]
-pub(super) struct Deliveries {
-    /// The first failure that was not told yet.
-    failed: Mutex<Option<KafkaError>>,
-}
-
-impl ClientContext for Deliveries {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log_line(level, facility, message);
-    }
-}
-
-impl ProducerContext for Deliveries {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if let Err((cause, _)) = result {
-            self.failed.lock().get_or_insert_with(|| cause.clone());
-        }
     }
 }
