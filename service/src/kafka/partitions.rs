@@ -3,7 +3,7 @@
 //! Ends are those of a read-committed reader: what an open transaction has written lies behind them.
 
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::metadata::Metadata;
 use rdkafka::{Offset, TopicPartitionList};
@@ -11,8 +11,6 @@ use rdkafka::{Offset, TopicPartitionList};
 use cauce_features::time::Timestamp;
 
 use super::{ANSWER_TIMEOUT, Cluster, ClusterError, Quiet};
-
-impl ConsumerContext for Quiet {}
 
 /// A partition of a topic.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

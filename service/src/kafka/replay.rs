@@ -71,6 +71,7 @@ impl TopicReplay<'_> {
             cluster: &cluster,
             bundle,
             bounds: Bounds::from(&self.config.store),
+            partitions: spans.len(),
             sender: sender.as_ref(),
             bar: &bar,
         };
@@ -129,9 +130,7 @@ impl TopicReplay<'_> {
             let lane = lane as usize;
             let partitions: Vec<Partition> = asking.of_topic(topic)?;
             if partitions.len() != spans.len() {
-                return Err(
-                    format!("`{topic}` has not as many partitions as `{}`: `cauce topics check`", topics[0]).into()
-                );
+                return Err(ClusterError::Uneven.into());
             }
             let ends = asking.offsets(&partitions, At::End)?;
             let starts = asking.offsets(&partitions, At::Beginning)?;

@@ -6,19 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cauce_features::time::Timestamp;
 use cauce_model::bundle::Bundle;
 use cauce_model::onnx::OnnxModel;
 use indicatif::ProgressBar;
-use rdkafka::Message;
-use rdkafka::message::{BorrowedMessage, Header, Headers, OwnedHeaders};
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::BaseRecord;
 
 use super::{Replayed, TopicReplay};
 use crate::kafka::reading::Reader;
 use crate::kafka::sending::Sender;
+use crate::kafka::worker::{positions, record_of};
 use crate::kafka::{Cluster, header};
-use crate::log::Position;
 use crate::scoring::Batch;
 use crate::store::{Bounds, Embedded, Store};
 use crate::stream::output::{Output, To};
@@ -44,6 +42,8 @@ pub(super) struct Replaying<'a> {
     pub cluster: &'a Cluster,
     pub bundle: Arc<Bundle>,
     pub bounds: Bounds,
+    /// How many slices share the bounds.
+    pub partitions: usize,
     pub sender: Option<&'a Sender>,
     pub bar: &'a ProgressBar,
 }
@@ -84,15 +84,16 @@ impl<'a> Replaying<'a> {
 impl Worker<'_> {
     /// Works off a slice from a fresh state.
     pub(super) fn slice(&mut self, span: &Span) -> Result<Replayed, Box<dyn Error>> {
-        let Replaying { replay, bundle, bounds, .. } = self.shared;
+        let Replaying { replay, bundle, bounds, partitions, .. } = self.shared;
         let (plan, partition) = (bundle.plan(), span.partition);
         let directory = replay.place.join(format!("partition-{partition}"));
-        let store = Arc::new(Store::open(Arc::new(Embedded::open(&directory)?), *bounds, plan)?);
+        let state = Embedded::open_slice(&directory, *partitions)?;
+        let store = Arc::new(Store::open(Arc::new(state), bounds.shared_by(*partitions), plan)?);
         let waited = self.waited(span)?;
         let replayed = self.work(Slice::new(partition, store.clone(), self.topics.clone(), span.from), span, waited)?;
         let digest = store.digest(plan, replay.as_of)?;
         if replay.keep {
-            store.checkpoint(plan, Position(span.to[0] as u64), replay.now, || Ok(()))?;
+            store.checkpoint(plan, positions(span.to), replay.now, || Ok(()))?;
         }
         Ok(Replayed { digest, people: store.people(), ..replayed })
     }
@@ -147,7 +148,7 @@ impl Worker<'_> {
     /// What does not fit into memory goes to disk.
     fn make_room(&self, slice: &Slice) -> Result<(), Box<dyn Error>> {
         if slice.store.is_over_budget() {
-            let (plan, reached) = (self.shared.bundle.plan(), Position(slice.next()[0] as u64));
+            let (plan, reached) = (self.shared.bundle.plan(), positions(slice.next()));
             slice.store.checkpoint(plan, reached, self.shared.replay.now, || Ok(()))?;
             slice.store.shrink(plan);
         }
@@ -192,16 +193,4 @@ impl Worker<'_> {
 fn id_of(score: &Output) -> &Bytes {
     let id = score.headers.iter().find(|(name, _)| name == header::ID);
     &id.expect("every score has its id in a header").1
-}
-
-fn record_of(message: &BorrowedMessage<'_>) -> Record {
-    let header =
-        |header: Header<'_, &[u8]>| (header.key.into(), Bytes::copy_from_slice(header.value.unwrap_or_default()));
-    Record {
-        offset: message.offset(),
-        timestamp: Timestamp::from_millis(message.timestamp().to_millis().unwrap_or(0)),
-        key: message.key().map(Bytes::copy_from_slice),
-        value: message.payload().map(Bytes::copy_from_slice),
-        headers: message.headers().map_or_else(Vec::new, |headers| headers.iter().map(header).collect()),
-    }
 }
