@@ -51,8 +51,8 @@ pub(super) enum CatchUp {
 /// What it looks like.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Hint {
-    /// What was there at the first look is committed.
-    KeepsUp,
+    /// What was there at the first look is committed; so many records have come since.
+    KeepsUp { since: i64 },
     /// Retention removed records before they were consumed.
     Lost { records: i64 },
     /// Nothing at all is committed.
@@ -126,7 +126,7 @@ pub(super) fn hint(work: &[Work], members: Option<usize>) -> Hint {
         return Hint::Lost { records: total.lost };
     }
     if total.waiting == 0 {
-        return Hint::KeepsUp;
+        return Hint::KeepsUp { since: total.lag };
     }
     if total.committed_per_s == 0.0 {
         return Hint::Stopped { members };
@@ -160,7 +160,7 @@ impl Hint {
     /// Its name in JSON.
     pub(super) fn code(&self) -> &'static str {
         match self {
-            Self::KeepsUp => "keeps_up",
+            Self::KeepsUp { .. } => "keeps_up",
             Self::Lost { .. } => "lost",
             Self::Stopped { .. } => "stopped",
             Self::Stuck { .. } => "stuck",
@@ -173,7 +173,7 @@ impl Hint {
     /// Whether somebody has to do something.
     pub(super) fn is_wrong(&self) -> bool {
         match self {
-            Self::KeepsUp | Self::CatchesUp { .. } => false,
+            Self::KeepsUp { .. } | Self::CatchesUp { .. } => false,
             Self::Hot { catch_up, .. } => *catch_up == CatchUp::Never,
             Self::Lost { .. } | Self::Stopped { .. } | Self::Stuck { .. } | Self::Slow { .. } => true,
         }
@@ -183,7 +183,9 @@ impl Hint {
 impl fmt::Display for Hint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::KeepsUp => write!(f, "keeps up: what was there at the first look is committed"),
+            Self::KeepsUp { since } => {
+                write!(f, "keeps up: what was there at the first look is committed; {since} records have come since")
+            }
             Self::Lost { records } => write!(
                 f,
                 "lost: retention removed {records} records before they were consumed, so histories lack them; see `cauce topics check`"
@@ -287,10 +289,10 @@ mod tests {
     fn each_trouble_is_told_from_the_others() {
         let spread = |committed, produced| (0..4).map(|partition| work(partition, 1000, committed, produced)).collect();
         let cases: [(&str, Vec<Work>, Hint); 9] = [
-            ("no lag", vec![work(0, 0, 0, 0)], Hint::KeepsUp),
+            ("no lag", vec![work(0, 0, 0, 0)], Hint::KeepsUp { since: 0 }),
             // What was produced between the looks is no sign of trouble.
-            ("busy", vec![work(0, 90, 100, 100), work(1, 100, 100, 100)], Hint::KeepsUp),
-            ("idle", vec![work(0, 1, 0, 1)], Hint::KeepsUp),
+            ("busy", vec![work(0, 90, 100, 100), work(1, 100, 100, 100)], Hint::KeepsUp { since: 190 }),
+            ("idle", vec![work(0, 1, 0, 1)], Hint::KeepsUp { since: 1 }),
             ("no commits", spread(0, 10), Hint::Stopped { members: Some(2) }),
             ("growing", spread(100, 100), Hint::Slow { slices: 4 }),
             ("shrinking", spread(100, 50), Hint::CatchesUp { seconds: 20.0 }),
@@ -325,7 +327,7 @@ mod tests {
     #[test]
     fn only_what_needs_somebody_is_wrong() {
         for (hint, is_wrong) in [
-            (Hint::KeepsUp, false),
+            (Hint::KeepsUp { since: 5 }, false),
             (Hint::CatchesUp { seconds: 5.0 }, false),
             (Hint::Hot { partition: 0, share: 0.9, catch_up: CatchUp::In(5.0) }, false),
             (Hint::Hot { partition: 0, share: 0.9, catch_up: CatchUp::Never }, true),

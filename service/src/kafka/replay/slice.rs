@@ -20,7 +20,7 @@ use crate::kafka::{Cluster, header};
 use crate::scoring::Batch;
 use crate::store::{Bounds, Embedded, Store};
 use crate::stream::output::{Output, To};
-use crate::stream::{Lane, Record, Slice};
+use crate::stream::{Lane, Slice};
 
 /// What waits at most in one lane.
 const LANE_RECORDS: usize = 5_000;
