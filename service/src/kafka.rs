@@ -9,11 +9,18 @@
 
 pub mod applied;
 mod commit;
+pub mod dead_letters;
 pub mod front;
 mod group;
+pub mod lag;
 mod lookout;
 pub mod partitioner;
+pub mod partitions;
+pub mod reading;
+pub mod replay;
+pub mod sending;
 pub mod tending;
+pub mod topics;
 pub mod worker;
 
 use std::fs;
@@ -48,6 +55,8 @@ pub mod header {
     pub const PARTITION: &str = "cauce-partition";
     pub const OFFSET: &str = "cauce-offset";
     pub const TIMESTAMP: &str = "cauce-timestamp";
+    /// Of a record in the topic of dead letters: the one at this `PARTITION/OFFSET` of the same topic was sent again.
+    pub const REPLAYED: &str = "cauce-replayed";
     /// `high` for an application that is scored whatever the lag.
     pub const PRIORITY: &str = "priority";
 }

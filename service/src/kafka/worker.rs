@@ -445,12 +445,13 @@ pub fn state_directory(store: &config::Store, partition: i32) -> PathBuf {
 }
 
 /// How far state goes that was made of everything before these offsets.
-fn positions(next: [i64; 3]) -> Positions {
+pub(super) fn positions(next: [i64; 3]) -> Positions {
     let position = |lane: Lane| Position(u64::try_from(next[lane as usize]).unwrap_or(0));
     Positions { log: position(Lane::Events), applications: position(Lane::Applications) }
 }
 
-fn record_of(message: &BorrowedMessage<'_>) -> Record {
+/// A record with bytes of its own.
+pub(super) fn record_of(message: &BorrowedMessage<'_>) -> Record {
     let header = |header: rdkafka::message::Header<'_, &[u8]>| {
         (header.key.into(), Bytes::copy_from_slice(header.value.unwrap_or_default()))
     };
