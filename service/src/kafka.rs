@@ -7,7 +7,14 @@
 //! slow poll; a unique `client.id`, since a shared one has sent clients into an endless loop; no automatic commit or offset reset, since
 //! positions belong to the state.
 
+pub mod applied;
+pub mod front;
+mod outbox;
 pub mod partitioner;
+mod reach;
+mod scan;
+mod sender;
+mod submission;
 
 use std::fs;
 use std::io;
@@ -19,6 +26,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 
 use crate::config;
+use crate::log::embedded::OpenError;
 
 /// How long a question to the brokers may take before it counts as unanswered.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -80,6 +88,10 @@ pub enum ClusterError {
     Property { path: String, line: usize, problem: String },
     #[error("{doing}: {cause}")]
     Client { doing: &'static str, cause: KafkaError },
+    #[error("what waits for the brokers: {0}")]
+    Outbox(#[from] OpenError),
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
 }
 
 impl Cluster {
