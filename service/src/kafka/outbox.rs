@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cauce_features::time::Timestamp;
 
@@ -28,8 +28,9 @@ use crate::log::{Accepted, Change, Entry, EventLog, LogError, LogStatus, Positio
 /// Records written with one sync, and records forwarded together.
 const TOGETHER: usize = 1000;
 
-/// How long the forwarder waits for something to forward, and after its first failure; later failures double it.
+/// How long the forwarder waits for something to forward, and after its first failure; further failures double it.
 const IDLE: Duration = Duration::from_millis(200);
+const STEP: Duration = Duration::from_millis(50);
 const PAUSE_MOST: Duration = Duration::from_secs(5);
 
 /// The segments of an outbox are small, so that what is forwarded leaves the disk soon.
@@ -108,14 +109,17 @@ impl Outbox {
 
     /// Forwards what is here until told to stop.
     pub fn forward(&self, sender: &Sender, stop: &AtomicBool) {
-        let mut pause = IDLE;
-        while !stop.load(Ordering::Relaxed) {
+        let (mut pause, reach) = (IDLE, &sender.shared().reach);
+        let stops = || stop.load(Ordering::Relaxed);
+        while !stops() {
             match self.forward_some(sender) {
-                Ok(0) => rest(IDLE, stop),
+                Ok(0) => rest(IDLE, stops),
                 Ok(_) => pause = IDLE,
                 Err(error) => {
                     tracing::debug!(%error, records = self.backlog(), "what is in the outbox is not forwarded yet");
-                    rest(pause, stop);
+                    let was_down = reach.is_down();
+                    // A broker that is connected again is not kept waiting.
+                    rest(pause, || stops() || was_down && !reach.is_down());
                     pause = (pause * 2).min(PAUSE_MOST);
                 }
             }
@@ -175,11 +179,9 @@ fn with_person(entry: &Entry) -> Entry {
     Entry { person, ..entry.clone() }
 }
 
-fn rest(time: Duration, stop: &AtomicBool) {
-    let mut left = time;
-    while !left.is_zero() && !stop.load(Ordering::Relaxed) {
-        let step = left.min(IDLE);
-        thread::sleep(step);
-        left -= step;
+fn rest(time: Duration, is_over: impl Fn() -> bool) {
+    let until = Instant::now() + time;
+    while Instant::now() < until && !is_over() {
+        thread::sleep(STEP);
     }
 }
