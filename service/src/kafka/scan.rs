@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use cauce_features::time::Timestamp;
 use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
@@ -55,8 +55,6 @@ impl From<KafkaError> for Stopped {
         Self::Client(error)
     }
 }
-
-impl ConsumerContext for Quiet {}
 
 impl Scanner {
     /// Reads a cluster whose topics have so many partitions.
