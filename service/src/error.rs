@@ -174,7 +174,7 @@ impl From<IngestError> for ApiError {
 
 impl From<LogError> for ApiError {
     fn from(error: LogError) -> Self {
-        let again = "nothing was recorded; send it again after `Retry-After`";
+        let again = "nothing was acknowledged; ask again after `Retry-After`, an event counts once";
         match error {
             LogError::Full => Self::new(Code::DiskFull, again),
             LogError::Busy => Self::new(Code::LogBusy, again),

@@ -14,11 +14,16 @@ pub mod front;
 mod group;
 pub mod lag;
 mod lookout;
+mod outbox;
 pub mod partitioner;
 pub mod partitions;
+mod reach;
 pub mod reading;
 pub mod replay;
+mod scan;
+mod sender;
 pub mod sending;
+mod submission;
 pub mod tending;
 pub mod topics;
 pub mod worker;
@@ -34,6 +39,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 
 use crate::config::{self, Kafka as Settings};
+use crate::log::embedded::OpenError;
 
 /// How long a question to the brokers may take before it counts as unanswered.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -103,6 +109,10 @@ pub enum ClusterError {
     Uneven,
     #[error("{doing}: {cause}")]
     Client { doing: &'static str, cause: KafkaError },
+    #[error("what waits for the brokers: {0}")]
+    Outbox(#[from] OpenError),
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
 }
 
 impl Cluster {

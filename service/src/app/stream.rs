@@ -63,7 +63,7 @@ pub(super) fn open(
     let kept = held_here(config, bundle, &histories)?;
     let (applied, tending) =
         (Arc::new(Applied::new(partitions)), Arc::new(Tending::new(bundle.clone(), clock, config.store.clone())));
-    let log = KafkaLog::new(&cluster, partitions, applied.clone(), &config.log)?;
+    let log = KafkaLog::new(&cluster, applied.clone(), &config.log, recovery.accept_data_loss)?;
     let batch = |_| Ok::<_, AppError>(Batch::new(bundle.clone(), OnnxModel::new(bundle)?));
     let parts = Parts {
         cluster,

@@ -32,11 +32,13 @@ pub async fn health(request: HttpRequest) -> HttpResponse {
         refuse_when_stopping(call)?;
         let (version, bundle) = (env!("CARGO_PKG_VERSION"), BundleRef::of(&call.shared().bundle));
         // Scoring goes on without the log: the instance is ready, and says what it cannot do.
-        let log = match call.shared().ingest.log().status().refuses {
-            None => "written".to_owned(),
-            Some(error) => error.to_string(),
-        };
-        Ok(Answer::json(200, &json!({"status": "ok", "version": version, "bundle": bundle, "log": log})))
+        let status = call.shared().ingest.log().status();
+        let log = status.refuses.map_or("written".to_owned(), |error| error.to_string());
+        let mut document = json!({"status": "ok", "version": version, "bundle": bundle, "log": log});
+        if let Some(brokers) = status.brokers {
+            document["kafka"] = json!(brokers);
+        }
+        Ok(Answer::json(200, &document))
     })
 }
 
