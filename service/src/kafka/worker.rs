@@ -68,6 +68,7 @@ pub struct Parts {
 /// What others may ask of the worker's thread, and tell it.
 #[derive(Default)]
 pub struct Control {
+    is_ready: AtomicBool,
     is_stopping: AtomicBool,
     is_deferring: AtomicBool,
     /// Why it cannot go on.
@@ -109,6 +110,16 @@ struct Owned {
 }
 
 impl Control {
+    /// `is_ready` where there are histories to begin with.
+    pub fn new(is_ready: bool) -> Self {
+        Self { is_ready: AtomicBool::new(is_ready), ..Self::default() }
+    }
+
+    /// Whether there are histories: those of a former life, or those of the first assignment, read up to what was committed.
+    pub fn is_ready(&self) -> bool {
+        self.is_ready.load(Ordering::Relaxed)
+    }
+
     /// Has the thread give its partitions back and end.
     pub fn stop(&self) {
         self.is_stopping.store(true, Ordering::Relaxed);
@@ -333,6 +344,9 @@ impl Worker {
         if self.slices.is_empty() {
             return;
         }
+        if self.wanted.is_empty() && self.slices.values().all(Owned::has_caught_up) {
+            self.control.is_ready.store(true, Ordering::Relaxed);
+        }
         self.look_at_ends();
         let mut lag = 0;
         let now = self.parts.clock.now();
@@ -431,6 +445,11 @@ impl Owned {
         let next = self.slice.next();
         self.committed = [0, 1, 2].map(|lane| next[lane].max(self.committed[lane]));
         self.tended.commit(positions(next));
+    }
+
+    /// Whether all that was committed before has made state.
+    fn has_caught_up(&self) -> bool {
+        self.slice.next().iter().zip(&self.committed).all(|(next, committed)| next >= committed)
     }
 
     fn lag(&self) -> [u64; 3] {
