@@ -49,7 +49,6 @@ const QUEUE_BYTES: usize = 32 << 20;
 const OBSERVE_EVERY: Duration = Duration::from_millis(250);
 /// After a failure.
 const AGAIN_AFTER: Duration = Duration::from_millis(250);
-const EXPIRE_AFTER: Duration = Duration::from_secs(1);
 
 /// What the worker is made of.
 pub struct Parts {
@@ -340,7 +339,6 @@ impl Worker {
     /// Lag, mode and clocks, for whoever looks.
     fn observe(&mut self) {
         self.observed_at = Instant::now();
-        self.parts.applied.expire(EXPIRE_AFTER);
         if self.slices.is_empty() {
             return;
         }
