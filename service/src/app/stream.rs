@@ -30,7 +30,7 @@ const PARTITIONS: &str = "partitions";
 
 /// What reads from Kafka.
 pub(super) struct Stream {
-    control: Arc<Control>,
+    pub(super) control: Arc<Control>,
     thread: JoinHandle<()>,
 }
 
@@ -77,7 +77,7 @@ pub(super) fn open(
         clock,
         accept_data_loss: recovery.accept_data_loss,
     };
-    let control = Arc::new(Control::default());
+    let control = Arc::new(Control::new(!kept.is_empty()));
     let worker = Worker::new(parts, control.clone(), kept)?;
     let thread = thread::Builder::new().name("cauce-stream".into()).spawn(move || worker.run())?;
     let tended = tending.start(metrics.clone())?;
