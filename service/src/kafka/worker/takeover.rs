@@ -94,8 +94,8 @@ impl Worker {
         let wanted = || self.wanted.iter().copied();
         Ok(Known {
             committed: lookout::committed(&self.member, &self.topics, wanted())?,
-            beginnings: lookout::beginnings(&self.member, &self.topics, wanted())?,
-            ends: lookout::ends(&self.member, &self.topics, wanted())?,
+            beginnings: lookout::beginnings(&self.lookout, &self.topics, wanted())?,
+            ends: lookout::ends(&self.lookout, &self.topics, wanted())?,
         })
     }
 
