@@ -8,22 +8,14 @@
 //! positions belong to the state.
 
 pub mod applied;
-mod commit;
 pub mod dead_letters;
 pub mod front;
-mod group;
 pub mod lag;
-mod lookout;
-mod outbox;
 pub mod partitioner;
 pub mod partitions;
-mod reach;
 pub mod reading;
 pub mod replay;
-mod scan;
-mod sender;
 pub mod sending;
-mod submission;
 pub mod tending;
 pub mod topics;
 pub mod worker;

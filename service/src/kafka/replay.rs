@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use cauce_features::time::Timestamp;
 use cauce_model::bundle::{Bundle, Limits};
@@ -25,6 +26,9 @@ use crate::offline::progress;
 use crate::store::{Bounds, StateDigest};
 use crate::stream::Lane;
 use slice::{Replaying, Span};
+
+/// How long the brokers may take to acknowledge what was sent.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is worked off again.
 pub(crate) struct TopicReplay<'a> {
@@ -62,7 +66,7 @@ impl TopicReplay<'_> {
         let bundle = Arc::new(Bundle::load(&self.config.model.bundle, &Limits::default())?);
         let spans = self.spans(&cluster, rescores)?;
         let sender = match rescores {
-            true => Some(Sender::new(&cluster.producer("replay"))?),
+            true => Some(Sender::new(&cluster.producer("replay"), PATIENCE)?),
             false => None,
         };
         let bar = progress::items("replay", spans.iter().map(Span::records).sum());

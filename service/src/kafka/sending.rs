@@ -1,23 +1,24 @@
-//! Sends records and waits until the brokers have acknowledged all of them: for commands, which have nothing else to do meanwhile.
+//! Sends records and waits until the brokers have acknowledged all of them, in a transaction or without one.
 
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
 use super::log_line;
 
-/// How long the brokers may take to acknowledge what was sent, or to end a transaction.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// A producer, and whether what it sends is seen all at once.
 pub struct Sender {
     producer: BaseProducer<Deliveries>,
     is_transactional: bool,
+    /// How long the brokers may take to acknowledge what was sent, or to begin or end a transaction.
+    patience: Duration,
 }
 
 /// What the brokers say of what was sent.
@@ -29,34 +30,39 @@ struct Deliveries {
 
 impl Sender {
     /// Connects. With a transactional id in the configuration, whoever had it before is fenced off, and what they had begun is over.
-    pub fn new(config: &ClientConfig) -> Result<Self, KafkaError> {
+    pub fn new(config: &ClientConfig, patience: Duration) -> Result<Self, KafkaError> {
         let producer = BaseProducer::from_config_and_context(config, Deliveries::default())?;
         let is_transactional = config.get("transactional.id").is_some();
         if is_transactional {
-            producer.init_transactions(PATIENCE)?;
+            producer.init_transactions(patience)?;
         }
-        Ok(Self { producer, is_transactional })
+        Ok(Self { producer, is_transactional, patience })
     }
 
-    /// Does what sends records, in a transaction if there are any, and returns once all are acknowledged.
-    pub fn together<R>(&self, send: impl FnOnce() -> Result<R, KafkaError>) -> Result<R, String> {
-        let explained = |cause: KafkaError| match self.producer.client().fatal_error() {
-            // Such as that another process has taken over.
-            Some((_, why)) => why,
-            None => cause.to_string(),
-        };
-        if self.is_transactional {
-            self.producer.begin_transaction().map_err(explained)?;
+    /// Does what sends records, in a transaction if there are any, and returns once all are acknowledged. After an error nobody will read what
+    /// was in the transaction, unless it is its end that was not heard of.
+    pub fn together<R>(&self, send: impl FnOnce() -> Result<R, KafkaError>) -> Result<R, KafkaError> {
+        if !self.is_transactional {
+            return send().and_then(|sent| self.acknowledged().map(|()| sent));
         }
+        self.producer.begin_transaction()?;
         let sent = send().and_then(|sent| self.acknowledged().map(|()| sent));
-        if self.is_transactional {
-            match &sent {
-                Ok(_) => self.producer.commit_transaction(PATIENCE).map_err(explained)?,
-                // Whether it can be aborted or not, nobody will read what is in it.
-                Err(_) => _ = self.producer.abort_transaction(PATIENCE),
+        let ended = sent.and_then(|sent| self.producer.commit_transaction(self.patience).map(|()| sent));
+        ended.inspect_err(|_| {
+            if let Err(error) = self.producer.abort_transaction(self.patience) {
+                tracing::debug!(%error, "the transaction is ended when the next producer begins");
             }
-        }
-        sent.map_err(explained)
+        })
+    }
+
+    /// Has offsets of a consumer group committed with the transaction that is open.
+    pub fn offsets(&self, offsets: &TopicPartitionList, group: &ConsumerGroupMetadata) -> Result<(), KafkaError> {
+        self.producer.send_offsets_to_transaction(offsets, group, self.patience)
+    }
+
+    /// What an error means, in words: another process may have taken over.
+    pub fn explain(&self, error: &KafkaError) -> String {
+        self.producer.client().fatal_error().map_or_else(|| error.to_string(), |(_, why)| why)
     }
 
     /// Hands a record over, as soon as there is room.
@@ -75,7 +81,7 @@ impl Sender {
 
     /// Waits until everything that was handed over is acknowledged.
     pub fn acknowledged(&self) -> Result<(), KafkaError> {
-        self.producer.flush(PATIENCE)?;
+        self.producer.flush(self.patience)?;
         self.producer.context().failed.lock().take().map_or(Ok(()), Err)
     }
 }
@@ -83,6 +89,10 @@ impl Sender {
 impl ClientContext for Deliveries {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         log_line(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "kafka");
     }
 }
 

@@ -3,6 +3,11 @@
 //! One thread polls; a round of work is spread over the cores by slices and is bounded in records, so the group never waits for a poll. What cannot
 //! be worked off yet stays in bounded queues, and a lane whose queue is full is paused until there is room.
 
+mod commit;
+mod group;
+mod lookout;
+mod takeover;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,9 +26,6 @@ use rdkafka::{Offset, TopicPartitionList};
 use rustix::process::{Signal, getpid, kill_process};
 
 use super::applied::Applied;
-use super::commit::{CommitError, Committer};
-use super::group::{self, Member};
-use super::lookout::{self, Lookout, Topics};
 use super::partitioner::partition_of;
 use super::tending::{Tended, Tending};
 use super::{Cluster, ClusterError};
@@ -36,8 +38,9 @@ use crate::store::{Histories, Positions};
 use crate::stream::output::Output;
 use crate::stream::pressure::Pressure;
 use crate::stream::{Lane, Record, Slice};
-
-mod takeover;
+use commit::{CommitError, Committer};
+use group::Member;
+use lookout::{Lookout, Topics};
 
 /// How long a poll waits: with nothing to do, and while something waits for more.
 const IDLE: Duration = Duration::from_millis(100);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 use rdkafka::Message;
 use rdkafka::error::KafkaError;
@@ -12,6 +13,9 @@ use rdkafka::producer::BaseRecord;
 use super::letter::{Place, Read, key_of, own_headers, read};
 use crate::kafka::sending::Sender;
 use crate::kafka::{Cluster, ClusterError, header};
+
+/// How long the brokers may take to acknowledge a batch.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is sent together: bounded in number and bytes, so that a transaction stays far below its timeout.
 const BATCH_RECORDS: usize = 2000;
@@ -42,7 +46,7 @@ impl<'a> Resend<'a> {
             // One for all: of two who replay at once, the later one fences the earlier one off.
             config.set("transactional.id", format!("{}-dead-letters", cluster.settings.group));
         }
-        let sender = Sender::new(&config)
+        let sender = Sender::new(&config, PATIENCE)
             .map_err(|cause| ClusterError::Client { doing: "cannot begin to send dead letters again", cause })?;
         Ok(Self { cluster, sender, batch: Vec::new(), bytes: 0, sent: Sent::default() })
     }
@@ -60,7 +64,8 @@ impl<'a> Resend<'a> {
         self.bytes = 0;
         if !batch.is_empty() {
             let sent = self.sender.together(|| self.send_all(&batch));
-            self.sent.add(sent.map_err(|why| format!("cannot send dead letters again: {why}"))?);
+            self.sent
+                .add(sent.map_err(|error| format!("cannot send dead letters again: {}", self.sender.explain(&error)))?);
         }
         Ok(())
     }

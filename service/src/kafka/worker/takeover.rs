@@ -11,9 +11,9 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::group::Change;
+use super::lookout::{self, Offsets};
 use super::{AGAIN_AFTER, Owned, Worker, positions, state_directory};
-use crate::kafka::group::Change;
-use crate::kafka::lookout::{self, Offsets};
 use crate::kafka::tending::Tended;
 use crate::store::{Bounds, Embedded, Positions, StateError, Store};
 use crate::stream::{Lane, Slice};

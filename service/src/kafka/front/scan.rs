@@ -15,9 +15,9 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use serde::Deserialize;
 
-use super::partitioner::partition_of;
-use super::worker::record_of;
-use super::{ANSWER_TIMEOUT, Cluster, Quiet, header};
+use crate::kafka::partitioner::partition_of;
+use crate::kafka::worker::record_of;
+use crate::kafka::{ANSWER_TIMEOUT, Cluster, Quiet, header};
 use crate::log::{Kind, LogError, Position, Record};
 use crate::stream::output::Origin;
 use crate::stream::{self, Lane, cloud_event};

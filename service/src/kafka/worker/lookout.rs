@@ -6,7 +6,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::group::Member;
-use super::{ANSWER_TIMEOUT, Cluster, Quiet};
+use crate::kafka::{ANSWER_TIMEOUT, Cluster, Quiet};
 use crate::stream::Lane;
 
 /// Names of a slice's topics, by lane.
