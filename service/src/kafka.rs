@@ -24,6 +24,7 @@ use std::fs;
 use std::io;
 use std::time::Duration;
 
+use cauce_features::time::Span;
 use rdkafka::ClientConfig;
 use rdkafka::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
@@ -32,6 +33,7 @@ use rdkafka::error::KafkaError;
 
 use crate::config::{self, Kafka as Settings};
 use crate::log::embedded::OpenError;
+use crate::stream::Rules;
 
 /// How long a question to the brokers may take before it counts as unanswered.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -128,6 +130,19 @@ impl Cluster {
             }
         };
         Ok(Self { settings: settings.clone(), instance, properties })
+    }
+
+    /// Names of a slice's topics, by lane.
+    pub fn topics(&self) -> [String; 3] {
+        let Settings { events, applications, deferred, .. } = &self.settings;
+        [events, applications, deferred].map(String::clone)
+    }
+
+    /// What so many records at most are worked off by.
+    pub fn rules(&self, deferring: bool, most: usize) -> Rules {
+        let Settings { vectors, oldest_as_of, .. } = &self.settings;
+        let oldest_ms = i64::try_from(oldest_as_of.get().as_millis()).unwrap_or(i64::MAX);
+        Rules { deferring, vectors: *vectors, oldest_as_of: Span::from_millis(oldest_ms), most }
     }
 
     /// How many partitions the topics of a slice have; and that the others are there.

@@ -128,7 +128,7 @@ impl TopicReplay<'_> {
     /// What is read of each slice.
     fn spans(&self, cluster: &Cluster, rescores: bool) -> Result<Vec<Span>, Box<dyn Error>> {
         let (asking, group) = (Partitions::of_reader(cluster, "replay")?, Partitions::of_group(cluster)?);
-        let topics = slice::topics(cluster);
+        let topics = cluster.topics();
         let mut spans = vec![Span::default(); asking.of_topic(&topics[0])?.len()];
         for (lane, topic) in Lane::ALL.into_iter().zip(&topics) {
             let lane = lane as usize;

@@ -1,7 +1,8 @@
 //! The thread that reads, works and commits. Read [`Worker::round`] from top to bottom.
 //!
-//! One thread polls; a round of work is spread over the cores by slices and is bounded in records, so the group never waits for a poll. What cannot
-//! be worked off yet stays in bounded queues, and a lane whose queue is full is paused until there is room.
+//! One thread polls; a round of work is spread over the cores by slices and is bounded in records, and every question to the brokers in time, so
+//! that polls come far more often than the group asks for. What cannot be worked off yet stays in bounded queues, and a lane whose queue is full is paused
+//! until there is room.
 
 mod commit;
 mod group;
@@ -9,6 +10,7 @@ mod lookout;
 mod takeover;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +18,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cauce_features::time::Timestamp;
+use cauce_features::time::{Span, Timestamp};
 use cauce_model::bundle::Bundle;
 use parking_lot::Mutex;
 use rdkafka::consumer::Consumer;
@@ -37,10 +39,11 @@ use crate::scoring::Batch;
 use crate::store::{Histories, Positions};
 use crate::stream::output::Output;
 use crate::stream::pressure::Pressure;
-use crate::stream::{Lane, Record, Slice};
+use crate::stream::{Lane, Record, Rules, Slice};
 use commit::{CommitError, Committer};
 use group::Member;
 use lookout::{Lookout, Topics};
+pub use takeover::open_slice;
 
 /// How long a poll waits: with nothing to do, and while something waits for more.
 const IDLE: Duration = Duration::from_millis(100);
@@ -49,6 +52,10 @@ const EAGER: Duration = Duration::from_millis(2);
 const GATHER: Duration = Duration::from_millis(50);
 /// Bytes that wait at most in one lane of a slice.
 const QUEUE_BYTES: usize = 32 << 20;
+/// How often offsets are written that have not moved; brokers keep them for days.
+const REFRESH_EVERY: Duration = Duration::from_secs(3600);
+/// How often a warning is repeated.
+const WARN_EVERY: Duration = Duration::from_secs(10);
 const OBSERVE_EVERY: Duration = Duration::from_millis(250);
 /// After a failure.
 const AGAIN_AFTER: Duration = Duration::from_millis(250);
@@ -89,14 +96,20 @@ pub struct Worker {
     slices: BTreeMap<i32, Owned>,
     /// Assigned, and not opened yet.
     wanted: BTreeSet<i32>,
+    /// Whether the group has given anything yet, be it nothing.
+    was_assigned: bool,
     /// Slices that are here and not this instance's: found at the start, or lost while no broker could be reached. They are read on, and
     /// taken up again where they stand.
     kept: BTreeMap<i32, Arc<Tended>>,
     committed_at: Instant,
     observed_at: Instant,
-    /// Nothing is worked off before.
-    not_before: Instant,
-    fails: bool,
+    /// Since when what is done cannot be committed; it is tried again, and nothing new is done before.
+    failing: Option<Instant>,
+    /// When the offsets of all lanes were last written, moved or not.
+    refreshed_at: Instant,
+    /// When slices that could not be opened are tried again.
+    open_after: Instant,
+    warned_at: Option<Instant>,
 }
 
 /// A slice that is this instance's.
@@ -106,6 +119,8 @@ struct Owned {
     committed: [i64; 3],
     ends: [i64; 3],
     is_paused: [bool; 3],
+    /// Whether an application may wait for its score in the deferred lane.
+    has_deferred: bool,
     /// What is not committed yet.
     outputs: Vec<Output>,
     /// The state could not be read or written.
@@ -147,7 +162,6 @@ impl Worker {
     /// Joins the group; `kept` are the slices that are here already.
     pub fn new(parts: Parts, control: Arc<Control>, kept: BTreeMap<i32, Arc<Tended>>) -> Result<Self, ClusterError> {
         let settings = &parts.cluster.settings;
-        let topics = [&settings.events, &settings.applications, &settings.deferred].map(String::clone);
         let member = group::join(&parts.cluster)
             .map_err(|cause| ClusterError::Client { doing: "cannot join the consumer group", cause })?;
         let lookout = lookout::connect(&parts.cluster)
@@ -156,17 +170,20 @@ impl Worker {
         Ok(Self {
             committer: Committer::new(parts.cluster.clone()),
             pressure: Pressure::new(settings.lag_high, settings.lag_low),
-            topics: Arc::new(topics),
+            topics: Arc::new(parts.cluster.topics()),
             member,
             lookout,
             control,
             slices: BTreeMap::new(),
             wanted: BTreeSet::new(),
+            was_assigned: false,
             kept,
             committed_at: now,
             observed_at: now,
-            not_before: now,
-            fails: false,
+            failing: None,
+            refreshed_at: now,
+            open_after: now,
+            warned_at: None,
             parts,
         })
     }
@@ -175,7 +192,9 @@ impl Worker {
     pub fn run(mut self) {
         let mut outcome = Ok(());
         while outcome.is_ok() && !self.control.is_stopping() {
-            outcome = self.round();
+            // A defect ends this thread in good order, or the group would wait for it for ever.
+            let round = catch_unwind(AssertUnwindSafe(|| self.round()));
+            outcome = round.unwrap_or_else(|_panic| Err("the thread that reads from Kafka met a defect".to_owned()));
         }
         if let Err(failure) = outcome {
             tracing::error!(failure, "the service stops: it cannot go on reading from Kafka");
@@ -189,10 +208,7 @@ impl Worker {
     fn round(&mut self) -> Result<(), String> {
         self.read()?;
         self.carry_out_changes()?;
-        if Instant::now() >= self.not_before
-            && self.slices.values().any(|owned| !owned.slice.is_idle())
-            && !self.waits_to_commit()
-        {
+        if self.failing.is_none() && self.slices.values().any(|owned| !owned.slice.is_idle()) {
             // By then the brokers' clocks have moved on, and what is written after the look is younger than all that was read before.
             thread::sleep(self.parts.cluster.settings.settle.get());
             self.look_at_ends();
@@ -207,11 +223,6 @@ impl Worker {
         Ok(())
     }
 
-    /// What could not be committed comes before anything new.
-    fn waits_to_commit(&self) -> bool {
-        self.fails && self.slices.values().any(Owned::is_uncommitted)
-    }
-
     /// Takes what has come, up to a round's worth.
     fn read(&mut self) -> Result<(), String> {
         let Self { parts, topics, member, slices, .. } = self;
@@ -219,7 +230,7 @@ impl Worker {
             (parts.cluster.settings.round_records, Instant::now(), parts.histories.partitions());
         let waits = slices.values().any(|owned| !owned.slice.is_idle() || owned.is_uncommitted());
         let mut patience = if waits { EAGER } else { IDLE };
-        let mut full = Vec::new();
+        let (mut full, mut heard) = (Vec::new(), Vec::new());
         for _ in 0..most {
             match member.poll(patience) {
                 Some(Ok(message)) => {
@@ -229,7 +240,7 @@ impl Worker {
                         full.push((lane, message.partition()));
                     }
                 }
-                Some(Err(error)) => hear(&error)?,
+                Some(Err(error)) => heard.push(error),
                 None => break,
             }
             patience = Duration::ZERO;
@@ -240,7 +251,7 @@ impl Worker {
         for (lane, partition) in full {
             self.pause(lane, partition, true);
         }
-        Ok(())
+        heard.iter().try_for_each(|error| self.hear(error))
     }
 
     /// Asks where the lanes end, so that an empty one is known to be empty.
@@ -264,10 +275,11 @@ impl Worker {
     /// Works off whatever is in turn, on all cores.
     fn work(&mut self) {
         let Self { parts, slices, pressure, .. } = self;
-        let (deferring, vectors) = (pressure.is_deferring(), parts.cluster.settings.vectors);
+        let settings = &parts.cluster.settings;
         let now = Instant::now();
         let mut due: Vec<&mut Owned> = slices.values_mut().filter(|owned| owned.is_due(now)).collect();
         due.sort_by_key(|owned| std::cmp::Reverse(owned.slice.waiting()));
+        let rules = parts.cluster.rules(pressure.is_deferring(), settings.round_records.div_ceil(due.len().max(1)));
         let mut shares: Vec<Vec<&mut Owned>> = parts.batches.iter().map(|_| Vec::new()).collect();
         let count = shares.len();
         due.into_iter().enumerate().for_each(|(index, owned)| shares[index % count].push(owned));
@@ -276,7 +288,7 @@ impl Worker {
             for (batch, share) in parts.batches.iter_mut().zip(shares).filter(|(_, share)| !share.is_empty()) {
                 scope.spawn(move || {
                     for owned in share {
-                        owned.work(batch, deferring, vectors, metrics);
+                        owned.work(batch, &rules, metrics);
                         applied.advance(owned.slice.partition as usize, owned.slice.next()[Lane::Events as usize]);
                     }
                 });
@@ -285,7 +297,8 @@ impl Worker {
         let room = self.parts.cluster.settings.buffer_records / 2;
         let resumed = self.slices.iter_mut().flat_map(|(partition, owned)| {
             let roomy = Lane::ALL.into_iter().filter(|lane| owned.is_paused[*lane as usize]);
-            let roomy: Vec<_> = roomy.filter(|lane| owned.slice.queue(*lane).waiting().0 <= room).collect();
+            let has_room = |(records, bytes)| records <= room && bytes <= QUEUE_BYTES / 2;
+            let roomy: Vec<_> = roomy.filter(|lane| has_room(owned.slice.queue(*lane).waiting())).collect();
             roomy.into_iter().map(|lane| (lane, *partition))
         });
         for (lane, partition) in resumed.collect::<Vec<_>>() {
@@ -295,28 +308,30 @@ impl Worker {
 
     /// Scores leave at once; offsets alone may wait a little.
     fn is_commit_due(&self) -> bool {
-        if Instant::now() < self.not_before {
+        if let Some(since) = self.failing
+            && since.elapsed() < AGAIN_AFTER
+        {
             return false;
         }
         self.slices.values().any(|owned| !owned.outputs.is_empty())
+            || self.refreshed_at.elapsed() >= REFRESH_EVERY
             || (self.committed_at.elapsed() >= self.parts.cluster.settings.commit_every.get()
                 && self.slices.values().any(Owned::is_uncommitted))
     }
 
-    /// Outputs and offsets of all slices, together.
+    /// Outputs and offsets of all slices, together. Of a slice that has moved, all lanes: the brokers forget offsets that are not written for
+    /// days, of topics that the group has not subscribed to, and a lane without one would look as if nothing of it had ever been read.
     fn commit(&mut self) -> Result<(), String> {
         let began = Instant::now();
+        let is_refresh = self.refreshed_at.elapsed() >= REFRESH_EVERY;
         let (mut outputs, mut offsets) = (Vec::new(), TopicPartitionList::new());
         for (partition, owned) in &self.slices {
             outputs.extend(&owned.outputs);
-            for (topic, (next, committed)) in
-                self.topics.iter().zip(owned.slice.next().into_iter().zip(owned.committed))
-            {
-                if next > committed {
-                    offsets
-                        .add_partition_offset(topic, *partition, Offset::Offset(next))
-                        .expect("offsets are positive");
-                }
+            if !is_refresh && !owned.is_behind() {
+                continue;
+            }
+            for (topic, next) in self.topics.iter().zip(owned.to_commit()) {
+                offsets.add_partition_offset(topic, *partition, Offset::Offset(next)).expect("offsets are positive");
             }
         }
         self.committed_at = began;
@@ -327,8 +342,11 @@ impl Worker {
         };
         match committed {
             Ok(()) => {
-                self.fails = false;
-                self.slices.values_mut().for_each(Owned::settle);
+                self.failing = None;
+                self.refreshed_at = if is_refresh { began } else { self.refreshed_at };
+                let now = self.parts.clock.now();
+                let oldest_as_of = self.parts.cluster.rules(false, 0).oldest_as_of;
+                self.slices.values_mut().for_each(|owned| owned.settle(now, oldest_as_of));
                 self.parts.metrics.committed(began.elapsed());
                 Ok(())
             }
@@ -336,33 +354,30 @@ impl Worker {
             Err(error) => {
                 tracing::warn!(%error, "the same is tried again");
                 self.parts.metrics.commit_failed();
-                self.fails = true;
-                self.not_before = Instant::now() + AGAIN_AFTER;
+                self.failing = Some(Instant::now());
                 Ok(())
             }
         }
     }
 
-    /// Lag, mode and clocks, for whoever looks.
+    /// Lag and mode, for whoever looks.
     fn observe(&mut self) {
         self.observed_at = Instant::now();
-        if self.slices.is_empty() {
-            return;
+        // Nothing is read by it, but what it hears of the brokers would pile up.
+        let _ = self.lookout.poll(Duration::ZERO);
+        if !self.slices.is_empty() {
+            self.look_at_ends();
         }
-        if self.wanted.is_empty() && self.slices.values().all(Owned::has_caught_up) {
-            self.control.is_ready.store(true, Ordering::Relaxed);
-        }
-        self.look_at_ends();
         let mut lag = 0;
         let now = self.parts.clock.now();
         for owned in self.slices.values() {
             let behind = owned.lag();
             lag += behind[Lane::Events as usize] + behind[Lane::Applications as usize];
             self.parts.metrics.observed(behind, &owned.slice, now);
-            // While applications wait, the windows that they will be scored on are kept whole.
-            if behind[Lane::Deferred as usize] == 0 {
-                owned.tended.pass_to(owned.slice.stream_time);
-            }
+        }
+        let has_caught_up = !self.slices.values().any(|owned| owned.slice.is_recovering());
+        if self.was_assigned && self.wanted.is_empty() && has_caught_up {
+            self.control.is_ready.store(true, Ordering::Relaxed);
         }
         if self.pressure.observe(lag) {
             let deferring = self.pressure.is_deferring();
@@ -370,9 +385,31 @@ impl Worker {
             self.parts.metrics.mode(deferring);
             match deferring {
                 true => {
-                    tracing::warn!(alert = "kafka_lag", lag, "only applications of high priority are scored for now")
+                    tracing::warn!(alert = "kafka_lag", lag, "only applications of high priority are scored for now");
                 }
                 false => tracing::warn!(alert = "kafka_lag", lag, "resolved: all applications are scored again"),
+            }
+        }
+    }
+
+    /// What a poll says instead of a record. librdkafka heals nearly everything by itself, and says it again and again.
+    fn hear(&mut self, error: &KafkaError) -> Result<(), String> {
+        use RDKafkaErrorCode::{AllBrokersDown, AutoOffsetReset, BrokerTransportFailure, OffsetOutOfRange};
+        match error.rdkafka_error_code() {
+            Some(AutoOffsetReset | OffsetOutOfRange) => Err(format!(
+                "what is to be read next is not there ({error}): records were dropped by a topic's retention before they were read, or the                  topic is another one; `--accept-data-loss` goes on from the oldest that is left"
+            )),
+            _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => Err(error.to_string()),
+            Some(AllBrokersDown | BrokerTransportFailure) => {
+                tracing::debug!(%error, "kafka");
+                Ok(())
+            }
+            _ => {
+                if self.warned_at.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+                    self.warned_at = Some(Instant::now());
+                    tracing::warn!(%error, "kafka");
+                }
+                Ok(())
             }
         }
     }
@@ -386,6 +423,13 @@ impl Worker {
             Ok(()) => owned.is_paused[lane as usize] = pause,
             Err(error) => tracing::warn!(%error, partition, pause, "a partition could not be paused or resumed"),
         }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // The member leaves the group when it is dropped, and would wait for somebody to carry that out.
+        self.member.context().close();
     }
 }
 
@@ -407,9 +451,10 @@ impl Owned {
         (records >= parts.cluster.settings.buffer_records || bytes >= QUEUE_BYTES) && !self.is_paused[lane as usize]
     }
 
-    fn work(&mut self, batch: &mut Batch, deferring: bool, vectors: bool, metrics: &KafkaMetrics) {
+    fn work(&mut self, batch: &mut Batch, rules: &Rules, metrics: &KafkaMetrics) {
         self.tended.begin();
-        let mut worked = self.slice.work(batch, deferring, vectors);
+        let mut worked = self.slice.work(batch, rules);
+        self.has_deferred |= worked.deferred > 0;
         metrics.worked(self.slice.partition, &worked);
         self.outputs.append(&mut worked.outputs);
         self.stuck_until = worked.stuck.map(|error| {
@@ -430,8 +475,13 @@ impl Owned {
             queue.pass_to(position);
         }
         queue.is_at_end = end.is_some_and(|end| queue.read_to().max(position.unwrap_or(0)) >= end);
+        let is_at_end = queue.is_at_end && queue.waiting().0 == 0;
         if let Some(end) = end {
             self.ends[lane as usize] = end;
+        }
+        if lane == Lane::Deferred {
+            // What was deferred in a round that is not committed cannot be seen yet.
+            self.has_deferred = !is_at_end || (self.has_deferred && self.is_uncommitted());
         }
     }
 
@@ -440,21 +490,29 @@ impl Owned {
     }
 
     fn is_uncommitted(&self) -> bool {
-        self.tended.settled().is_none()
-            || self.slice.next().iter().zip(&self.committed).any(|(next, known)| next > known)
+        self.tended.settled().is_none() || self.is_behind()
     }
 
-    /// Everything is committed.
-    fn settle(&mut self) {
-        self.outputs.clear();
+    /// Whether more is worked off than is committed.
+    fn is_behind(&self) -> bool {
+        self.slice.next().iter().zip(&self.committed).any(|(next, known)| next > known)
+    }
+
+    /// By lane, what a commit says: never less than an earlier one.
+    fn to_commit(&self) -> [i64; 3] {
         let next = self.slice.next();
-        self.committed = [0, 1, 2].map(|lane| next[lane].max(self.committed[lane]));
-        self.tended.commit(positions(next));
+        [0, 1, 2].map(|lane| next[lane].max(self.committed[lane]))
     }
 
-    /// Whether all that was committed before has made state.
-    fn has_caught_up(&self) -> bool {
-        self.slice.next().iter().zip(&self.committed).all(|(next, committed)| next >= committed)
+    /// Everything is committed. Old events may go that no application can ask for any more, unless one waits for its score.
+    fn settle(&mut self, now: Timestamp, oldest_as_of: Span) {
+        self.outputs.clear();
+        self.committed = self.to_commit();
+        self.tended.commit(reached(self.slice.next()));
+        if !self.has_deferred {
+            let newest = self.slice.stream_time.min(now);
+            self.tended.pass_to(Timestamp::from_millis(newest.millis() - oldest_as_of.millis()));
+        }
     }
 
     fn lag(&self) -> [u64; 3] {
@@ -469,7 +527,7 @@ pub fn state_directory(store: &config::Store, partition: i32) -> PathBuf {
 }
 
 /// How far state goes that was made of everything before these offsets.
-pub(super) fn positions(next: [i64; 3]) -> Positions {
+pub(super) fn reached(next: [i64; 3]) -> Positions {
     let position = |lane: Lane| Position(u64::try_from(next[lane as usize]).unwrap_or(0));
     Positions { log: position(Lane::Events), applications: position(Lane::Applications) }
 }
@@ -481,24 +539,10 @@ pub(super) fn record_of(message: &BorrowedMessage<'_>) -> Record {
     };
     Record {
         offset: message.offset(),
-        timestamp: Timestamp::from_millis(message.timestamp().to_millis().unwrap_or(0)),
+        timestamp: Timestamp::from_millis(message.timestamp().to_millis().unwrap_or(0))
+            .clamp(Timestamp::MIN, Timestamp::MAX),
         key: message.key().map(Bytes::copy_from_slice),
         value: message.payload().map(Bytes::copy_from_slice),
         headers: message.headers().map_or_else(Vec::new, |headers| headers.iter().map(header).collect()),
-    }
-}
-
-/// What a poll says instead of a record. librdkafka heals nearly everything by itself.
-fn hear(error: &KafkaError) -> Result<(), String> {
-    match error.rdkafka_error_code() {
-        Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => Err(format!(
-            "records were dropped by the topic's retention before they were read ({error}); start with `--accept-data-loss` \
-             to go on from the oldest that is left"
-        )),
-        _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => Err(error.to_string()),
-        _ => {
-            tracing::debug!(%error, "kafka");
-            Ok(())
-        }
     }
 }

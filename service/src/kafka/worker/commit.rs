@@ -84,7 +84,11 @@ impl Committer {
         sender.together(|| {
             outputs.iter().try_for_each(|output| self.send(sender, output))?;
             match transactions {
-                true => sender.offsets(offsets, &member.group_metadata().ok_or(KafkaError::Canceled)?),
+                true => {
+                    let group = member.group_metadata().ok_or(KafkaError::Canceled)?;
+                    // Without a group's generation nothing would fence this.
+                    if member.assignment_lost() { Err(KafkaError::Canceled) } else { sender.offsets(offsets, &group) }
+                }
                 false => Ok(()),
             }
         })?;
