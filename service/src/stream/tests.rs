@@ -335,8 +335,8 @@ fn a_deferred_application_waits_until_the_state_is_again_what_it_was() {
     fixture.push(Lane::Events, [payment(0, 5, "a", DAY_MS)]);
     assert_eq!(fixture.work().scored, 0);
     fixture.push(Lane::Events, [payment(1, 6, "a", DAY_MS)]);
-    assert_eq!((fixture.work().records, fixture.slice.is_recovering()), (1, false));
-    assert_eq!(fixture.work().scored, 1);
+    let worked = fixture.work();
+    assert_eq!((worked.records, worked.scored, fixture.slice.is_recovering()), (2, 1, false));
 }
 
 #[test]
