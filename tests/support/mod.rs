@@ -6,6 +6,8 @@ pub(crate) mod client;
 pub(crate) mod crash;
 /// Seeded histories of people.
 pub(crate) mod history;
+/// A real Kafka broker.
+pub(crate) mod kafka;
 /// A running `cauce serve`.
 mod server;
 
