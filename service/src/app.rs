@@ -30,7 +30,7 @@ use crate::log::embedded::{OpenError, Opened};
 use crate::log::{EventLog, Position, ReadLog};
 use crate::metrics::Metrics;
 use crate::scoring::Scorer;
-use crate::store::{Bounds, Embedded, StateError, Store};
+use crate::store::{Bounds, Embedded, Histories, StateError, Store};
 
 /// The service, ready to run.
 pub struct App {
@@ -84,10 +84,11 @@ impl App {
         let keeper = Keeper::new(store.clone(), log.clone(), bundle.clone(), clock, config.store.clone(), covered);
         let keeper = Arc::new(keeper);
         let keeping = keeper.start(metrics.clone())?;
+        let histories = Arc::new(Histories::whole(store));
         let shared = Shared {
-            ingest: Arc::new(Ingest::new(log, store.clone(), bundle.clone(), config.log.applications)),
-            store,
-            keeper,
+            ingest: Arc::new(Ingest::new(log, histories.clone(), bundle.clone(), config.log.applications)),
+            histories,
+            upkeep: keeper,
             metrics,
             clock,
             openapi: http::document(bundle.plan().specification()),
@@ -102,7 +103,7 @@ impl App {
     pub fn run(self, listening: impl FnOnce(SocketAddr)) -> Result<(), AppError> {
         let Self { config, shared, keeping, models } = self;
         let served = System::new().block_on(serve(config.server, shared.clone(), models, listening));
-        shared.keeper.stop();
+        shared.upkeep.stop();
         if keeping.join().is_err() {
             tracing::error!("the thread that keeps log and state met a defect");
         }
@@ -194,8 +195,8 @@ async fn serve(
         // A worker thread that died is started anew, and by then the prepared sessions are used up.
         let prepared = models.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let model = prepared.unwrap_or_else(|| OnnxModel::new(&worker_shared.bundle).expect("it could be made before"));
-        let Shared { bundle, store, ingest, .. } = &*worker_shared;
-        let scorer = Scorer::new(bundle.clone(), store.clone(), ingest.clone(), model);
+        let Shared { bundle, histories, ingest, .. } = &*worker_shared;
+        let scorer = Scorer::new(bundle.clone(), histories.clone(), ingest.clone(), model);
         ActixApp::new()
             .app_data(Worker::new(worker_shared.clone(), scorer))
             .wrap_fn(http::hold)

@@ -77,7 +77,8 @@ struct ServeArgs {
     /// Worker threads; 0 is one per available core.
     #[arg(long)]
     workers: Option<usize>,
-    /// Where log and state are kept: sets `log.directory` to `DIR/log` and `store.directory` to `DIR/state`.
+    /// Where log and state are kept: sets `log.directory` to `DIR/log`, `store.directory` to `DIR/state` and
+    /// `kafka.outbox` to `DIR/outbox`.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Freeze the clock at an instant (RFC 3339) to replay history: every application is scored as of then.
@@ -117,6 +118,7 @@ impl ServeArgs {
         let named = [
             ("log.directory", below("log")),
             ("store.directory", below("state")),
+            ("kafka.outbox", below("outbox")),
             ("server.listen", self.listen),
             ("model.bundle", self.bundle),
             ("server.workers", workers),

@@ -27,6 +27,7 @@ pub struct Config {
     pub model: Model,
     pub log: Log,
     pub store: Store,
+    pub kafka: Kafka,
     pub logging: Logging,
 }
 
@@ -93,6 +94,43 @@ pub struct Store {
     pub checkpoint_records: u64,
     pub forget_after: Duration,
     pub sweep: Duration,
+}
+
+/// Kafka as the log, in place of the embedded one, where brokers are named.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kafka {
+    pub brokers: String,
+    pub group: String,
+    pub instance: String,
+    pub events: String,
+    pub applications: String,
+    pub scores: String,
+    pub dead_letters: String,
+    pub deferred: String,
+    pub properties: PathBuf,
+    pub transactions: bool,
+    pub vectors: bool,
+    pub round_records: usize,
+    pub buffer_records: usize,
+    pub commit_every: Duration,
+    pub session_timeout: Duration,
+    pub transaction_timeout: Duration,
+    pub lag_high: u64,
+    pub lag_low: u64,
+    pub when_down: WhenDown,
+    pub outbox: PathBuf,
+    pub ack_timeout: Duration,
+}
+
+/// What becomes of an event that is posted while no broker takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WhenDown {
+    /// It is refused: 503, to be sent again.
+    Refuse,
+    /// It is kept in a log on this machine's disk and forwarded later.
+    Forward,
 }
 
 /// What the process says of itself, and how.
@@ -184,7 +222,7 @@ impl Config {
 
     /// Bounds that the layout of files and histories sets to bounds.
     fn check(&self) -> Result<(), ConfigError> {
-        let Self { server, log, store, .. } = self;
+        let Self { server, log, store, kafka, .. } = self;
         let days = |duration: &Duration| duration.get().as_secs() / 86_400;
         let body = server.body.bytes().max(server.batch_body.bytes()) as u64;
         for (key, value, range, expected) in [
@@ -196,6 +234,9 @@ impl Config {
             ("store.forget_after", days(&store.forget_after), 0..=36_500, "at most 36500 days"),
             ("store.events_per_person", store.events_per_person as u64, 1..=MAX_EVENTS as u64, "from 1 to 4194304"),
             ("store.checkpoint_records", store.checkpoint_records, 1..=u64::MAX, "at least 1"),
+            ("kafka.round_records", kafka.round_records as u64, 1..=1_000_000, "from 1 to 1000000"),
+            ("kafka.buffer_records", kafka.buffer_records as u64, 1..=10_000_000, "from 1 to 10000000"),
+            ("kafka.lag_low", kafka.lag_low, 0..=kafka.lag_high, "at most `kafka.lag_high`"),
         ] {
             if !range.contains(&value) {
                 let key = key.to_owned();
@@ -207,7 +248,7 @@ impl Config {
 
     /// Every bound by the name of its setting, sizes in bytes and durations in milliseconds (S5).
     pub fn bounds(&self) -> Vec<(&'static str, u64)> {
-        let Self { server, log, store, .. } = self;
+        let Self { server, log, store, kafka, .. } = self;
         vec![
             ("server.workers", server.workers as u64),
             ("server.connections", server.connections as u64),
@@ -228,6 +269,11 @@ impl Config {
             ("store.events_per_person", store.events_per_person as u64),
             ("store.memory", store.memory.bytes() as u64),
             ("store.forget_after", store.forget_after.get().as_millis() as u64),
+            ("kafka.round_records", kafka.round_records as u64),
+            ("kafka.buffer_records", kafka.buffer_records as u64),
+            ("kafka.lag_high", kafka.lag_high),
+            ("kafka.lag_low", kafka.lag_low),
+            ("kafka.ack_timeout", kafka.ack_timeout.get().as_millis() as u64),
         ]
     }
 

@@ -29,6 +29,7 @@ pub enum Code {
     BodyTimeout,
     BodyTooLarge,
     UnsupportedMediaType,
+    PartitionElsewhere,
     StoreFull,
     DiskFull,
     LogBusy,
@@ -52,7 +53,7 @@ const fn row(code: Code, name: &'static str, status: u16, title: &'static str) -
 }
 
 /// All codes, in the order of [`Code`].
-pub const CODES: [CodeRow; 22] = [
+pub const CODES: [CodeRow; 23] = [
     row(Code::MalformedJson, "malformed_json", 400, "The body is not JSON of the form that is expected"),
     row(Code::EmptyBody, "empty_body", 400, "The body is empty"),
     row(Code::IncompleteBody, "incomplete_body", 400, "The body ended before its announced length"),
@@ -78,6 +79,7 @@ pub const CODES: [CodeRow; 22] = [
         415,
         "The body is not of a content type that is understood",
     ),
+    row(Code::PartitionElsewhere, "partition_elsewhere", 421, "Another instance keeps this person's history"),
     row(Code::StoreFull, "store_full", 507, "No further person fits into the store"),
     row(Code::DiskFull, "disk_full", 507, "The disk is full: nothing can be recorded until there is space"),
     row(Code::LogBusy, "log_busy", 503, "More waits to be written than is allowed"),
@@ -187,6 +189,9 @@ impl From<LogError> for ApiError {
 
 impl From<StateError> for ApiError {
     fn from(error: StateError) -> Self {
+        if error == StateError::Elsewhere {
+            return Self::new(Code::PartitionElsewhere, "ask the instance that owns this person's partition");
+        }
         tracing::error!(%error, "the state cannot be used");
         let code = if matches!(error, StateError::Full { .. }) { Code::DiskFull } else { Code::StateUnavailable };
         Self::new(code, "this was not done; ask again after `Retry-After`")

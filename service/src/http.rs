@@ -31,10 +31,10 @@ use cauce_model::bundle::Bundle;
 use crate::clock::Clock;
 use crate::config::Server;
 use crate::ingest::Ingest;
-use crate::keeper::Keeper;
+use crate::keeper::Upkeep;
 use crate::metrics::Metrics;
 use crate::scoring::Scorer;
-use crate::store::Store;
+use crate::store::Histories;
 
 pub use openapi::document;
 pub use routes::configure;
@@ -43,9 +43,9 @@ pub use unread::hold;
 /// What all worker threads share.
 pub struct Shared {
     pub bundle: Arc<Bundle>,
-    pub store: Arc<Store>,
+    pub histories: Arc<Histories>,
     pub ingest: Arc<Ingest>,
-    pub keeper: Arc<Keeper>,
+    pub upkeep: Arc<dyn Upkeep>,
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
     pub server: Server,

@@ -25,7 +25,7 @@ use cauce_model::bundle::Bundle;
 
 use crate::config::Durability;
 use crate::log::{Change, Entry, Erasures, EventLog, Kind, LogError, Position, Promise, ReadLog, Receipt, Record};
-use crate::store::{CheckpointError, StateError, Store};
+use crate::store::{CheckpointError, Histories, StateError, Store};
 
 /// How long a durable record waits for a state store that cannot be read.
 const STORE_RETRY: Duration = Duration::from_secs(1);
@@ -33,7 +33,7 @@ const STORE_RETRY: Duration = Duration::from_secs(1);
 /// Takes records in: what `http` and `scoring` know of log and state together.
 pub struct Ingest {
     log: Arc<dyn EventLog>,
-    store: Arc<Store>,
+    histories: Arc<Histories>,
     bundle: Arc<Bundle>,
     /// When a scored application counts as recorded.
     applications: Durability,
@@ -118,8 +118,13 @@ impl Taken {
 
 impl Ingest {
     /// Takes records for a log and the state that is made of it.
-    pub fn new(log: Arc<dyn EventLog>, store: Arc<Store>, bundle: Arc<Bundle>, applications: Durability) -> Self {
-        Self { log, store, bundle, applications }
+    pub fn new(
+        log: Arc<dyn EventLog>,
+        histories: Arc<Histories>,
+        bundle: Arc<Bundle>,
+        applications: Durability,
+    ) -> Self {
+        Self { log, histories, bundle, applications }
     }
 
     /// The log.
@@ -131,9 +136,6 @@ impl Ingest {
     pub fn admit(&self, event: Event, body: Bytes, now: Timestamp) -> Result<Admitted, IngestError> {
         let plan = self.bundle.plan();
         admit(plan.specification(), &event, now).map_err(IngestError::Refused)?;
-        if self.store.is_far_over_budget() {
-            return Err(LogError::Busy.into());
-        }
         Ok(match self.standing(&event)? {
             Some(taken) => Admitted::Standing(taken),
             None => Admitted::New(entry(Kind::Event, "", event, body, now)),
@@ -142,9 +144,19 @@ impl Ingest {
 
     /// What an event is that changes nothing; `None` if it is to be written, for which there has to be room.
     fn standing(&self, event: &Event) -> Result<Option<Taken>, IngestError> {
-        let plan = self.bundle.plan();
-        match self.store.probe(plan, event)? {
-            Applied::New | Applied::Conflict { replaced: true } => match self.store.has_room(plan, event.person())? {
+        let (plan, store) = (
+            self.bundle.plan(),
+            match self.histories.of(event.person()) {
+                // Whoever keeps the person's history will know.
+                Err(StateError::Elsewhere) => return Ok(None),
+                store => store?,
+            },
+        );
+        if store.is_far_over_budget() {
+            return Err(LogError::Busy.into());
+        }
+        match store.probe(plan, event)? {
+            Applied::New | Applied::Conflict { replaced: true } => match store.has_room(plan, event.person())? {
                 true => Ok(None),
                 false => Err(IngestError::Refused(Refusal::StoreFull)),
             },
@@ -181,7 +193,7 @@ impl Ingest {
         // does the same again, and waits where it has to.
         let at_once = |entry: &Entry| {
             if let Change::Apply(event) = &entry.change {
-                let _ = self.store.apply(self.bundle.plan(), event);
+                let _ = self.histories.of(event.person()).and_then(|store| store.apply(self.bundle.plan(), event));
             }
         };
         let promise = match self.applications {

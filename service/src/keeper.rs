@@ -23,7 +23,22 @@ const STEP_MOST: Duration = Duration::from_millis(200);
 /// How long after a step that failed the next one waits.
 const AFTER_FAILURE: Duration = Duration::from_secs(2);
 
-/// Keeps log and state in shape.
+/// What is asked of whoever keeps log and state in shape.
+pub trait Upkeep: Send + Sync {
+    /// Writes what has changed, with the position it stands for.
+    fn checkpoint(&self) -> Result<Saved, CheckpointError>;
+
+    /// Where the newest checkpoint stands.
+    fn covered(&self) -> Position;
+
+    /// Has what was erased leave the files soon.
+    fn nudge(&self);
+
+    /// Ends after one last checkpoint.
+    fn stop(&self);
+}
+
+/// Keeps the embedded log and its state in shape.
 pub struct Keeper {
     store: Arc<Store>,
     log: Arc<dyn EventLog>,
@@ -73,25 +88,9 @@ impl Keeper {
         thread::Builder::new().name("cauce-keeper".into()).spawn(move || keeper.run(&metrics))
     }
 
-    /// Has what was erased leave the files soon.
-    pub fn nudge(&self) {
-        self.woken.notify_one();
-    }
-
-    /// Ends the thread after one last checkpoint.
-    pub fn stop(&self) {
-        *self.stop.lock() = true;
-        self.woken.notify_one();
-    }
-
-    /// Where the newest checkpoint stands.
-    pub fn covered(&self) -> Position {
-        Position(self.covered.load(Ordering::Relaxed))
-    }
-
-    /// Writes what has changed, with the position it stands for. What was recorded without waiting for the disk is in memory before it
-    /// is in the log: the checkpoint waits for the log, so that state never knows what the log does not.
-    pub fn checkpoint(&self) -> Result<Saved, CheckpointError> {
+    /// What was recorded without waiting for the disk is in memory before it is in the log: the checkpoint waits for the log, so that
+    /// state never knows what the log does not.
+    fn checkpoint_now(&self) -> Result<Saved, CheckpointError> {
         // One at a time, so that a later checkpoint never names an earlier position.
         let _one = self.checkpointing.lock();
         let position = self.log.reading().range().end;
@@ -149,7 +148,7 @@ impl Keeper {
     fn round(&self, has_records: bool) -> bool {
         let erasures = self.log.pending();
         if (has_records || !erasures.is_empty())
-            && let Err(error) = self.checkpoint()
+            && let Err(error) = self.checkpoint_now()
         {
             tracing::error!(%error, "no checkpoint could be written; the log keeps what it would have covered");
             return false;
@@ -192,5 +191,24 @@ impl Keeper {
             tracing::error!(%error, "old histories on disk could not be let go");
         }
         self.store.shrink(plan);
+    }
+}
+
+impl Upkeep for Keeper {
+    fn checkpoint(&self) -> Result<Saved, CheckpointError> {
+        self.checkpoint_now()
+    }
+
+    fn covered(&self) -> Position {
+        Position(self.covered.load(Ordering::Relaxed))
+    }
+
+    fn nudge(&self) {
+        self.woken.notify_one();
+    }
+
+    fn stop(&self) {
+        *self.stop.lock() = true;
+        self.woken.notify_one();
     }
 }

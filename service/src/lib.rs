@@ -17,6 +17,7 @@ pub mod config;
 mod error;
 mod http;
 mod ingest;
+mod kafka;
 mod keeper;
 mod log;
 mod logging;

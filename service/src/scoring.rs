@@ -17,12 +17,12 @@ use serde::Serialize;
 
 use crate::ingest::{Ingest, Posted};
 use crate::log::Receipt;
-use crate::store::{StateError, Store};
+use crate::store::{Histories, StateError};
 
 /// Scores applications on one thread: the model's session and the working memory are its own.
 pub struct Scorer {
     bundle: Arc<Bundle>,
-    store: Arc<Store>,
+    histories: Arc<Histories>,
     ingest: Arc<Ingest>,
     model: OnnxModel,
     scratch: Scratch,
@@ -74,10 +74,10 @@ pub enum Stage {
 
 impl Scorer {
     /// A scorer for one thread.
-    pub fn new(bundle: Arc<Bundle>, store: Arc<Store>, ingest: Arc<Ingest>, model: OnnxModel) -> Self {
+    pub fn new(bundle: Arc<Bundle>, histories: Arc<Histories>, ingest: Arc<Ingest>, model: OnnxModel) -> Self {
         let scratch = bundle.plan().scratch();
         let nobody = Timeline::default();
-        Self { bundle, store, ingest, model, scratch, nobody, rows: Vec::new(), probabilities: Vec::new() }
+        Self { bundle, histories, ingest, model, scratch, nobody, rows: Vec::new(), probabilities: Vec::new() }
     }
 
     /// Scores one application. `done` is told when a stage is over. With a receipt, it is recorded once that says so.
@@ -124,7 +124,7 @@ impl Scorer {
     fn read(&mut self, application: &Application, as_of: Timestamp, row: usize) -> Result<History, StateError> {
         let plan = self.bundle.plan();
         let vector = &mut self.rows[row * plan.width()..][..plan.width()];
-        self.store.read(plan, application.person(), |timeline| {
+        self.histories.read(plan, application.person(), |timeline| {
             let (known, timeline) = (timeline.is_some(), timeline.unwrap_or(&self.nobody));
             History { known, facts: plan.vector_into(timeline, application, as_of, &mut self.scratch, vector) }
         })
@@ -172,8 +172,8 @@ mod tests {
     fn scorer(model_of: &str) -> (Scorer, Fixture) {
         let fixture = Fixture::new(100, Durability::Relaxed);
         let model = OnnxModel::new(&bundle(model_of)).unwrap();
-        let Fixture { store, ingest, bundle, .. } = &fixture;
-        (Scorer::new(bundle.clone(), store.clone(), ingest.clone(), model), fixture)
+        let Fixture { histories, ingest, bundle, .. } = &fixture;
+        (Scorer::new(bundle.clone(), histories.clone(), ingest.clone(), model), fixture)
     }
 
     fn application(scorer: &Scorer, person: &str, id: &str) -> (Application, Posted) {

@@ -13,6 +13,7 @@
 mod checkpoint;
 mod digest;
 mod embedded;
+mod histories;
 mod load;
 #[cfg(test)]
 mod memory;
@@ -35,6 +36,7 @@ use parking_lot::{Mutex, MutexGuard};
 pub use checkpoint::CheckpointError;
 pub use digest::StateDigest;
 pub use embedded::Embedded;
+pub use histories::Histories;
 pub use state::{Batch, Checkpoint, Cursor, Page, StateError, StateStore};
 
 use load::decode;

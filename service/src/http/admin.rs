@@ -14,6 +14,7 @@ use super::score::InstantText;
 use crate::error::ApiError;
 use crate::ingest::IngestError;
 use crate::log::Position;
+use crate::store::Store;
 
 /// A digest of all histories as of an instant: two instances that took the same events agree on it. Without `as_of` it is as of
 /// the end of this day (UTC), so that two asked on one day can be compared.
@@ -26,7 +27,7 @@ pub async fn digest(request: HttpRequest) -> HttpResponse {
             request_id: call.request_id(),
             digest: digest.to_string(),
             as_of: InstantText(as_of),
-            people: call.shared().store.people(),
+            people: call.shared().histories.sum(Store::people),
             position,
         };
         Ok(Answer::json(200, &document))
@@ -36,8 +37,8 @@ pub async fn digest(request: HttpRequest) -> HttpResponse {
 /// Writes a checkpoint, and waits for it.
 pub async fn checkpoint(request: HttpRequest) -> HttpResponse {
     let call = Call::begin(&request, Endpoint::Checkpoint);
-    let (keeper, started) = (call.shared().keeper.clone(), Instant::now());
-    let written = beside(move || keeper.checkpoint().map_err(IngestError::from)).await;
+    let (upkeep, started) = (call.shared().upkeep.clone(), Instant::now());
+    let written = beside(move || upkeep.checkpoint().map_err(IngestError::from)).await;
     call.answer(|call| {
         let saved = written?;
         let took_ms = started.elapsed().as_secs_f64() * 1e3;
@@ -50,9 +51,9 @@ pub async fn checkpoint(request: HttpRequest) -> HttpResponse {
 async fn digested(call: &Call, query: &str) -> Result<(crate::store::StateDigest, Timestamp, Position), ApiError> {
     let shared = call.shared();
     let as_of = if query.is_empty() { end_of_day(shared.clock.now()) } else { people::as_of(call, query)? };
-    let (store, bundle) = (shared.store.clone(), shared.bundle.clone());
+    let (histories, bundle) = (shared.histories.clone(), shared.bundle.clone());
     let position = shared.ingest.log().reading().range().end;
-    let digest = beside(move || store.digest(bundle.plan(), as_of)).await?;
+    let digest = beside(move || histories.digest(bundle.plan(), as_of)).await?;
     Ok((digest, as_of, position))
 }
 

@@ -11,6 +11,7 @@ use super::routes::Endpoint;
 use super::score::BundleRef;
 use crate::error::ApiError;
 use crate::metrics::Held;
+use crate::store::Store;
 
 /// The process answers.
 pub async fn live(request: HttpRequest) -> HttpResponse {
@@ -43,14 +44,14 @@ pub async fn health(request: HttpRequest) -> HttpResponse {
 pub async fn metrics(request: HttpRequest) -> HttpResponse {
     Call::begin(&request, Endpoint::Metrics).answer(|call| {
         let shared = call.shared();
-        let (store, log) = (&shared.store, shared.ingest.log());
+        let (histories, log) = (&shared.histories, shared.ingest.log());
         let held = Held {
-            people: store.people(),
-            resident: store.resident(),
-            memory_bytes: store.memory_bytes(),
-            state_bytes: store.disk_bytes(),
-            coarsened: store.coarsened(),
-            checkpoint: shared.keeper.covered().0,
+            people: histories.sum(Store::people),
+            resident: histories.sum(Store::resident),
+            memory_bytes: histories.sum(Store::memory_bytes),
+            state_bytes: histories.sum(Store::disk_bytes),
+            coarsened: histories.sum(Store::coarsened),
+            checkpoint: shared.upkeep.covered().0,
             log_end: log.reading().range().end.0,
         };
         let page = shared.metrics.render(&held, &log.status());

@@ -67,7 +67,7 @@ fn read(call: &Call, person: &str, as_of: Timestamp) -> Result<Answer, ApiError>
     let own = EventId::parse("no application").expect("a constant text is an id");
     let application = Application::new(person, own, vec![MISSING; specification.application.fields.len()]);
     let vector =
-        call.shared().store.read(plan, person, |timeline| Some(plan.vector(timeline?, &application, as_of)))?;
+        call.shared().histories.read(plan, person, |timeline| Some(plan.vector(timeline?, &application, as_of)))?;
     let vector = vector.ok_or_else(|| ApiError::new(Code::PersonUnknown, "no event of this person has been taken"))?;
     let features = specification.features.iter().zip(&vector.values);
     let document = FeaturesAnswer {

@@ -14,6 +14,7 @@ use crate::log::embedded::Opened;
 pub(crate) struct Fixture {
     directory: PathBuf,
     pub(crate) store: Arc<Store>,
+    pub(crate) histories: Arc<Histories>,
     pub(crate) ingest: Arc<Ingest>,
     pub(crate) bundle: Arc<Bundle>,
 }
@@ -31,8 +32,9 @@ impl Fixture {
         let (delivered, of) = (store.clone(), bundle.clone());
         let deliver = Box::new(move |entry: &Entry| apply(&delivered, of.plan(), entry));
         let log = Opened::open(&settings, false).unwrap().start(Position(0), deliver).unwrap();
-        let ingest = Arc::new(Ingest::new(Arc::new(log), store.clone(), bundle.clone(), applications));
-        Self { directory, store, ingest, bundle }
+        let histories = Arc::new(Histories::whole(store.clone()));
+        let ingest = Arc::new(Ingest::new(Arc::new(log), histories.clone(), bundle.clone(), applications));
+        Self { directory, store, histories, ingest, bundle }
     }
 
     /// Takes a payment in and waits until it is state.

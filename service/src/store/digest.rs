@@ -64,6 +64,12 @@ impl StateDigest {
     }
 }
 
+impl std::iter::Sum for StateDigest {
+    fn sum<I: Iterator<Item = Self>>(digests: I) -> Self {
+        Self(digests.fold(0, |sum, digest| sum.wrapping_add(digest.0)))
+    }
+}
+
 impl fmt::Display for StateDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", self.0)

@@ -86,6 +86,8 @@ pub enum StateError {
         "the state at `{place}` is in use by another process; stop that one, or give this one its own `store.directory`"
     )]
     Locked { place: String },
+    #[error("the person's history is kept by another instance")]
+    Elsewhere,
 }
 
 impl Checkpoint {

@@ -41,7 +41,7 @@ async fn erased(call: &Call, request: &HttpRequest) -> Result<Erased, ApiError> 
     let person = person_of(request).await?;
     let shared = call.shared();
     let plan = shared.bundle.plan();
-    let events = shared.store.read(plan, &person, |timeline| timeline.map(|timeline| timeline.len(plan)))?;
+    let events = shared.histories.read(plan, &person, |timeline| timeline.map(|timeline| timeline.len(plan)))?;
     let (ingest, whose) = (shared.ingest.clone(), person.clone());
     let records = beside(move || {
         let mut records = 0;
@@ -56,7 +56,7 @@ async fn erased(call: &Call, request: &HttpRequest) -> Result<Erased, ApiError> 
         return Err(unknown());
     }
     let accepted = shared.ingest.erase(&person, shared.clock.now())?.accepted().await?;
-    shared.keeper.nudge();
+    shared.upkeep.nudge();
     let position = accepted.first().map(|accepted| accepted.position);
     Ok(Erased { events: events.unwrap_or(0), records, position })
 }

@@ -48,7 +48,7 @@ pub async fn export(request: HttpRequest) -> HttpResponse {
     call.answer(|call| {
         let (person, records) = found?;
         let plan = call.shared().bundle.plan();
-        let history = call.shared().store.read(plan, &person, |timeline| {
+        let history = call.shared().histories.read(plan, &person, |timeline| {
             timeline.map(|timeline| HistorySummary {
                 events: timeline.len(plan),
                 coarsened: timeline.coarsened(),
