@@ -46,24 +46,26 @@ pub(crate) fn events(people: u64, seed: u64) -> Vec<Value> {
     events
 }
 
-/// One application of each person, half of the optional fields given.
+/// One application of each person.
 pub(crate) fn applications(people: u64) -> Vec<Value> {
     let mut random = Random(7);
-    let mut application = |person| {
-        let mut fields = json!({"monthly_income": random.cents(1_000_000), "amount": 1 + random.below(50_000)});
-        for (name, value) in [
-            ("credit_score", json!(300 + random.below(551))),
-            ("term_months", json!(1 + random.below(360))),
-            ("purpose", json!(random.pick(&["home", "vehicle", "other"]))),
-            ("employment", json!(random.pick(&["salaried", "informal"]))),
-        ] {
-            if random.one_in(2) {
-                fields[name] = value;
-            }
+    (0..people).map(|person| application_of(&mut random, person, "a")).collect()
+}
+
+/// An application of a person, half of the optional fields given.
+pub(crate) fn application_of(random: &mut Random, person: u64, id: &str) -> Value {
+    let mut fields = json!({"monthly_income": random.cents(1_000_000), "amount": 1 + random.below(50_000)});
+    for (name, value) in [
+        ("credit_score", json!(300 + random.below(551))),
+        ("term_months", json!(1 + random.below(360))),
+        ("purpose", json!(random.pick(&["home", "vehicle", "other"]))),
+        ("employment", json!(random.pick(&["salaried", "informal"]))),
+    ] {
+        if random.one_in(2) {
+            fields[name] = value;
         }
-        json!({"person_id": format!("c-{person}"), "application_id": "a", "application": fields})
-    };
-    (0..people).map(&mut application).collect()
+    }
+    json!({"person_id": format!("c-{person}"), "application_id": id, "application": fields})
 }
 
 /// A small generator with a period that is long enough (SplitMix64).
@@ -120,7 +122,8 @@ pub(crate) fn instant(ms: u64) -> String {
     format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}.{:03}Z", seconds / 1_000, seconds % 1_000)
 }
 
-fn event(random: &mut Random, person: u64, id: u64) -> Value {
+/// An event of a person, of any kind.
+pub(crate) fn event(random: &mut Random, person: u64, id: u64) -> Value {
     let (kind, data) = match random.below(6) {
         0 | 1 => {
             ("payment", json!({"amount": random.cents(100_000), "days_past_due": random.below(4) * random.below(30)}))

@@ -3,11 +3,15 @@
 //! It listens on free loopback ports and keeps its data in a directory of its own. What shows exactly-once needs the real one:
 //! librdkafka's mock cluster shows aborted records to a consumer that reads only committed ones.
 
+/// Kills, outages and rebalances, held against a run in peace.
+pub(crate) mod chaos;
+/// What is written meanwhile.
+mod load;
 /// Topics and what is in them.
 pub(crate) mod topics;
 
 use std::fs::{self, File};
-use std::io::{Write, pipe};
+use std::io::pipe;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
