@@ -4,7 +4,7 @@ export ORT_DYLIB_PATH ?= $(CURDIR)/.runtime/onnxruntime/lib/libonnxruntime.so
 # From the folder of the package. Waiting threads sleep: LightGBM's would spin against each other on a busy machine.
 PYTHON = cd model && OMP_WAIT_POLICY=passive ../.venv/bin/python
 
-.PHONY: run test lint bench bench-durable bench-kafka train check-taiwan packages runtime kafka python-env
+.PHONY: run test lint bench bench-durable bench-kafka train check-taiwan check-kafka packages runtime kafka python-env
 
 run: packages runtime
 	cargo run --release --package cauce -- serve
@@ -47,6 +47,10 @@ train: packages python-env
 check-taiwan: packages runtime python-env
 	cargo build --release --package cauce
 	$(PYTHON) -m training.check_taiwan
+
+# The same through Kafka, held against the table and against HTTP; figures in target/check/kafka.json.
+check-kafka: check-taiwan kafka
+	cargo bench --package cauce-tests --bench taiwan
 
 # The system's packages that a build needs.
 packages:

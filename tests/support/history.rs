@@ -122,6 +122,15 @@ pub(crate) fn instant(ms: u64) -> String {
     format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}.{:03}Z", seconds / 1_000, seconds % 1_000)
 }
 
+/// The milliseconds since 1970 of RFC 3339 text in UTC, to the second.
+pub(crate) fn instant_ms(text: &str) -> u64 {
+    let number = |range: std::ops::Range<usize>| text[range].parse::<u64>().expect("digits");
+    let (year, month, day) = (number(0..4), number(5..7), number(8..10));
+    let (year, shifted) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + (153 * shifted + 2) / 5 + day - 1 - 719_468;
+    days * DAY_MS + (number(11..13) * 3_600 + number(14..16) * 60 + number(17..19)) * 1_000
+}
+
 /// An event of a person, of any kind.
 pub(crate) fn event(random: &mut Random, person: u64, id: u64) -> Value {
     let (kind, data) = match random.below(6) {
@@ -150,4 +159,7 @@ pub(crate) fn event(random: &mut Random, person: u64, id: u64) -> Value {
 fn instants_of_the_generator_are_those_of_the_clock() {
     assert_eq!(instant(NOW_MS), "2026-06-20T12:00:00.000Z");
     assert_eq!(instant(NOW_MS - 90 * DAY_MS - 1), "2026-03-22T11:59:59.999Z");
+    for ms in [0, 951_782_399_000, 1_127_000_000_000, NOW_MS] {
+        assert_eq!(instant_ms(&instant(ms)), ms);
+    }
 }

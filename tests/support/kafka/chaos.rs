@@ -164,7 +164,7 @@ impl Chaos {
 
     /// The broker goes, and comes back.
     fn interrupt(&mut self) {
-        if self.report.outages % 2 == 0 {
+        if self.report.outages.is_multiple_of(2) {
             self.broker.kill()
         } else {
             self.broker.stop()

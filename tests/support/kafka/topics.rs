@@ -192,12 +192,12 @@ impl Broker {
     /// What a topic holds once it holds so many committed records; no more may come.
     #[track_caller]
     pub(crate) fn read_until(&self, topic: &str, count: usize) -> Vec<Record> {
-        let mut records = Vec::new();
-        await_true(&format!("{count} records in {topic}"), || {
-            records = self.read(topic);
-            assert!(records.len() <= count, "{} records in {topic} instead of {count}: {records:?}", records.len());
-            records.len() == count
-        });
+        let reader = Reader::new(self, topic, "read_committed");
+        for seen in 0..count {
+            assert!(reader.next(PATIENCE).is_some(), "{seen} records in {topic} instead of {count}");
+        }
+        let records = self.read(topic);
+        assert_eq!(records.len(), count, "{topic}: {records:?}");
         records
     }
 
@@ -327,6 +327,18 @@ impl Reader {
         }
         consumer.assign(&assigned).unwrap();
         Self { consumer, partitions }
+    }
+
+    /// The next record; none if none comes for so long.
+    pub(crate) fn next(&self, patience: Duration) -> Option<Record> {
+        let begin = Instant::now();
+        while let Some(left) = patience.checked_sub(begin.elapsed()) {
+            // The end of a partition is no end here.
+            if let Some(Ok(message)) = self.consumer.poll(left) {
+                return Some(Record::of(&message));
+            }
+        }
+        None
     }
 
     /// Every record up to where the partitions end by now.
