@@ -15,6 +15,14 @@ pub struct Application {
     values: Vec<i64>,
 }
 
+/// An application of a stream: when it stood, if it says so, and whether it may wait.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StreamedApplication {
+    pub application: Application,
+    pub as_of: Option<Timestamp>,
+    pub high_priority: bool,
+}
+
 /// An application of a history file: when it stood, and how it ended if that is known.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HistoricApplication {
@@ -51,6 +59,12 @@ impl Application {
     /// An application whose parts are already valid: `values` in declared order, [`crate::fixed::MISSING`] where not given.
     pub fn new(person: &str, id: EventId, values: Vec<i64>) -> Self {
         Self { ids: person.to_owned(), person_bytes: person.len(), id, values }
+    }
+
+    /// The same application, of the person who stands beside it in a stream.
+    pub fn of_person(self, person: &str) -> Self {
+        let ids = format!("{person}{}", self.id_text());
+        Self { ids, person_bytes: person.len(), ..self }
     }
 
     fn from_envelope(envelope: Envelope) -> Self {
@@ -91,7 +105,16 @@ impl HistoricApplication {
     /// Reads an application with `as_of` and, optionally, `label` (0 or 1) beside it.
     pub fn from_json(specification: &Specification, json: &[u8], id_if_absent: &str) -> Result<Self, RecordErrors> {
         let envelope = Envelope::read(specification, json, EnvelopeKind::HistoricApplication, id_if_absent)?;
-        let (as_of, label) = (envelope.time, envelope.label);
+        let (as_of, label) = (envelope.time.expect("a history without a time is refused"), envelope.label);
         Ok(Self { application: Application::from_envelope(envelope), as_of, label })
+    }
+}
+
+impl StreamedApplication {
+    /// Reads an application with, optionally, `as_of` and `priority` (`high` or `normal`) beside it.
+    pub fn from_json(specification: &Specification, json: &[u8], id_if_absent: &str) -> Result<Self, RecordErrors> {
+        let envelope = Envelope::read(specification, json, EnvelopeKind::StreamedApplication, id_if_absent)?;
+        let (as_of, high_priority) = (envelope.time, envelope.high_priority);
+        Ok(Self { application: Application::from_envelope(envelope), as_of, high_priority })
     }
 }

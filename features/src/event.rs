@@ -90,6 +90,7 @@ impl Event {
     fn read(specification: &Specification, json: &[u8], kind: EnvelopeKind) -> Result<Self, RecordErrors> {
         let Envelope { ids, person_bytes, id, time, arrived_at, event_type, values, .. } =
             Envelope::read(specification, json, kind, "")?;
+        let time = time.expect("an event without a time is refused");
         Ok(Self { ids, person_bytes, id, time, arrived_at, kind: event_type, values })
     }
 

@@ -371,7 +371,8 @@ fn entry(kind: Kind, person: &str, event: Event, body: Bytes, arrived_at: Timest
     Entry { kind, arrived_at, person: person.into(), id, body, change: Change::Apply(event) }
 }
 
-fn taken(applied: Applied) -> Result<Taken, Refusal> {
+/// What became of an event by what applying it did.
+pub fn taken(applied: Applied) -> Result<Taken, Refusal> {
     match applied {
         Applied::New => Ok(Taken::New),
         Applied::Duplicate => Ok(Taken::Duplicate),

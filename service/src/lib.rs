@@ -25,3 +25,4 @@ mod metrics;
 mod offline;
 mod scoring;
 mod store;
+mod stream;

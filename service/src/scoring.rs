@@ -17,13 +17,23 @@ use serde::Serialize;
 
 use crate::ingest::{Ingest, Posted};
 use crate::log::Receipt;
-use crate::store::{Histories, StateError};
+use crate::store::{Histories, StateError, Store};
 
-/// Scores applications on one thread: the model's session and the working memory are its own.
+pub mod answer;
+
+/// Rows of one run of the model; more cost no less a row.
+const RUN_ROWS: usize = 1_000;
+
+/// Scores applications on one thread and records them.
 pub struct Scorer {
-    bundle: Arc<Bundle>,
     histories: Arc<Histories>,
     ingest: Arc<Ingest>,
+    batch: Batch,
+}
+
+/// Applications that are scored in one run of the model: the model's session and the working memory are one thread's own.
+pub struct Batch {
+    bundle: Arc<Bundle>,
     model: OnnxModel,
     scratch: Scratch,
     /// Vectors of the applications being scored, one after another.
@@ -75,9 +85,7 @@ pub enum Stage {
 impl Scorer {
     /// A scorer for one thread.
     pub fn new(bundle: Arc<Bundle>, histories: Arc<Histories>, ingest: Arc<Ingest>, model: OnnxModel) -> Self {
-        let scratch = bundle.plan().scratch();
-        let nobody = Timeline::default();
-        Self { bundle, histories, ingest, model, scratch, nobody, rows: Vec::new(), probabilities: Vec::new() }
+        Self { histories, ingest, batch: Batch::new(bundle, model) }
     }
 
     /// Scores one application. `done` is told when a stage is over. With a receipt, it is recorded once that says so.
@@ -88,14 +96,14 @@ impl Scorer {
         as_of: Timestamp,
         mut done: impl FnMut(Stage),
     ) -> Result<(Decision<'_>, Option<Receipt>), StateError> {
-        self.rows.resize(self.width(), f32::NAN);
-        let history = self.read(application, as_of, 0)?;
+        self.batch.clear();
+        let history = self.read(application, as_of)?;
         done(Stage::Features);
-        let mode = self.infer();
+        let mode = self.batch.infer();
         done(Stage::Model);
         let recording = self.ingest.record(vec![(application, posted)], as_of);
         done(Stage::Record);
-        Ok((self.decision(0, history, mode, recording.recorded[0]), recording.receipt))
+        Ok((self.batch.decision(0, history, mode, recording.recorded[0]), recording.receipt))
     }
 
     /// Scores many in one run of the model, each against its history as it stood before any of them.
@@ -105,57 +113,100 @@ impl Scorer {
         as_of: Timestamp,
         mut done: impl FnMut(Stage),
     ) -> Result<(Vec<Decision<'_>>, Option<Receipt>), StateError> {
-        self.rows.resize(self.width() * applications.len(), f32::NAN);
+        self.batch.clear();
         let mut histories = Vec::with_capacity(applications.len());
-        for (row, (application, _)) in applications.iter().enumerate() {
-            histories.push(self.read(application, as_of, row)?);
+        for (application, _) in &applications {
+            histories.push(self.read(application, as_of)?);
         }
         done(Stage::Features);
-        let mode = self.infer();
+        let mode = self.batch.infer();
         done(Stage::Model);
         let recording = self.ingest.record(applications, as_of);
         done(Stage::Record);
         let outcomes = histories.into_iter().zip(recording.recorded).enumerate();
-        let decisions = outcomes.map(|(row, (history, recorded))| self.decision(row, history, mode, recorded));
+        let decisions = outcomes.map(|(row, (history, recorded))| self.batch.decision(row, history, mode, recorded));
         Ok((decisions.collect(), recording.receipt))
     }
 
-    /// Reads the application's vector into its row.
-    fn read(&mut self, application: &Application, as_of: Timestamp, row: usize) -> Result<History, StateError> {
-        let plan = self.bundle.plan();
-        let vector = &mut self.rows[row * plan.width()..][..plan.width()];
-        self.histories.read(plan, application.person(), |timeline| {
-            let (known, timeline) = (timeline.is_some(), timeline.unwrap_or(&self.nobody));
-            History { known, facts: plan.vector_into(timeline, application, as_of, &mut self.scratch, vector) }
-        })
+    fn read(&mut self, application: &Application, as_of: Timestamp) -> Result<History, StateError> {
+        // Nobody in particular has no history anywhere.
+        if application.person().is_empty() {
+            return Ok(self.batch.read_nobody(application, as_of));
+        }
+        self.batch.read(&*self.histories.of(application.person())?, application, as_of)
+    }
+}
+
+impl Batch {
+    /// A batch for one thread.
+    pub fn new(bundle: Arc<Bundle>, model: OnnxModel) -> Self {
+        let (scratch, nobody) = (bundle.plan().scratch(), Timeline::default());
+        Self { bundle, model, scratch, rows: Vec::new(), probabilities: Vec::new(), nobody }
+    }
+
+    /// Begins anew.
+    pub fn clear(&mut self) {
+        self.rows.clear();
+    }
+
+    /// Reads an application's vector, as of an instant, into the next row.
+    pub fn read(
+        &mut self,
+        store: &Store,
+        application: &Application,
+        as_of: Timestamp,
+    ) -> Result<History, StateError> {
+        let Self { bundle, scratch, rows, nobody, .. } = self;
+        let (plan, row) = (bundle.plan(), rows.len());
+        rows.resize(row + plan.width(), f32::NAN);
+        let read = store.read(plan, application.person(), |timeline| {
+            let (known, timeline) = (timeline.is_some(), timeline.unwrap_or(nobody));
+            History { known, facts: plan.vector_into(timeline, application, as_of, scratch, &mut rows[row..]) }
+        });
+        read.inspect_err(|_| self.rows.truncate(row))
+    }
+
+    /// Lets go of the row that was read last.
+    pub fn forget_last(&mut self) {
+        self.rows.truncate(self.rows.len().saturating_sub(self.bundle.plan().width()));
+    }
+
+    fn read_nobody(&mut self, application: &Application, as_of: Timestamp) -> History {
+        let Self { bundle, scratch, rows, nobody, .. } = self;
+        let (plan, row) = (bundle.plan(), rows.len());
+        rows.resize(row + plan.width(), f32::NAN);
+        History { known: false, facts: plan.vector_into(nobody, application, as_of, scratch, &mut rows[row..]) }
     }
 
     /// Probabilities of default for all rows, from the model or else from the scorecard.
-    fn infer(&mut self) -> Mode {
-        let width = self.width();
+    pub fn infer(&mut self) -> Mode {
+        let width = self.bundle.plan().width();
         self.probabilities.clear();
-        match self.model.probabilities(&self.rows) {
-            Ok(probabilities) => {
-                self.probabilities.extend_from_slice(probabilities);
-                Mode::Full
-            }
-            Err(error) => {
-                tracing::error!(%error, "the model failed: the scorecard answers");
-                let scorecard = self.bundle.scorecard();
-                self.probabilities.extend(self.rows.chunks_exact(width).map(|row| scorecard.probability(row)));
-                Mode::Fallback
+        for rows in self.rows.chunks(RUN_ROWS * width) {
+            match self.model.probabilities(rows) {
+                Ok(probabilities) => self.probabilities.extend_from_slice(probabilities),
+                Err(error) => {
+                    tracing::error!(%error, "the model failed: the scorecard answers");
+                    let scorecard = self.bundle.scorecard();
+                    self.probabilities.clear();
+                    self.probabilities.extend(self.rows.chunks_exact(width).map(|row| scorecard.probability(row)));
+                    return Mode::Fallback;
+                }
             }
         }
+        Mode::Full
     }
 
-    fn decision(&self, row: usize, history: History, mode: Mode, recorded: bool) -> Decision<'_> {
-        let vector = &self.rows[row * self.width()..][..self.width()];
+    /// What was decided of a row.
+    pub fn decision(&self, row: usize, history: History, mode: Mode, recorded: bool) -> Decision<'_> {
+        let width = self.bundle.plan().width();
         let score = self.bundle.policy().score(self.probabilities[row]);
-        Decision { score, mode, history, recorded, vector }
+        Decision { score, mode, history, recorded, vector: &self.rows[row * width..][..width] }
     }
 
-    fn width(&self) -> usize {
-        self.bundle.plan().width()
+    /// What is served.
+    pub fn bundle(&self) -> &Arc<Bundle> {
+        &self.bundle
     }
 }
 
@@ -180,7 +231,7 @@ mod tests {
         let person = if person.is_empty() { String::new() } else { format!(r#""person_id": "{person}", "#) };
         let fields = r#"{"monthly_income": 1200.5, "amount": 5000, "credit_score": 640}"#;
         let json = format!(r#"{{{person}"application_id": "{id}", "application": {fields}}}"#);
-        let application = Application::from_json(scorer.bundle.plan().specification(), json.as_bytes(), id).unwrap();
+        let application = Application::from_json(scorer.batch.bundle.plan().specification(), json.as_bytes(), id).unwrap();
         (application, Posted::Envelope(json.into()))
     }
 

@@ -21,6 +21,7 @@ pub(crate) enum EnvelopeKind {
     HistoricEvent,
     Application,
     HistoricApplication,
+    StreamedApplication,
 }
 
 /// A record with what stands around it, all valid. What its kind does not carry is empty.
@@ -29,9 +30,11 @@ pub(crate) struct Envelope {
     pub(crate) ids: String,
     pub(crate) person_bytes: usize,
     pub(crate) id: EventId,
-    pub(crate) time: Timestamp,
+    /// There where it has to be.
+    pub(crate) time: Option<Timestamp>,
     pub(crate) arrived_at: Option<Timestamp>,
     pub(crate) label: Option<bool>,
+    pub(crate) high_priority: bool,
     pub(crate) event_type: usize,
     pub(crate) values: Vec<i64>,
 }
@@ -57,6 +60,7 @@ enum Part {
     Time,
     ArrivedAt,
     Label,
+    Priority,
     Record,
 }
 
@@ -88,11 +92,21 @@ const APPLICATION: [Member; 5] = [
     member("label", Part::Label, false),
 ];
 
+/// Of a stream, where the record's own time may stand for `as_of`.
+const STREAMED: [Member; 5] = [
+    member("person_id", Part::Person, false),
+    member("application_id", Part::Id, false),
+    member("application", Part::Record, true),
+    member("as_of", Part::Time, false),
+    member("priority", Part::Priority, false),
+];
+
 impl EnvelopeKind {
     fn all_members(self) -> &'static [Member] {
         match self {
             Self::Event | Self::HistoricEvent => &EVENT,
             Self::Application | Self::HistoricApplication => &APPLICATION,
+            Self::StreamedApplication => &STREAMED,
         }
     }
 
@@ -100,15 +114,16 @@ impl EnvelopeKind {
         match self {
             Self::Event => &EVENT[..5],
             Self::Application => &APPLICATION[..3],
-            Self::HistoricEvent | Self::HistoricApplication => self.all_members(),
+            Self::HistoricEvent | Self::HistoricApplication | Self::StreamedApplication => self.all_members(),
         }
     }
 
+    fn is_application(self) -> bool {
+        !matches!(self, Self::Event | Self::HistoricEvent)
+    }
+
     fn record_key(self) -> &'static str {
-        match self {
-            Self::Event | Self::HistoricEvent => "data",
-            Self::Application | Self::HistoricApplication => "application",
-        }
+        if self.is_application() { "application" } else { "data" }
     }
 }
 
@@ -122,9 +137,10 @@ struct Reader<'s, 'de> {
     event_type: Option<usize>,
     /// A record that came before its type.
     waiting: Option<&'de RawValue>,
-    time: Timestamp,
+    time: Option<Timestamp>,
     arrived_at: Option<Timestamp>,
     label: Option<bool>,
+    high_priority: bool,
     values: Vec<i64>,
 }
 
@@ -165,7 +181,6 @@ impl<'de> Members<'de> for Reader<'_, 'de> {
 
 impl<'s, 'de> Reader<'s, 'de> {
     fn new(specification: &'s Specification, kind: EnvelopeKind) -> Self {
-        let is_application = matches!(kind, EnvelopeKind::Application | EnvelopeKind::HistoricApplication);
         Self {
             specification,
             kind,
@@ -173,11 +188,12 @@ impl<'s, 'de> Reader<'s, 'de> {
             seen: 0,
             person: Cow::Borrowed(""),
             id: None,
-            event_type: is_application.then(|| specification.application_event()),
+            event_type: kind.is_application().then(|| specification.application_event()),
             waiting: None,
-            time: Timestamp::from_millis(0),
+            time: None,
             arrived_at: None,
             label: None,
+            high_priority: false,
             values: Vec::new(),
         }
     }
@@ -185,9 +201,9 @@ impl<'s, 'de> Reader<'s, 'de> {
     /// Where the record's values go.
     fn fields(&mut self, event_type: usize) -> Fields<'_> {
         let specification = self.specification;
-        let record = match self.kind {
-            EnvelopeKind::Event | EnvelopeKind::HistoricEvent => &specification.events[event_type].record,
-            EnvelopeKind::Application | EnvelopeKind::HistoricApplication => &specification.application,
+        let record = match self.kind.is_application() {
+            true => &specification.application,
+            false => &specification.events[event_type].record,
         };
         self.values = vec![MISSING; record.fields.len()];
         Fields {
@@ -233,9 +249,14 @@ impl<'s, 'de> Reader<'s, 'de> {
             },
             Part::Type => self.event_type(&text),
             Part::Time | Part::ArrivedAt => match Timestamp::parse(&text) {
-                Ok(time) if part == Part::Time => self.time = time,
+                Ok(time) if part == Part::Time => self.time = Some(time),
                 Ok(time) => self.arrived_at = Some(time),
                 Err(error) => self.refuse_time(key, error),
+            },
+            Part::Priority => match &*text {
+                "high" => self.high_priority = true,
+                "normal" => self.high_priority = false,
+                _ => self.refuse(key, FieldCode::NotInList, "text that is not in the list", part.expected()),
             },
             Part::Label | Part::Record => {}
         }
@@ -268,10 +289,10 @@ impl<'s, 'de> Reader<'s, 'de> {
         if let (Some(raw), Some(event_type)) = (self.waiting, self.event_type) {
             read_object(raw.get().as_bytes(), &mut self.fields(event_type))?;
         }
-        if self.id.is_none() && self.kind.record_key() == "application" {
+        if self.id.is_none() && self.kind.is_application() {
             self.text_part("application_id", Part::Id, Cow::Borrowed(id_if_absent));
         }
-        let Self { errors, person, id, time, arrived_at, label, event_type, values, .. } = self;
+        let Self { errors, person, id, time, arrived_at, label, high_priority, event_type, values, .. } = self;
         let (Some((id, id_text)), Some(event_type)) = (id, event_type) else {
             return Err(errors.refusal());
         };
@@ -279,7 +300,7 @@ impl<'s, 'de> Reader<'s, 'de> {
         let mut ids = String::with_capacity(person.len() + id_text.len());
         ids.push_str(&person);
         ids.push_str(&id_text);
-        errors.or(Envelope { ids, person_bytes, id, time, arrived_at, label, event_type, values })
+        errors.or(Envelope { ids, person_bytes, id, time, arrived_at, label, high_priority, event_type, values })
     }
 
     #[cold]
@@ -319,6 +340,7 @@ impl Part {
             Self::Type => "the name of an event type",
             Self::Time | Self::ArrivedAt => "a time with its offset, as `2026-01-15T14:00:00Z`",
             Self::Label => "0 or 1",
+            Self::Priority => "`high` or `normal`",
             Self::Record => "an object",
         }
     }

@@ -1,7 +1,7 @@
 //! What a JSON record may be, as sentences: exact numbers, all errors at once, never a value in an error.
 
 use super::*;
-use crate::application::{Application, HistoricApplication};
+use crate::application::{Application, HistoricApplication, StreamedApplication};
 use crate::event::Event;
 use crate::spec::Specification;
 use crate::time::Timestamp;
@@ -353,4 +353,20 @@ fn an_id_is_its_number_or_a_hash() {
     assert_eq!(EventId::parse(""), Err(IdError::Empty));
     assert_eq!(EventId::parse(&"x".repeat(129)), Err(IdError::TooLong));
     assert_eq!(EventId::parse("a\nb"), Err(IdError::ControlCharacter));
+}
+
+#[test]
+fn a_streamed_application_says_when_it_stands_and_whether_it_may_wait() {
+    let read = |rest: &str| {
+        let json = format!(r#"{{"application": {{"age": 30, "income": 1}}{rest}}}"#);
+        StreamedApplication::from_json(&specification(), json.as_bytes(), "a-1")
+    };
+    let plain = read("").unwrap();
+    assert_eq!((plain.as_of, plain.high_priority, plain.application.id_text()), (None, false, "a-1"));
+    assert_eq!(plain.application.of_person("p").person(), "p");
+    let full = read(r#", "person_id": "q", "as_of": "2026-01-15T14:00:00Z", "priority": "high""#).unwrap();
+    assert_eq!(full.as_of, Some(Timestamp::parse("2026-01-15T14:00:00Z").unwrap()));
+    assert!(full.high_priority && full.application.person() == "q");
+    assert_eq!(wrong(read(r#", "priority": "urgent""#)), [("priority".to_owned(), FieldCode::NotInList)]);
+    assert_eq!(wrong(read(r#", "label": 1"#)), [("label".to_owned(), FieldCode::UnknownField)]);
 }
