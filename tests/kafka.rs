@@ -9,6 +9,8 @@ mod broker;
 mod chaos;
 /// CloudEvents in both modes.
 mod cloud_events;
+/// What an operator asks and does.
+mod commands;
 /// What nobody can use, told why and kept whole.
 mod dead_letters;
 /// HTTP beside Kafka.
