@@ -3,19 +3,19 @@
 //! Building loads the bundle, makes one model session for each worker and binds the port: what can fail fails here, before
 //! the first request. On SIGTERM or SIGINT the service says that it is not ready, answers what is in flight and ends.
 
+mod embedded;
+mod stream;
+
 use std::io;
 use std::net::SocketAddr;
-use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
 
 use actix_web::dev::ServerHandle;
 use actix_web::rt::System;
 use actix_web::rt::signal::unix::{SignalKind, signal};
 use actix_web::{App as ActixApp, HttpServer};
-use cauce_features::time::Span;
 use cauce_model::bundle::{Bundle, BundleError, Limits};
 use cauce_model::onnx::{ModelError, OnnxModel};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -24,19 +24,23 @@ use crate::clock::{Clock, ClockError};
 use crate::config::{self, Config};
 use crate::http::score::BundleRef;
 use crate::http::{self, Shared, Worker};
-use crate::ingest::{self, Ingest, IngestError};
-use crate::keeper::Keeper;
-use crate::log::embedded::{OpenError, Opened};
-use crate::log::{EventLog, Position, ReadLog};
+use crate::ingest::{Ingest, IngestError};
+use crate::kafka::ClusterError;
+use crate::keeper::Upkeep;
+use crate::log::embedded::OpenError;
+use crate::log::{EventLog, Position};
 use crate::metrics::Metrics;
 use crate::scoring::Scorer;
-use crate::store::{Bounds, Embedded, Histories, StateError, Store};
+use crate::store::{Histories, StateError};
 
 /// The service, ready to run.
 pub struct App {
     config: Config,
     shared: Arc<Shared>,
-    keeping: JoinHandle<()>,
+    /// What reads from Kafka.
+    stream: Option<stream::Stream>,
+    /// What keeps log and state in shape.
+    threads: Vec<JoinHandle<()>>,
     /// One for each worker, taken when its thread starts.
     models: Vec<OnnxModel>,
 }
@@ -65,6 +69,10 @@ pub enum AppError {
     Clock(#[from] ClockError),
     #[error("cannot listen on `{listen}`: {cause}")]
     Listen { listen: String, cause: io::Error },
+    #[error("cannot use Kafka: {0}")]
+    Kafka(#[from] ClusterError),
+    #[error("{0}")]
+    Stream(String),
     #[error("the server failed: {0}")]
     Server(#[from] io::Error),
 }
@@ -79,16 +87,16 @@ impl App {
         }
         let models = (0..config.server.workers).map(|_| OnnxModel::new(&bundle)).collect::<Result<_, _>>()?;
         let clock = clock(&config.server.clock)?;
-        let Recovered { log, store, covered } = recover(&config, &bundle, clock, recovery)?;
         let metrics = Arc::new(Metrics::new(&config.bounds(), BundleRef::of(&bundle).labels()));
-        let keeper = Keeper::new(store.clone(), log.clone(), bundle.clone(), clock, config.store.clone(), covered);
-        let keeper = Arc::new(keeper);
-        let keeping = keeper.start(metrics.clone())?;
-        let histories = Arc::new(Histories::whole(store));
+        let backend = match config.kafka.brokers.is_empty() {
+            true => embedded::open(&config, &bundle, clock, &metrics, recovery)?,
+            false => stream::open(&config, &bundle, clock, &metrics, recovery)?,
+        };
+        let Backend { log, histories, upkeep, threads, stream } = backend;
         let shared = Shared {
             ingest: Arc::new(Ingest::new(log, histories.clone(), bundle.clone(), config.log.applications)),
             histories,
-            upkeep: keeper,
+            upkeep,
             metrics,
             clock,
             openapi: http::document(bundle.plan().specification()),
@@ -96,19 +104,29 @@ impl App {
             server: config.server.clone(),
             stopping: AtomicBool::new(false),
         };
-        Ok(Self { config, shared: Arc::new(shared), keeping, models })
+        Ok(Self { config, shared: Arc::new(shared), stream, threads, models })
     }
 
     /// Serves until told to stop. `listening` is told the address, whose port the system may have chosen.
     pub fn run(self, listening: impl FnOnce(SocketAddr)) -> Result<(), AppError> {
-        let Self { config, shared, keeping, models } = self;
+        let Self { config, shared, stream, threads, models } = self;
         let served = System::new().block_on(serve(config.server, shared.clone(), models, listening));
+        let streamed = stream.map_or(Ok(()), stream::Stream::stop);
         shared.upkeep.stop();
-        if keeping.join().is_err() {
-            tracing::error!("the thread that keeps log and state met a defect");
+        if threads.into_iter().any(|thread| thread.join().is_err()) {
+            tracing::error!("a thread that keeps log and state met a defect");
         }
-        served
+        served.and(streamed)
     }
+}
+
+/// Where what is accepted goes, and what is made of it.
+struct Backend {
+    log: Arc<dyn EventLog>,
+    histories: Arc<Histories>,
+    upkeep: Arc<dyn Upkeep>,
+    threads: Vec<JoinHandle<()>>,
+    stream: Option<stream::Stream>,
 }
 
 /// What a start may do to data that is not as it should be.
@@ -118,70 +136,6 @@ pub struct Recovery {
     pub accept_data_loss: bool,
     /// Remove the state and apply the log again.
     pub rebuild_state: bool,
-}
-
-struct Recovered {
-    log: Arc<dyn EventLog>,
-    store: Arc<Store>,
-    covered: Position,
-}
-
-/// With more than one record to replay for so many people, all are loaded first.
-const LOAD_FROM: u64 = 8;
-
-/// The newest checkpoint and, from there on, the log.
-fn recover(config: &Config, bundle: &Arc<Bundle>, clock: Clock, recovery: Recovery) -> Result<Recovered, AppError> {
-    let started = Instant::now();
-    let opened = Opened::open(&config.log, recovery.accept_data_loss)?;
-    let log_ms = started.elapsed().as_millis();
-    if recovery.rebuild_state {
-        let from = opened.reading().range().start;
-        // The log no longer has what the state was made of: the state is worth more than its rebuilding.
-        if from > Position(0) && !recovery.accept_data_loss {
-            return Err(AppError::NotAll(from));
-        }
-        Embedded::remove(&config.store.directory)?;
-    }
-    let (plan, state) = (bundle.plan(), Arc::new(Embedded::open(&config.store.directory)?));
-    let store = Arc::new(Store::open(state, Bounds::from(&config.store), plan)?);
-    let state_ms = started.elapsed().as_millis() - log_ms;
-    let covered = store.checkpointed()?.map_or(Position(0), |checkpoint| checkpoint.position);
-    let reading = opened.reading();
-    let range = reading.range();
-    refuse_apart(covered, &range, recovery)?;
-    let from = covered.clamp(range.start, range.end);
-    let erasures = reading.erasures();
-    if erasures.any_since(from) {
-        store.erase_where(plan, &|person| erasures.since(from, person))?;
-    }
-    // Many records touch many people: reading each alone would cost more than reading all.
-    if range.end.0 - from.0 > store.people() as u64 / LOAD_FROM {
-        store.load(plan)?;
-    }
-    let replayed = ingest::replay(&store, plan, reading, from, clock.now(), |_| ()).map_err(AppError::Replay)?;
-    if replayed.invalid > 0 {
-        tracing::warn!(
-            records = replayed.invalid,
-            "records are not valid under this specification; they stay in the log and count nowhere"
-        );
-    }
-    let (people, replay_ms) = (store.people(), started.elapsed().as_millis() - log_ms - state_ms);
-    tracing::info!(people, replayed = replayed.records, log_ms, state_ms, replay_ms, "history is up to date");
-    let (delivered, bundle) = (store.clone(), bundle.clone());
-    let deliver = Box::new(move |entry: &_| ingest::apply(&delivered, bundle.plan(), entry));
-    Ok(Recovered { log: Arc::new(opened.start(from, deliver)?), store, covered: from })
-}
-
-/// A state that reaches further than the log, or ends before it begins, does not go with it.
-fn refuse_apart(covered: Position, range: &Range<Position>, recovery: Recovery) -> Result<(), AppError> {
-    let advice = if covered > range.end {
-        "the log has lost its end, or is another one; put its files back, or start with `--rebuild-state`"
-    } else if covered < range.start && !recovery.accept_data_loss {
-        "what lies between is in neither; put the files back, or start with `--accept-data-loss` to go on without"
-    } else {
-        return Ok(());
-    };
-    Err(AppError::Apart { covered, from: range.start, to: range.end, advice })
 }
 
 async fn serve(
@@ -261,16 +215,4 @@ fn clock(setting: &str) -> Result<Clock, ClockError> {
         tracing::warn!(%instant, "THE CLOCK STANDS STILL: every application is scored as of this instant");
     }
     Ok(clock)
-}
-
-impl From<&config::Store> for Bounds {
-    fn from(config: &config::Store) -> Self {
-        let forget_after_ms = i64::try_from(config.forget_after.get().as_millis()).unwrap_or(i64::MAX);
-        Self {
-            people: config.people,
-            events_per_person: config.events_per_person,
-            memory_bytes: config.memory.bytes(),
-            forget_after: Span::from_millis(forget_after_ms),
-        }
-    }
 }

@@ -113,6 +113,7 @@ pub struct Kafka {
     pub vectors: bool,
     pub round_records: usize,
     pub buffer_records: usize,
+    pub settle: Duration,
     pub commit_every: Duration,
     pub session_timeout: Duration,
     pub transaction_timeout: Duration,

@@ -7,7 +7,14 @@
 //! slow poll; a unique `client.id`, since a shared one has sent clients into an endless loop; no automatic commit or offset reset, since
 //! positions belong to the state.
 
+pub mod applied;
+mod commit;
+pub mod front;
+mod group;
+mod lookout;
 pub mod partitioner;
+pub mod tending;
+pub mod worker;
 
 use std::fs;
 use std::io;
@@ -15,10 +22,11 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 
-use crate::config;
+use crate::config::{self, Kafka as Settings};
 
 /// How long a question to the brokers may take before it counts as unanswered.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -78,6 +86,12 @@ pub enum ClusterError {
     Unreadable { path: String, cause: io::Error },
     #[error("`{path}`, line {line}: {problem}")]
     Property { path: String, line: usize, problem: String },
+    #[error("there is no topic `{0}`; `cauce topics create` creates what is missing")]
+    NoTopic(String),
+    #[error(
+        "the topics of events, applications and deferred applications differ in partitions: see `cauce topics check`"
+    )]
+    Uneven,
     #[error("{doing}: {cause}")]
     Client { doing: &'static str, cause: KafkaError },
 }
@@ -103,6 +117,27 @@ impl Cluster {
             }
         };
         Ok(Self { settings: settings.clone(), instance, properties })
+    }
+
+    /// How many partitions the topics of a slice have.
+    pub fn partitions(&self) -> Result<usize, ClusterError> {
+        let unreachable = |cause| ClusterError::Client { doing: "no broker answers", cause };
+        let reader =
+            BaseConsumer::<Quiet>::from_config_and_context(&self.reader("start"), Quiet).map_err(unreachable)?;
+        let Settings { events, applications, deferred, .. } = &self.settings;
+        let mut counts = Vec::new();
+        for topic in [events, applications, deferred] {
+            let found = reader.fetch_metadata(Some(topic), ANSWER_TIMEOUT).map_err(unreachable)?;
+            let count = found.topics().first().map_or(0, |topic| topic.partitions().len());
+            if count == 0 {
+                return Err(ClusterError::NoTopic(topic.clone()));
+            }
+            counts.push(count);
+        }
+        match counts.iter().all(|count| *count == counts[0]) {
+            true => Ok(counts[0]),
+            false => Err(ClusterError::Uneven),
+        }
     }
 
     /// What every client has; `role` tells the clients of one instance apart.
@@ -182,6 +217,8 @@ impl ClientContext for Quiet {
         tracing::debug!(%error, reason, "kafka");
     }
 }
+
+impl ConsumerContext for Quiet {}
 
 /// One line of librdkafka's own log. It names brokers and topics, never a record.
 pub fn log_line(level: RDKafkaLogLevel, facility: &str, message: &str) {

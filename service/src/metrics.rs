@@ -4,12 +4,15 @@
 //! first request, so that counting is an atomic on a handle, and no label is ever made of what a client sends (S5). The exporter
 //! keeps a histogram's samples until they are added up: [`Metrics::add_up`] is called every few seconds, scraped or not.
 
+pub mod kafka;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use cauce_features::application::Application;
 use cauce_model::score::Decision;
 use metrics::{Counter, Gauge, Histogram, Label};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use crate::http::routes::{ROUTES, UNMATCHED};
 use crate::ingest::{Refusal, Taken};
@@ -111,6 +114,8 @@ const EDGES: [f64; 16] =
 
 /// A handle on every series.
 pub struct Metrics {
+    /// What later series are registered with.
+    recorder: Arc<PrometheusRecorder>,
     exporter: PrometheusHandle,
     requests: Vec<[Counter; STATUSES.len()]>,
     request_seconds: Vec<Histogram>,
@@ -155,9 +160,9 @@ impl Metrics {
     /// All series at zero. The configured bounds and the bundle's labels are known from the start.
     pub fn new(bounds: &[(&'static str, u64)], bundle: [(&'static str, &str); 3]) -> Self {
         let builder = PrometheusBuilder::new().set_buckets(&EDGES).expect("there are edges");
-        let recorder = builder.build_recorder();
+        let recorder = Arc::new(builder.build_recorder());
         // Registered with a recorder of its own: two services in one process do not count for each other.
-        metrics::with_local_recorder(&recorder, || {
+        metrics::with_local_recorder(&*recorder, || {
             FAMILIES.iter().for_each(Family::describe);
             for &(setting, bound) in bounds {
                 metrics::gauge!(BOUND, "setting" => setting).set(bound as f64);
@@ -171,6 +176,7 @@ impl Metrics {
                 DECISIONS.map(|of| metrics::counter!(SCORES, "mode" => mode, "decision" => of.as_str()))
             };
             Self {
+                recorder: recorder.clone(),
                 exporter: recorder.handle(),
                 requests: ROUTE_LABELS.iter().map(|route| status(route)).collect(),
                 request_seconds: ROUTE_LABELS.iter().map(route).collect(),
@@ -183,6 +189,11 @@ impl Metrics {
                 panics: metrics::counter!(PANICS),
             }
         })
+    }
+
+    /// Registers further series on the same page.
+    fn register<R>(&self, series: impl FnOnce() -> R) -> R {
+        metrics::with_local_recorder(&*self.recorder, series)
     }
 
     /// Counts an answer. `route` is an index into [`ROUTES`], or [`UNMATCHED`].

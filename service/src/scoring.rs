@@ -150,12 +150,7 @@ impl Batch {
     }
 
     /// Reads an application's vector, as of an instant, into the next row.
-    pub fn read(
-        &mut self,
-        store: &Store,
-        application: &Application,
-        as_of: Timestamp,
-    ) -> Result<History, StateError> {
+    pub fn read(&mut self, store: &Store, application: &Application, as_of: Timestamp) -> Result<History, StateError> {
         let Self { bundle, scratch, rows, nobody, .. } = self;
         let (plan, row) = (bundle.plan(), rows.len());
         rows.resize(row + plan.width(), f32::NAN);
@@ -231,7 +226,8 @@ mod tests {
         let person = if person.is_empty() { String::new() } else { format!(r#""person_id": "{person}", "#) };
         let fields = r#"{"monthly_income": 1200.5, "amount": 5000, "credit_score": 640}"#;
         let json = format!(r#"{{{person}"application_id": "{id}", "application": {fields}}}"#);
-        let application = Application::from_json(scorer.batch.bundle.plan().specification(), json.as_bytes(), id).unwrap();
+        let application =
+            Application::from_json(scorer.batch.bundle.plan().specification(), json.as_bytes(), id).unwrap();
         (application, Posted::Envelope(json.into()))
     }
 

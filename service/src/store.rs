@@ -33,11 +33,13 @@ use cauce_features::timeline::{Applied, Timeline};
 use hashbrown::{DefaultHashBuilder, HashMap};
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::config;
+
 pub use checkpoint::CheckpointError;
 pub use digest::StateDigest;
 pub use embedded::Embedded;
 pub use histories::Histories;
-pub use state::{Batch, Checkpoint, Cursor, Page, StateError, StateStore};
+pub use state::{Batch, Checkpoint, Cursor, Page, Positions, StateError, StateStore};
 
 use load::decode;
 
@@ -62,6 +64,25 @@ pub struct Bounds {
     pub memory_bytes: usize,
     /// Somebody of whom nothing newer is kept goes, lifetime tallies included. Not shorter than the horizon.
     pub forget_after: Span,
+}
+
+impl From<&config::Store> for Bounds {
+    fn from(config: &config::Store) -> Self {
+        let forget_after_ms = i64::try_from(config.forget_after.get().as_millis()).unwrap_or(i64::MAX);
+        Self {
+            people: config.people,
+            events_per_person: config.events_per_person,
+            memory_bytes: config.memory.bytes(),
+            forget_after: Span::from_millis(forget_after_ms),
+        }
+    }
+}
+
+impl Bounds {
+    /// A part's bounds, of so many that share these.
+    pub fn shared_by(self, parts: usize) -> Self {
+        Self { people: self.people.div_ceil(parts), memory_bytes: self.memory_bytes / parts, ..self }
+    }
 }
 
 /// All people's histories. Every call is given the plan that the histories are kept under.

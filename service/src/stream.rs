@@ -97,8 +97,8 @@ pub struct Worked {
     pub records: u64,
     pub scored: u64,
     pub deferred: u64,
-    /// Events by what became of them.
-    pub outcomes: Vec<(Result<Taken, Refusal>, u64)>,
+    /// Events that were new, that stood already, and that met another under their identity.
+    pub taken: [u64; 3],
     /// Dead letters by reason.
     pub refused: Vec<(Reason, u64)>,
     /// Events behind the watermark, and the furthest in milliseconds.
@@ -135,9 +135,14 @@ impl Slice {
         [0, 1, 2].map(|lane: usize| self.queues[lane].next)
     }
 
-    /// Whether anything waits.
+    /// How many records wait.
+    pub fn waiting(&self) -> usize {
+        self.queues.iter().map(|queue| queue.records.len()).sum()
+    }
+
+    /// Whether nothing waits.
     pub fn is_idle(&self) -> bool {
-        self.queues.iter().all(|queue| queue.records.is_empty())
+        self.waiting() == 0
     }
 
     /// Works off all whose turn has come. While `deferring`, only applications of high priority are scored.
@@ -145,16 +150,17 @@ impl Slice {
         batch.clear();
         let (mut worked, mut pending) = (Worked::default(), Vec::new());
         while let Some(lane) = self.turn(deferring) {
-            let record = self.queues[lane as usize].records.front().expect("its turn has come").clone();
+            let Some(record) = self.queues[lane as usize].take() else { break };
             let outcome = match lane {
                 Lane::Events => self.event(batch, &record, &mut worked),
                 _ => self.application(batch, lane, &record, deferring, &mut worked, &mut pending),
             };
             if let Err(error) = outcome {
+                self.queues[lane as usize].put_back(record);
                 worked.stuck = Some(error);
                 break;
             }
-            self.queues[lane as usize].pop();
+            self.queues[lane as usize].next = record.offset + 1;
             self.stream_time = self.stream_time.max(record.timestamp);
             worked.records += 1;
         }
@@ -197,7 +203,7 @@ impl Slice {
             Err(refused) => Err(refused),
         };
         match outcome {
-            Ok(taken) => worked.count(Ok(taken)),
+            Ok(taken) => worked.count(taken),
             Err(refused) => self.refuse(Lane::Events, record, refused, worked),
         }
         Ok(())
@@ -314,11 +320,15 @@ impl Queue {
         }
     }
 
-    fn pop(&mut self) {
-        if let Some(record) = self.records.pop_front() {
-            self.bytes -= record.bytes();
-            self.next = record.offset + 1;
-        }
+    fn take(&mut self) -> Option<Record> {
+        let record = self.records.pop_front()?;
+        self.bytes -= record.bytes();
+        Some(record)
+    }
+
+    fn put_back(&mut self, record: Record) {
+        self.bytes += record.bytes();
+        self.records.push_front(record);
     }
 }
 
@@ -335,10 +345,12 @@ impl Record {
 }
 
 impl Worked {
-    fn count(&mut self, outcome: Result<Taken, Refusal>) {
-        match self.outcomes.iter_mut().find(|(known, _)| *known == outcome) {
-            Some((_, count)) => *count += 1,
-            None => self.outcomes.push((outcome, 1)),
-        }
+    fn count(&mut self, taken: Taken) {
+        let place = match taken {
+            Taken::New => 0,
+            Taken::Duplicate => 1,
+            Taken::Conflict => 2,
+        };
+        self.taken[place] += 1;
     }
 }

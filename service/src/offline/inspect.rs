@@ -71,8 +71,8 @@ fn print_state(log: &ReadOnly, config: &Config) -> Result<(), Box<dyn Error>> {
     match store.checkpointed()? {
         None => println!("no checkpoint was written yet"),
         Some(checkpoint) => {
-            let behind = log.range().end.0.saturating_sub(checkpoint.position.0);
-            println!("checkpoint   position {}, written {}", checkpoint.position, checkpoint.at);
+            let behind = log.range().end.0.saturating_sub(checkpoint.reached.log.0);
+            println!("checkpoint   position {}, written {}", checkpoint.reached.log, checkpoint.at);
             println!("behind it    {behind} records of the log");
         }
     }

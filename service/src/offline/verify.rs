@@ -47,5 +47,5 @@ fn state(config: &Config) -> Result<(usize, Position), Box<dyn Error>> {
     let bounds = Bounds { memory_bytes: usize::MAX, ..Bounds::from(&config.store) };
     let store = Store::open(Arc::new(state), bounds, &plan)?;
     store.load(&plan)?;
-    Ok((store.people(), store.checkpointed()?.map_or(Position(0), |checkpoint| checkpoint.position)))
+    Ok((store.people(), store.checkpointed()?.map_or(Position(0), |checkpoint| checkpoint.reached.log)))
 }

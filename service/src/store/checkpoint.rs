@@ -16,8 +16,8 @@ use cauce_features::plan::FeaturePlan;
 use cauce_features::time::Timestamp;
 use parking_lot::Mutex;
 
-use super::{Batch, Checkpoint, Entry, SHARDS, Shard, StateError, Store, bytes_of};
-use crate::log::{LogError, Position};
+use super::{Batch, Checkpoint, Entry, Positions, SHARDS, Shard, StateError, Store, bytes_of};
+use crate::log::LogError;
 
 /// How much is encoded before it is written.
 const CHUNK_BYTES: usize = 4 << 20;
@@ -51,12 +51,12 @@ struct Chunk {
 }
 
 impl Store {
-    /// Writes who is dirty, and that everything before `position` is written. The caller has applied all of that before; `durable`
+    /// Writes who is dirty, and that everything before `reached` is written. The caller has applied all of that before; `durable`
     /// returns once the log has everything that was in memory when it was called.
     pub fn checkpoint(
         &self,
         plan: &FeaturePlan,
-        position: Position,
+        reached: impl Into<Positions>,
         at: Timestamp,
         durable: impl Fn() -> Result<(), LogError>,
     ) -> Result<Written, CheckpointError> {
@@ -69,7 +69,7 @@ impl Store {
             }
         }
         self.write(plan, chunk, &durable, &mut written)?;
-        let checkpoint = Some(Checkpoint { position, at, specification: plan.specification().hash });
+        let checkpoint = Some(Checkpoint { reached: reached.into(), at, specification: plan.specification().hash });
         self.state.write(&Batch { checkpoint, ..Batch::default() })?;
         Ok(written)
     }

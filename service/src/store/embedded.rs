@@ -48,6 +48,8 @@ const YOUNGEST_TABLES: usize = 20;
 /// The state in a directory of this machine.
 pub struct Embedded {
     directory: PathBuf,
+    /// How many databases share the memory that one may take.
+    shared_by: u64,
     /// `None` after it was closed and could not be opened again.
     open: RwLock<Option<Open>>,
 }
@@ -60,7 +62,12 @@ struct Open {
 impl Embedded {
     /// Opens the state in a directory, or begins one.
     pub fn open(directory: &Path) -> Result<Self, StateError> {
-        let embedded = Self { directory: directory.to_owned(), open: RwLock::new(None) };
+        Self::open_slice(directory, 1)
+    }
+
+    /// Opens or begins one of so many states that share the memory of one.
+    pub fn open_slice(directory: &Path, slices: usize) -> Result<Self, StateError> {
+        let embedded = Self { shared_by: slices as u64, ..Self::at(directory) };
         if !embedded.path().try_exists().map_err(|error| embedded.io(&error))? {
             embedded.create().map_err(|error| embedded.explain(error))?;
         }
@@ -70,7 +77,7 @@ impl Embedded {
 
     /// Opens the state in a directory, where there has to be one.
     pub fn open_existing(directory: &Path) -> Result<Self, StateError> {
-        let embedded = Self { directory: directory.to_owned(), open: RwLock::new(None) };
+        let embedded = Self::at(directory);
         match embedded.path().try_exists() {
             Ok(true) => Self::open(directory),
             Ok(false) => Err(StateError::Unavailable { cause: format!("there is none at `{}`", directory.display()) }),
@@ -80,7 +87,7 @@ impl Embedded {
 
     /// Removes the state of a directory, and nothing else that may be in it: what `--rebuild-state` begins with.
     pub fn remove(directory: &Path) -> Result<(), StateError> {
-        let embedded = Self { directory: directory.to_owned(), open: RwLock::new(None) };
+        let embedded = Self::at(directory);
         if let Ok(lock) = File::open(embedded.path().join("lock"))
             && let Err(fs::TryLockError::WouldBlock) = lock.try_lock()
         {
@@ -95,6 +102,10 @@ impl Embedded {
         Ok(())
     }
 
+    fn at(directory: &Path) -> Self {
+        Self { directory: directory.to_owned(), shared_by: 1, open: RwLock::new(None) }
+    }
+
     fn path(&self) -> PathBuf {
         self.directory.join(NAME)
     }
@@ -106,7 +117,11 @@ impl Embedded {
             fs::remove_dir_all(&new)?;
         }
         let database = Database::builder(&new).worker_threads(1).open()?;
-        drop(database.keyspace(NAME, || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES))?);
+        drop(
+            database.keyspace(NAME, || {
+                KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES / self.shared_by)
+            })?,
+        );
         drop(database);
         fs::rename(&new, self.path())?;
         Ok(File::open(&self.directory)?.sync_all()?)
@@ -119,7 +134,8 @@ impl Embedded {
         })?;
         // Some damage makes fjall panic rather than fail.
         let opened = catch_unwind(AssertUnwindSafe(|| {
-            let database = Database::builder(self.path()).worker_threads(1).cache_size(CACHE_BYTES).open()?;
+            let database =
+                Database::builder(self.path()).worker_threads(1).cache_size(CACHE_BYTES / self.shared_by).open()?;
             let known = database.keyspace_exists(NAME);
             let people = database.keyspace(NAME, KeyspaceCreateOptions::default)?;
             if known { Ok(Open { database, people }) } else { Err(fjall::Error::Unrecoverable) }

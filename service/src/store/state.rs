@@ -8,11 +8,25 @@ use cauce_features::time::Timestamp;
 
 use crate::log::Position;
 
-/// Everything before `position` in the log is in the store.
+/// How far a log has been applied: the first records that may be missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Positions {
+    /// In the log, or in a partition of the events topic.
+    pub log: Position,
+    /// In the same partition of the applications topic; zero where the log is one.
+    pub applications: Position,
+}
+
+impl From<Position> for Positions {
+    fn from(log: Position) -> Self {
+        Self { log, applications: Position(0) }
+    }
+}
+
+/// Everything before `reached` is in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// The first record that may be missing.
-    pub position: Position,
+    pub reached: Positions,
     /// When it was taken.
     pub at: Timestamp,
     /// Hash of the specification that the histories are encoded under.
@@ -92,12 +106,13 @@ pub enum StateError {
 
 impl Checkpoint {
     /// The layout below.
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
 
     /// As bytes, for stores that keep bytes.
     pub fn to_bytes(self) -> Vec<u8> {
         let mut bytes = vec![Self::VERSION];
-        bytes.extend_from_slice(&self.position.0.to_le_bytes());
+        bytes.extend_from_slice(&self.reached.log.0.to_le_bytes());
+        bytes.extend_from_slice(&self.reached.applications.0.to_le_bytes());
         bytes.extend_from_slice(&self.at.millis().to_le_bytes());
         bytes.extend_from_slice(&self.specification);
         bytes
@@ -105,11 +120,20 @@ impl Checkpoint {
 
     /// The checkpoint that was written.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (&Self::VERSION, rest) = bytes.split_first()? else { return None };
-        let (&position, rest) = rest.split_first_chunk()?;
+        let (version, rest) = bytes.split_first()?;
+        let (&log, rest) = rest.split_first_chunk()?;
+        // The first version knew one log alone.
+        let (applications, rest) = match version {
+            1 => ([0; 8], rest),
+            &Self::VERSION => rest.split_first_chunk().map(|(applications, rest)| (*applications, rest))?,
+            _ => return None,
+        };
         let (&at, specification) = rest.split_first_chunk()?;
         Some(Self {
-            position: Position(u64::from_le_bytes(position)),
+            reached: Positions {
+                log: Position(u64::from_le_bytes(log)),
+                applications: Position(u64::from_le_bytes(applications)),
+            },
             at: Timestamp::from_millis(i64::from_le_bytes(at)),
             specification: specification.try_into().ok()?,
         })

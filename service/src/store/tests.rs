@@ -220,7 +220,7 @@ fn a_checkpoint_says_where_the_log_goes_on() {
     for position in [5, 8] {
         world.store.checkpoint(&world.plan, Position(position), at(position as i64), || Ok(())).unwrap();
         let specification = world.plan.specification().hash;
-        let expected = Checkpoint { position: Position(position), at: at(position as i64), specification };
+        let expected = Checkpoint { reached: Position(position).into(), at: at(position as i64), specification };
         assert_eq!(world.store.checkpointed(), Ok(Some(expected)));
     }
 }

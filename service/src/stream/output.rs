@@ -142,7 +142,8 @@ pub(super) fn deferred(partition: i32, record: &Record, origin: &Origin) -> Outp
 
 /// The same bytes and headers, and where they stood first.
 fn passed_on(to: To, partition: i32, record: &Record, origin: &Origin) -> Output {
-    let own = |name: &str| name.starts_with("cauce-") && name != header::KIND && name != header::ID && name != header::AS_OF;
+    let own =
+        |name: &str| name.starts_with("cauce-") && name != header::KIND && name != header::ID && name != header::AS_OF;
     let headers = record.headers.iter().filter(|(name, _)| !own(name));
     let headers = headers.map(|(name, value)| (Cow::Owned(name.to_string()), value.clone()));
     Output {

@@ -34,7 +34,8 @@ mod tests {
     #[test]
     fn applications_wait_above_the_high_mark_until_the_lag_is_below_the_low_one() {
         let mut pressure = Pressure::new(100, 10);
-        let steps = [(100, false), (101, true), (50, true), (10, true), (9, false), (50, false), (100, false), (500, true)];
+        let steps =
+            [(100, false), (101, true), (50, true), (10, true), (9, false), (50, false), (100, false), (500, true)];
         for (lag, expected) in steps {
             let before = pressure.is_deferring();
             assert_eq!(pressure.observe(lag), before != expected, "{lag}");

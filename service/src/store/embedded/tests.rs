@@ -57,7 +57,7 @@ impl Drop for Temporary {
 }
 
 fn checkpoint(position: u64) -> Checkpoint {
-    Checkpoint { position: Position(position), at: Timestamp::from_millis(7), specification: [3; 32] }
+    Checkpoint { reached: Position(position).into(), at: Timestamp::from_millis(7), specification: [3; 32] }
 }
 
 fn value(person: usize, version: u8) -> Vec<u8> {

@@ -1,0 +1,72 @@
+//! What is known of the topics beyond the records in hand: where they end, where they begin, what is committed.
+
+use rdkafka::consumer::Consumer;
+use rdkafka::error::KafkaError;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::ANSWER_TIMEOUT;
+use super::group::Member;
+use crate::stream::Lane;
+
+/// Names of a slice's topics, by lane.
+pub type Topics = [String; 3];
+
+/// Offsets by partition and lane, as far as they are known.
+pub struct Offsets(std::collections::HashMap<(String, i32), Offset>);
+
+impl Offsets {
+    /// That of a lane.
+    pub fn of(&self, topics: &Topics, lane: Lane, partition: i32) -> Option<i64> {
+        match self.0.get(&(topics[lane as usize].clone(), partition)) {
+            Some(Offset::Offset(offset)) => Some(*offset),
+            _ => None,
+        }
+    }
+}
+
+/// A list of all lanes of these partitions.
+pub fn lanes(topics: &Topics, partitions: impl IntoIterator<Item = i32>, offset: Offset) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for partition in partitions {
+        for topic in topics {
+            list.add_partition_offset(topic, partition, offset).expect("logical offsets are fit for a list");
+        }
+    }
+    list
+}
+
+/// The end of every lane as a read-committed reader sees it, asked now.
+pub fn ends(
+    member: &Member,
+    topics: &Topics,
+    partitions: impl IntoIterator<Item = i32>,
+) -> Result<Offsets, KafkaError> {
+    // librdkafka hands the number that stands for the end on to the broker, which knows it as a time.
+    let list = lanes(topics, partitions, Offset::End);
+    Ok(Offsets(member.offsets_for_times(list, ANSWER_TIMEOUT)?.to_topic_map()))
+}
+
+/// The oldest record that every lane still has.
+pub fn beginnings(
+    member: &Member,
+    topics: &Topics,
+    partitions: impl IntoIterator<Item = i32>,
+) -> Result<Offsets, KafkaError> {
+    let list = lanes(topics, partitions, Offset::Beginning);
+    Ok(Offsets(member.offsets_for_times(list, ANSWER_TIMEOUT)?.to_topic_map()))
+}
+
+/// What the group has committed. Waits for transactions that are being ended.
+pub fn committed(
+    member: &Member,
+    topics: &Topics,
+    partitions: impl IntoIterator<Item = i32>,
+) -> Result<Offsets, KafkaError> {
+    let list = lanes(topics, partitions, Offset::Invalid);
+    Ok(Offsets(member.committed_offsets(list, ANSWER_TIMEOUT)?.to_topic_map()))
+}
+
+/// Behind what was handed over last, marks of transactions included. Asks nobody.
+pub fn positions(member: &Member) -> Result<Offsets, KafkaError> {
+    Ok(Offsets(member.position()?.to_topic_map()))
+}
