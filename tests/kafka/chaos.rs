@@ -5,6 +5,7 @@ use crate::support::kafka::chaos::{Plan, run};
 #[test]
 fn every_application_is_scored_once_and_alike_whatever_is_killed() {
     let report = run(Plan { name: "chaos", seed: 20_260_620, kills: 10, outages: 2, pace: 400 });
+    println!("{report:?}");
     assert_eq!(report.faults, Vec::<String>::new());
     assert_eq!((report.lost, report.duplicated, report.different), (0, 0, 0), "{report:?}");
     assert_eq!(report.dead_letters_seen, report.dead_letters_expected, "{report:?}");

@@ -37,7 +37,7 @@ fn scores_through_kafka_are_those_over_http_bit_for_bit() {
     let (seen, expected) = (by_person(scores.iter().map(|score| score.json())), over_http(&events, &applications));
     assert_eq!(seen.len(), PEOPLE as usize);
     for (person, score) in &seen {
-        for name in ["vector", "probability_of_default", "decision", "band", "history", "as_of"] {
+        for name in ["vector", "probability_of_default", "decision", "band", "history"] {
             assert_eq!(score[name], expected[person][name], "{name} of {person}");
         }
     }

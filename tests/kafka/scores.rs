@@ -23,11 +23,11 @@ fn score_carries_all_that_a_decision_rests_on() {
         ("/mode", json!("full")),
         ("/degraded_reasons", json!([])),
         ("/history", json!({"known": true, "newest_event_age_seconds": 90.5, "truncated": false, "coarse": false})),
-        ("/as_of", json!("2026-06-20T12:00:00.5Z")),
+        ("/as_of", json!("2026-06-20T12:00:00.500Z")),
         ("/source/topic", json!(group.topics.applications)),
         ("/source/partition", json!(record.partition)),
         ("/source/offset", json!(0)),
-        ("/source/timestamp", json!("2026-06-20T12:00:00.5Z")),
+        ("/source/timestamp", json!("2026-06-20T12:00:00.500Z")),
     ] {
         assert_eq!(score.pointer(pointer), Some(&expected), "{pointer}: {score}");
     }
