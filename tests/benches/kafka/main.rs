@@ -47,8 +47,14 @@ fn number(variable: &str, default: u64) -> u64 {
 }
 
 fn chaos(kills: u64) -> Report {
-    let report =
-        run(Plan { name: "bench-chaos", seed: number("SEED", 1), kills, outages: kills.div_ceil(8), pace: 2_000 });
+    let report = run(Plan {
+        name: "bench-chaos",
+        seed: number("SEED", 1),
+        kills,
+        outages: kills.div_ceil(8),
+        pace: 2_000,
+        transactions: true,
+    });
     println!(
         "chaos: {} kills and {} outages; {} records, {} applications, {} of them scored before the last kill; {} records aborted; \
          {} scores different; all done {:.1} s after the last kill",
