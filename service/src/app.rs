@@ -97,6 +97,7 @@ impl App {
             ingest: Arc::new(Ingest::new(log, histories.clone(), bundle.clone(), config.log.applications)),
             histories,
             upkeep,
+            stream: stream.as_ref().map(|stream| stream.control.clone()),
             metrics,
             clock,
             openapi: http::document(bundle.plan().specification()),

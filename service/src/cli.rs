@@ -8,6 +8,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::app::{App, Recovery};
 use crate::config::{Config, Override};
+use crate::kafka::dead_letters::DeadLetters;
+use crate::kafka::lag::Lag;
+use crate::kafka::topics::Topics;
 use crate::logging;
 use crate::offline::{Backfill, Check, Health, Inspect, Replay, Score, Verify};
 
@@ -45,6 +48,27 @@ enum Command {
     },
     /// Verify every checksum of log and state; ends with 1 and the damage if there is any.
     Verify(ServeArgs),
+    /// Create the topics of Kafka that Cauce works with, or check them.
+    Topics {
+        #[command(flatten)]
+        serve: ServeArgs,
+        #[command(flatten)]
+        topics: Topics,
+    },
+    /// How far the Kafka group is behind, how fast it catches up, and what the trouble is; ends with 1 if there is any.
+    Lag {
+        #[command(flatten)]
+        serve: ServeArgs,
+        #[command(flatten)]
+        lag: Lag,
+    },
+    /// List what was refused and why, or send it again once the reason is mended.
+    DeadLetters {
+        #[command(flatten)]
+        serve: ServeArgs,
+        #[command(flatten)]
+        dead_letters: DeadLetters,
+    },
     Backfill(Backfill),
     Score(Score),
     Check(Check),
@@ -103,6 +127,9 @@ pub fn run() -> Result<ExitCode, Box<dyn Error>> {
         Command::Replay { serve, replay } => return replay.run(&serve.load()?),
         Command::Inspect { serve, inspect } => return inspect.run(&serve.load()?),
         Command::Verify(serve) => return Verify::run(&serve.load()?),
+        Command::Topics { serve, topics } => return topics.run(&serve.load()?),
+        Command::Lag { serve, lag } => return lag.run(&serve.load()?),
+        Command::DeadLetters { serve, dead_letters } => return dead_letters.run(&serve.load()?),
         Command::Backfill(command) => return command.run(),
         Command::Score(command) => return command.run(),
         Command::Check(command) => return command.run(),

@@ -35,6 +35,7 @@ pub enum Code {
     LogBusy,
     LogUnavailable,
     StateUnavailable,
+    Starting,
     Stopping,
     Internal,
 }
@@ -53,7 +54,7 @@ const fn row(code: Code, name: &'static str, status: u16, title: &'static str) -
 }
 
 /// All codes, in the order of [`Code`].
-pub const CODES: [CodeRow; 23] = [
+pub const CODES: [CodeRow; 24] = [
     row(Code::MalformedJson, "malformed_json", 400, "The body is not JSON of the form that is expected"),
     row(Code::EmptyBody, "empty_body", 400, "The body is empty"),
     row(Code::IncompleteBody, "incomplete_body", 400, "The body ended before its announced length"),
@@ -85,6 +86,7 @@ pub const CODES: [CodeRow; 23] = [
     row(Code::LogBusy, "log_busy", 503, "More waits to be written than is allowed"),
     row(Code::LogUnavailable, "log_unavailable", 503, "The log cannot be written or read for now"),
     row(Code::StateUnavailable, "state_unavailable", 503, "A person's history cannot be read for now"),
+    row(Code::Starting, "starting", 503, "The service has no histories yet"),
     row(Code::Stopping, "stopping", 503, "The service is stopping; another instance will answer"),
     row(Code::Internal, "internal", 500, "Something went wrong that is not the caller's fault"),
 ];
@@ -123,7 +125,7 @@ impl ApiError {
     pub fn retry_after_seconds(&self) -> Option<u32> {
         match self.code {
             Code::DiskFull | Code::LogUnavailable | Code::StateUnavailable => Some(2),
-            Code::LogBusy | Code::Stopping => Some(1),
+            Code::LogBusy | Code::Starting | Code::Stopping => Some(1),
             _ => None,
         }
     }
@@ -174,7 +176,7 @@ impl From<IngestError> for ApiError {
 
 impl From<LogError> for ApiError {
     fn from(error: LogError) -> Self {
-        let again = "nothing was recorded; send it again after `Retry-After`";
+        let again = "nothing was acknowledged; ask again after `Retry-After`, an event counts once";
         match error {
             LogError::Full => Self::new(Code::DiskFull, again),
             LogError::Busy => Self::new(Code::LogBusy, again),

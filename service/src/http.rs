@@ -31,6 +31,7 @@ use cauce_model::bundle::Bundle;
 use crate::clock::Clock;
 use crate::config::Server;
 use crate::ingest::Ingest;
+use crate::kafka::worker::Control;
 use crate::keeper::Upkeep;
 use crate::metrics::Metrics;
 use crate::scoring::Scorer;
@@ -46,6 +47,8 @@ pub struct Shared {
     pub histories: Arc<Histories>,
     pub ingest: Arc<Ingest>,
     pub upkeep: Arc<dyn Upkeep>,
+    /// What reads from Kafka, if anything does.
+    pub stream: Option<Arc<Control>>,
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
     pub server: Server,

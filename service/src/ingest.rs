@@ -48,6 +48,8 @@ pub enum Taken {
     Duplicate,
     /// Another event stood under its time and id; the greater of the two by content stands there now.
     Conflict,
+    /// It is durable, and becomes part of the history when whoever keeps that comes to it.
+    Accepted,
 }
 
 /// Why an event was not taken.
@@ -112,6 +114,7 @@ impl Taken {
             Self::New => "new",
             Self::Duplicate => "duplicate",
             Self::Conflict => "conflict",
+            Self::Accepted => "accepted",
         }
     }
 }
@@ -228,8 +231,12 @@ impl Ingest {
         }
     }
 
-    /// Where the event stands that was taken first under an identity; `None` if the log holds it no more.
+    /// Where the event stands that was taken first under an identity; `None` if the log holds it no more, or would have to read
+    /// everybody's records to tell.
     pub fn position_of(&self, person: &str, id: EventId, time: Timestamp) -> Result<Option<Position>, LogError> {
+        if !self.log.reading().has_index() {
+            return Ok(None);
+        }
         let specification = self.bundle.plan().specification();
         let is_it = |record: &Record| {
             event_of(specification, record).ok().flatten().is_some_and(|event| event.id() == id && event.time() == time)

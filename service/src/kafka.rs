@@ -9,11 +9,23 @@
 
 pub mod applied;
 mod commit;
+pub mod dead_letters;
 pub mod front;
 mod group;
+pub mod lag;
 mod lookout;
+mod outbox;
 pub mod partitioner;
+pub mod partitions;
+mod reach;
+pub mod reading;
+pub mod replay;
+mod scan;
+mod sender;
+pub mod sending;
+mod submission;
 pub mod tending;
+pub mod topics;
 pub mod worker;
 
 use std::fs;
@@ -27,6 +39,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 
 use crate::config::{self, Kafka as Settings};
+use crate::log::embedded::OpenError;
 
 /// How long a question to the brokers may take before it counts as unanswered.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -48,6 +61,8 @@ pub mod header {
     pub const PARTITION: &str = "cauce-partition";
     pub const OFFSET: &str = "cauce-offset";
     pub const TIMESTAMP: &str = "cauce-timestamp";
+    /// Of a record in the topic of dead letters: the one at this `PARTITION/OFFSET` of the same topic was sent again.
+    pub const REPLAYED: &str = "cauce-replayed";
     /// `high` for an application that is scored whatever the lag.
     pub const PRIORITY: &str = "priority";
 }
@@ -94,6 +109,10 @@ pub enum ClusterError {
     Uneven,
     #[error("{doing}: {cause}")]
     Client { doing: &'static str, cause: KafkaError },
+    #[error("what waits for the brokers: {0}")]
+    Outbox(#[from] OpenError),
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
 }
 
 impl Cluster {
@@ -119,14 +138,14 @@ impl Cluster {
         Ok(Self { settings: settings.clone(), instance, properties })
     }
 
-    /// How many partitions the topics of a slice have.
+    /// How many partitions the topics of a slice have; and that the others are there.
     pub fn partitions(&self) -> Result<usize, ClusterError> {
         let unreachable = |cause| ClusterError::Client { doing: "no broker answers", cause };
         let reader =
             BaseConsumer::<Quiet>::from_config_and_context(&self.reader("start"), Quiet).map_err(unreachable)?;
-        let Settings { events, applications, deferred, .. } = &self.settings;
+        let Settings { events, applications, deferred, scores, dead_letters, .. } = &self.settings;
         let mut counts = Vec::new();
-        for topic in [events, applications, deferred] {
+        for topic in [events, applications, deferred, scores, dead_letters] {
             let found = reader.fetch_metadata(Some(topic), ANSWER_TIMEOUT).map_err(unreachable)?;
             let count = found.topics().first().map_or(0, |topic| topic.partitions().len());
             if count == 0 {
@@ -134,7 +153,7 @@ impl Cluster {
             }
             counts.push(count);
         }
-        match counts.iter().all(|count| *count == counts[0]) {
+        match counts[..3].iter().all(|count| *count == counts[0]) {
             true => Ok(counts[0]),
             false => Err(ClusterError::Uneven),
         }
@@ -185,6 +204,8 @@ impl Cluster {
         config.set("enable.idempotence", "true");
         config.set("acks", "all");
         config.set("partitioner", "murmur2_random");
+        // A dead letter is the largest record that the topics take, with headers more.
+        config.set("message.max.bytes", "2097152");
         config.set("linger.ms", "1");
         config.set("compression.type", "lz4");
         config

@@ -110,9 +110,44 @@ impl Entry {
 /// What became of an entry that is durable: where it stands and what applying it did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Accepted {
+    /// Of a record in Kafka, its offset in its partition.
     pub position: Position,
+    pub stored: Stored,
     pub outcome: Result<Taken, Refusal>,
 }
+
+/// Where a durable record is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// In the log of this machine.
+    Log,
+    /// In a partition of Kafka's topic of events.
+    Kafka { partition: usize },
+    /// On this machine's disk, on its way to Kafka.
+    Outbox,
+}
+
+impl Stored {
+    /// As it stands in answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::Kafka { .. } => "kafka",
+            Self::Outbox => "outbox",
+        }
+    }
+
+    /// Where there are partitions and it is known which.
+    pub fn partition(self) -> Option<usize> {
+        match self {
+            Self::Kafka { partition } => Some(partition),
+            Self::Log | Self::Outbox => None,
+        }
+    }
+}
+
+/// What became of entries, each on its own; or why of none of them.
+pub type Settled = Result<Vec<Result<Accepted, LogError>>, LogError>;
 
 /// Why the log does not take or give a record. Nothing was acknowledged.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -153,6 +188,11 @@ pub trait ReadLog: Send + Sync {
         Ok(records)
     }
 
+    /// Whether a person's records are found without reading everybody's.
+    fn has_index(&self) -> bool {
+        true
+    }
+
     /// Who was erased, and where: a replay leaves out what stands before.
     fn erasures(&self) -> Erasures;
 }
@@ -161,6 +201,9 @@ pub trait ReadLog: Send + Sync {
 pub trait EventLog: Send + Sync {
     /// What is in it.
     fn reading(&self) -> &dyn ReadLog;
+
+    /// Where a person's records go.
+    fn home(&self, person: &str) -> Stored;
 
     /// Takes entries, in order, side by side. They are state once they are durable; the receipt says when.
     fn submit(&self, entries: Vec<Entry>, promise: Promise<'_>) -> Result<Receipt, LogError>;
@@ -244,19 +287,29 @@ pub struct LogStatus {
     pub erasures_pending: usize,
     /// Why writes are refused, if they are.
     pub refuses: Option<LogError>,
+    /// Of a log that brokers keep.
+    pub brokers: Option<Brokers>,
+}
+
+/// What is known of the brokers that keep a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Brokers {
+    pub reachable: bool,
+    /// Records in the outbox that no broker has yet.
+    pub outbox_records: u64,
 }
 
 /// Fulfilled when entries are durable and applied.
-pub struct Receipt(pub(crate) oneshot::Receiver<Result<Vec<Accepted>, LogError>>);
+pub struct Receipt(pub(crate) oneshot::Receiver<Settled>);
 
 impl Receipt {
     /// Waits, without holding a thread.
-    pub async fn accepted(self) -> Result<Vec<Accepted>, LogError> {
+    pub async fn accepted(self) -> Settled {
         self.0.await.unwrap_or_else(|_| Err(LogError::Unavailable("the writer stopped".into())))
     }
 
     /// Waits on a thread that may wait, but not for ever: the writer may itself be waiting for what this thread does.
-    pub fn wait(mut self) -> Result<Vec<Accepted>, LogError> {
+    pub fn wait(mut self) -> Settled {
         let started = Instant::now();
         loop {
             match self.0.try_recv() {

@@ -96,7 +96,8 @@ const STAGES: [(Stage, &str); 4] =
     [(Stage::Parse, "parse"), (Stage::Features, "features"), (Stage::Model, "model"), (Stage::Record, "record")];
 const MODES: [(Mode, &str); 2] = [(Mode::Full, "full"), (Mode::Fallback, "fallback")];
 const DECISIONS: [Decision; 3] = [Decision::Approve, Decision::Refer, Decision::Decline];
-const OUTCOMES: [&str; 7] = ["new", "duplicate", "conflict", "too_late", "in_future", "store_full", "invalid"];
+const OUTCOMES: [&str; 8] =
+    ["new", "duplicate", "conflict", "too_late", "in_future", "store_full", "invalid", "accepted"];
 
 const ROUTE_LABELS: [&str; ROUTES.len() + 1] = {
     let mut labels = ["unmatched"; ROUTES.len() + 1];
@@ -225,6 +226,7 @@ impl Metrics {
             Err(Refusal::TooLate) => 3,
             Err(Refusal::InFuture) => 4,
             Err(Refusal::StoreFull) => 5,
+            Ok(Taken::Accepted) => 7,
         };
         self.events[outcome].increment(1);
     }

@@ -15,7 +15,7 @@ mod inspect;
 mod output;
 mod point_in_time;
 mod problems;
-mod progress;
+pub(crate) mod progress;
 mod replay;
 mod score;
 mod table;
@@ -48,6 +48,6 @@ fn plan_of(file: &Path) -> Result<FeaturePlan, Box<dyn Error>> {
 }
 
 /// The plan of the bundle that a service with this configuration serves.
-fn plan_served(config: &Config) -> Result<FeaturePlan, Box<dyn Error>> {
+pub(crate) fn plan_served(config: &Config) -> Result<FeaturePlan, Box<dyn Error>> {
     plan_of(&config.model.bundle.join("features.toml"))
 }

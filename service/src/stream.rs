@@ -350,6 +350,8 @@ impl Worked {
             Taken::New => 0,
             Taken::Duplicate => 1,
             Taken::Conflict => 2,
+            // Said of what is still on its way here.
+            Taken::Accepted => return,
         };
         self.taken[place] += 1;
     }

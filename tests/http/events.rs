@@ -15,7 +15,8 @@ fn event_is_new_once_then_a_duplicate_and_another_under_its_identity_is_a_confli
         assert_eq!(answer.status, status, "{}", answer.text());
         let request_id = answer.header("x-request-id").unwrap();
         let expected = json!({
-            "request_id": request_id, "event_id": "77", "applied": applied, "position": position, "durable": true
+            "request_id": request_id, "event_id": "77", "applied": applied, "position": position, "durable": true,
+            "stored": "log",
         });
         assert_eq!(answer.json(), expected);
     }

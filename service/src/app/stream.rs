@@ -30,7 +30,7 @@ const PARTITIONS: &str = "partitions";
 
 /// What reads from Kafka.
 pub(super) struct Stream {
-    control: Arc<Control>,
+    pub(super) control: Arc<Control>,
     thread: JoinHandle<()>,
 }
 
@@ -63,7 +63,7 @@ pub(super) fn open(
     let kept = held_here(config, bundle, &histories)?;
     let (applied, tending) =
         (Arc::new(Applied::new(partitions)), Arc::new(Tending::new(bundle.clone(), clock, config.store.clone())));
-    let log = KafkaLog::new(&cluster, partitions, applied.clone(), &config.log)?;
+    let log = KafkaLog::new(&cluster, applied.clone(), &config.log, recovery.accept_data_loss)?;
     let batch = |_| Ok::<_, AppError>(Batch::new(bundle.clone(), OnnxModel::new(bundle)?));
     let parts = Parts {
         cluster,
@@ -77,7 +77,7 @@ pub(super) fn open(
         clock,
         accept_data_loss: recovery.accept_data_loss,
     };
-    let control = Arc::new(Control::default());
+    let control = Arc::new(Control::new(!kept.is_empty()));
     let worker = Worker::new(parts, control.clone(), kept)?;
     let thread = thread::Builder::new().name("cauce-stream".into()).spawn(move || worker.run())?;
     let tended = tending.start(metrics.clone())?;

@@ -1,7 +1,8 @@
 //! `POST /v1/events` and `POST /v1/events/batch`.
 //!
-//! An answer that takes an event leaves once the event is in the log for good and part of the history (S2). A batch takes each
-//! event on its own and lists only what it refused.
+//! An answer that takes an event leaves once the event is in the log for good (S2) and part of the history; where Kafka is the log,
+//! an event whose history is kept elsewhere, or comes to it later, is `accepted`. A batch takes each event on its own and lists only
+//! what it refused.
 
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
@@ -18,22 +19,25 @@ use super::routes::Endpoint;
 use super::score::ItemProblem;
 use crate::error::{ApiError, Code};
 use crate::ingest::{Admitted, IngestError, Taken};
-use crate::log::{Accepted, Entry, Position, Receipt};
+use crate::log::{Accepted, Entry, LogError, Position, Receipt, Settled, Stored};
 
 /// Takes one event: 201 if it is new, 200 if it stands already.
 pub async fn one(request: HttpRequest, payload: Payload) -> HttpResponse {
     let call = Call::begin(&request, Endpoint::Event);
     let taken = take(&call, &request, payload).await;
     call.answer(|call| {
-        let (key, taken, position) = taken?;
+        let (key, taken) = taken?;
         let document = EventAnswer {
             request_id: call.request_id(),
             event_id: &key.id_text,
-            applied: taken.as_str(),
-            position,
+            applied: taken.outcome.as_str(),
+            partition: taken.stored.partition(),
+            position: taken.position,
             durable: true,
+            stored: taken.stored.as_str(),
         };
-        Ok(Answer::json(if taken == Taken::New { 201 } else { 200 }, &document))
+        let is_new = matches!(taken.outcome, Taken::New | Taken::Accepted);
+        Ok(Answer::json(if is_new { 201 } else { 200 }, &document))
     })
 }
 
@@ -52,11 +56,14 @@ struct Key {
     time: Timestamp,
 }
 
-async fn take(
-    call: &Call,
-    request: &HttpRequest,
-    payload: Payload,
-) -> Result<(Key, Taken, Option<Position>), ApiError> {
+/// What became of an event, and where it stands.
+struct Standing {
+    outcome: Taken,
+    stored: Stored,
+    position: Option<Position>,
+}
+
+async fn take(call: &Call, request: &HttpRequest, payload: Payload) -> Result<(Key, Standing), ApiError> {
     let body = body::document(call, request, payload).await?;
     let (key, admitted) = call.attempt(|call| {
         let event = read(call, &body)?;
@@ -68,29 +75,36 @@ async fn take(
         };
         Ok((key, admit(call, event, body)?))
     })?;
-    let taken = match admitted {
+    let outcome = match admitted {
         Admitted::Standing(taken) => {
             // What stands may be an application that is not on disk yet.
             call.shared().ingest.settled()?.accepted().await?;
             taken
         }
         Admitted::New(entry) => {
-            let accepted = call.shared().ingest.submit(vec![entry])?.accepted().await?;
-            let Some(Accepted { position, outcome }) = accepted.first() else {
+            let settled = call.shared().ingest.submit(vec![entry])?.accepted().await?;
+            let Some(accepted) = settled.into_iter().next() else {
                 return Err(ApiError::new(Code::Internal, "the log answered for no record"));
             };
-            call.shared().metrics.event(*outcome);
-            match (*outcome)? {
+            let Accepted { position, stored, outcome } = accepted?;
+            call.shared().metrics.event(outcome);
+            match outcome? {
                 // The same event came twice at once: the other one was first.
                 Taken::Duplicate => Taken::Duplicate,
-                taken => return Ok((key, taken, Some(*position))),
+                outcome => return Ok((key, Standing { outcome, stored, position: public(position, stored) })),
             }
         }
     };
     // Reads of the disk, as many as the person has events: not on a thread that answers requests.
     let (ingest, person, id, time) = (call.shared().ingest.clone(), key.person.clone(), key.id, key.time);
     let position = beside(move || ingest.position_of(&person, id, time)).await?;
-    Ok((key, taken, position))
+    let stored = call.shared().ingest.log().home(&key.person);
+    Ok((key, Standing { outcome, stored, position }))
+}
+
+/// A position in the outbox is nobody's business: the record gets another one.
+fn public(position: Position, stored: Stored) -> Option<Position> {
+    (stored != Stored::Outbox).then_some(position)
 }
 
 /// What became of a batch so far, and what is waited for.
@@ -101,14 +115,16 @@ struct Batch {
     refused: Vec<(usize, ApiError)>,
     /// Places of the events that are written.
     written: Vec<usize>,
-    positions: Option<(Position, Position)>,
+    /// Of the first and the last that were written to a log that has one order.
+    positions: Option<Positions>,
+    stored: Stored,
 }
 
 async fn take_all(call: &Call, request: &HttpRequest, payload: Payload) -> Result<Batch, ApiError> {
     let (format, body) = body::batch(call, request, payload).await?;
     let (mut batch, receipt) = call.attempt(|call| submit_all(call, format, &body))?;
     if let Some(receipt) = receipt {
-        batch.finish(call, receipt.accepted().await?);
+        batch.finish(call, receipt.accepted().await)?;
     }
     Ok(batch)
 }
@@ -117,7 +133,8 @@ fn submit_all(call: &Call, format: Format, body: &Bytes) -> Result<(Batch, Optio
     let server = &call.shared().server;
     let items = batch::items(body, format, server.batch_items)?;
     let (count, most) = (items.len(), server.body.bytes());
-    let mut batch = Batch { count, taken: Vec::new(), refused: Vec::new(), written: Vec::new(), positions: None };
+    let stored = call.shared().ingest.log().home("");
+    let mut batch = Batch { count, taken: vec![], refused: vec![], written: vec![], positions: None, stored };
     let mut entries: Vec<Entry> = Vec::with_capacity(count);
     for item in items {
         // Copied, so that one event that waits does not hold all of a large body.
@@ -140,17 +157,31 @@ fn submit_all(call: &Call, format: Format, body: &Bytes) -> Result<(Batch, Optio
 }
 
 impl Batch {
-    fn finish(&mut self, call: &Call, accepted: Vec<Accepted>) {
-        let (first, last) = (accepted.first(), accepted.last());
-        self.positions = first.zip(last).map(|(first, last)| (first.position, last.position));
-        for (Accepted { outcome, .. }, index) in accepted.into_iter().zip(std::mem::take(&mut self.written)) {
-            call.shared().metrics.event(outcome);
-            match outcome {
-                Ok(taken) => self.taken.push(taken),
-                Err(refusal) => self.refused.push((index, refusal.into())),
+    fn finish(&mut self, call: &Call, settled: Settled) -> Result<(), LogError> {
+        for (settled, index) in settled?.into_iter().zip(std::mem::take(&mut self.written)) {
+            match settled {
+                Ok(accepted) => self.add(call, index, accepted),
+                // A log that is kept by partitions may take one event and not the other.
+                Err(error) => self.refused.push((index, error.into())),
             }
         }
         self.refused.sort_by_key(|(index, _)| *index);
+        Ok(())
+    }
+
+    fn add(&mut self, call: &Call, index: usize, accepted: Accepted) {
+        let Accepted { position, stored, outcome } = accepted;
+        call.shared().metrics.event(outcome);
+        match outcome {
+            Ok(taken) => self.taken.push(taken),
+            Err(refusal) => self.refused.push((index, refusal.into())),
+        }
+        match stored {
+            Stored::Log => self.positions.get_or_insert(Positions { first: position, last: position }).last = position,
+            Stored::Kafka { .. } => {}
+            // Said of all if it is so of any: it is the weaker promise.
+            Stored::Outbox => self.stored = stored,
+        }
     }
 
     fn answer<'a>(&'a self, call: &'a Call) -> BatchAnswer<'a> {
@@ -163,9 +194,11 @@ impl Batch {
             new: count(Taken::New),
             duplicate: count(Taken::Duplicate),
             conflict: count(Taken::Conflict),
+            accepted: count(Taken::Accepted),
             refused: self.refused.len(),
-            positions: self.positions.map(|(first, last)| Positions { first, last }),
+            positions: self.positions,
             durable: true,
+            stored: self.stored.as_str(),
             problems: self.refused.iter().map(problem).collect(),
         }
     }
@@ -194,9 +227,12 @@ struct EventAnswer<'a> {
     request_id: &'a str,
     event_id: &'a str,
     applied: &'static str,
-    /// Null where the log no longer holds the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partition: Option<usize>,
+    /// Null where the log no longer holds the first, cannot find it, or has no place for it yet.
     position: Option<Position>,
     durable: bool,
+    stored: &'static str,
 }
 
 #[derive(Serialize)]
@@ -206,14 +242,16 @@ struct BatchAnswer<'a> {
     new: usize,
     duplicate: usize,
     conflict: usize,
+    accepted: usize,
     refused: usize,
-    /// Of the first and the last that were written; null where none was.
+    /// Of the first and the last that were written; null where none was, and where each partition has its own.
     positions: Option<Positions>,
     durable: bool,
+    stored: &'static str,
     problems: Vec<RefusedItem<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Copy, Serialize)]
 struct Positions {
     first: Position,
     last: Position,

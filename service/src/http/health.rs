@@ -1,6 +1,7 @@
 //! `/livez`, `/readyz`, `/healthz` and `/metrics`.
 //!
-//! The service listens only once its bundle is loaded and warm, so it is ready from its first answer until it is told to stop.
+//! The service listens only once its bundle is loaded and warm, so it is ready from its first answer until it is told to stop; with Kafka
+//! once it has histories: those that were here, or those of the partitions that it was given.
 
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
@@ -9,7 +10,7 @@ use super::answer::Answer;
 use super::call::Call;
 use super::routes::Endpoint;
 use super::score::BundleRef;
-use crate::error::ApiError;
+use crate::error::{ApiError, Code};
 use crate::metrics::Held;
 use crate::store::Store;
 
@@ -22,7 +23,10 @@ pub async fn live(request: HttpRequest) -> HttpResponse {
 pub async fn ready(request: HttpRequest) -> HttpResponse {
     Call::begin(&request, Endpoint::Ready).answer(|call| {
         refuse_when_stopping(call)?;
-        Ok(Answer::json(200, &json!({"status": "ready"})))
+        match call.shared().stream.as_ref().is_none_or(|stream| stream.is_ready()) {
+            true => Ok(Answer::json(200, &json!({"status": "ready"}))),
+            false => Err(ApiError::new(Code::Starting, "histories are read from Kafka; ask again after `Retry-After`")),
+        }
     })
 }
 
@@ -32,11 +36,16 @@ pub async fn health(request: HttpRequest) -> HttpResponse {
         refuse_when_stopping(call)?;
         let (version, bundle) = (env!("CARGO_PKG_VERSION"), BundleRef::of(&call.shared().bundle));
         // Scoring goes on without the log: the instance is ready, and says what it cannot do.
-        let log = match call.shared().ingest.log().status().refuses {
-            None => "written".to_owned(),
-            Some(error) => error.to_string(),
-        };
-        Ok(Answer::json(200, &json!({"status": "ok", "version": version, "bundle": bundle, "log": log})))
+        let status = call.shared().ingest.log().status();
+        let log = status.refuses.map_or("written".to_owned(), |error| error.to_string());
+        let mut document = json!({"status": "ok", "version": version, "bundle": bundle, "log": log});
+        if let Some(brokers) = status.brokers {
+            document["kafka"] = json!(brokers);
+        }
+        if let Some(stream) = &call.shared().stream {
+            document["deferring"] = json!(stream.is_deferring());
+        }
+        Ok(Answer::json(200, &document))
     })
 }
 

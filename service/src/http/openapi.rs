@@ -78,18 +78,22 @@ fn description(endpoint: Endpoint) -> Option<&'static str> {
         Endpoint::Event => {
             "201 for a new event; 200 for one that was there already, or that met another under its time and id (the greater \
              by content stands). It leaves once the event is on disk for good and counts in the history. `position` is where it, or the \
-             first of its kind, stands in the log."
+             first of its kind, stands in the log. Where Kafka is the log, `position` is the offset in `partition`, null for one that was \
+             there already; `accepted` says that the event is durable and counts once whoever keeps the history has come to it; \
+             `stored` is `outbox` while it waits on this machine's disk for a broker."
         }
         Endpoint::EventBatch => {
             "A JSON array, or one event a line. Lists the events that were refused; the others are on disk for good and count \
-             in the histories."
+             in the histories, but for those `accepted`, as of one event. `stored` is `outbox` if any of them waits there."
         }
         Endpoint::PersonTimeline => {
             "What the log holds of a person, newest first. `next_cursor` asks for the next page; it is null on the last."
         }
         Endpoint::PersonExport => "What was posted of a person, oldest first, and how much of it the history holds.",
         Endpoint::PersonErasure => {
-            "The person is unknown once this answers. Their bytes leave the files of log and state in the background."
+            "The person is unknown once this answers. Their bytes leave the files of log and state in the background. Where Kafka is \
+             the log, 202 says that the erasure is durable and is done as soon as what stands before it is; records leave the topic with its \
+             retention."
         }
         Endpoint::Digest => {
             "Two instances that took the same events have the same digest as of the same instant; without `as_of` it is the \
@@ -154,7 +158,7 @@ fn responses(endpoint: Endpoint) -> Value {
         Endpoint::PersonFeatures => json!({ "200": answer("FeaturesAnswer") }),
         Endpoint::PersonTimeline => json!({ "200": answer("TimelineAnswer") }),
         Endpoint::PersonExport => json!({ "200": answer("ExportAnswer") }),
-        Endpoint::PersonErasure => json!({ "200": answer("ErasureAnswer") }),
+        Endpoint::PersonErasure => json!({ "200": answer("ErasureAnswer"), "202": answer("ErasureAnswer") }),
         Endpoint::Digest => json!({ "200": answer("DigestAnswer") }),
         Endpoint::Checkpoint => json!({ "200": answer("CheckpointAnswer") }),
         Endpoint::Predecir => {

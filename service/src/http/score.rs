@@ -57,7 +57,7 @@ async fn settle(call: Call, scored: Result<Settling, ApiError>) -> HttpResponse 
     let answer = match scored {
         Ok(Settling { answer, wait: None }) => Ok(answer),
         Ok(Settling { answer, wait: Some((receipt, instead)) }) => {
-            Ok(if receipt.accepted().await.is_ok() { answer } else { instead })
+            Ok(if receipt.accepted().await.is_ok_and(|all| all.iter().all(Result::is_ok)) { answer } else { instead })
         }
         Err(error) => Err(error),
     };

@@ -43,7 +43,9 @@ impl Fixture {
         let event = Event::from_json(self.bundle.plan().specification(), json.as_bytes()).unwrap();
         match self.ingest.admit(event, json.into(), Timestamp::from_millis(NOW_MS)) {
             Ok(Admitted::Standing(taken)) => Ok(taken),
-            Ok(Admitted::New(entry)) => self.ingest.submit(vec![entry]).unwrap().wait().unwrap()[0].outcome,
+            Ok(Admitted::New(entry)) => {
+                self.ingest.submit(vec![entry]).unwrap().wait().unwrap()[0].clone().unwrap().outcome
+            }
             Err(IngestError::Refused(refusal)) => Err(refusal),
             Err(error) => panic!("{error}"),
         }
@@ -149,7 +151,7 @@ fn an_application_is_state_at_once_or_once_it_is_durable_as_is_configured() {
         match durability {
             Durability::Relaxed => assert!(recording.receipt.is_none() && fixture.held("c-1") == Some(1)),
             Durability::Durable => {
-                assert_eq!(recording.receipt.unwrap().wait().unwrap()[0].outcome, Ok(Taken::New));
+                assert_eq!(recording.receipt.unwrap().wait().unwrap()[0].clone().unwrap().outcome, Ok(Taken::New));
                 assert_eq!(fixture.held("c-1"), Some(1));
             }
         }

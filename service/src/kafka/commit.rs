@@ -62,7 +62,12 @@ impl Committer {
     ) -> Result<(), CommitError> {
         let attempt = self.attempt(member, outputs, offsets);
         if let Err(error) = &attempt {
-            self.producer = None;
+            if let Some(producer) = self.producer.take()
+                && self.cluster.settings.transactions
+                && let Err(error) = producer.abort_transaction(ANSWER_TIMEOUT)
+            {
+                tracing::debug!(%error, "the transaction is ended when the next producer begins");
+            }
             self.in_doubt = true;
             if let CommitError::Again(error) = error
                 && is_fenced(error)
@@ -140,7 +145,9 @@ impl Committer {
             for (key, value) in &output.headers {
                 headers = headers.insert(Header { key, value: Some(&value[..]) });
             }
-            let mut record = BaseRecord::to(topic).partition(output.partition).headers(headers);
+            let mut record = BaseRecord::to(topic).headers(headers);
+            // The other topics may have other partitions: there the key decides.
+            record.partition = (output.to == To::Deferred).then_some(output.partition);
             record.key = output.key.as_deref();
             record.payload = output.value.as_deref();
             while let Err((error, back)) = producer.send(record) {

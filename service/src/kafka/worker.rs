@@ -68,6 +68,7 @@ pub struct Parts {
 /// What others may ask of the worker's thread, and tell it.
 #[derive(Default)]
 pub struct Control {
+    is_ready: AtomicBool,
     is_stopping: AtomicBool,
     is_deferring: AtomicBool,
     /// Why it cannot go on.
@@ -109,6 +110,16 @@ struct Owned {
 }
 
 impl Control {
+    /// `is_ready` where there are histories to begin with.
+    pub fn new(is_ready: bool) -> Self {
+        Self { is_ready: AtomicBool::new(is_ready), ..Self::default() }
+    }
+
+    /// Whether there are histories: those of a former life, or those of the first assignment, read up to what was committed.
+    pub fn is_ready(&self) -> bool {
+        self.is_ready.load(Ordering::Relaxed)
+    }
+
     /// Has the thread give its partitions back and end.
     pub fn stop(&self) {
         self.is_stopping.store(true, Ordering::Relaxed);
@@ -333,6 +344,9 @@ impl Worker {
         if self.slices.is_empty() {
             return;
         }
+        if self.wanted.is_empty() && self.slices.values().all(Owned::has_caught_up) {
+            self.control.is_ready.store(true, Ordering::Relaxed);
+        }
         self.look_at_ends();
         let mut lag = 0;
         let now = self.parts.clock.now();
@@ -433,6 +447,11 @@ impl Owned {
         self.tended.commit(positions(next));
     }
 
+    /// Whether all that was committed before has made state.
+    fn has_caught_up(&self) -> bool {
+        self.slice.next().iter().zip(&self.committed).all(|(next, committed)| next >= committed)
+    }
+
     fn lag(&self) -> [u64; 3] {
         let next = self.slice.next();
         [0, 1, 2].map(|lane| u64::try_from(self.ends[lane] - next[lane]).unwrap_or(0))
@@ -445,12 +464,13 @@ pub fn state_directory(store: &config::Store, partition: i32) -> PathBuf {
 }
 
 /// How far state goes that was made of everything before these offsets.
-fn positions(next: [i64; 3]) -> Positions {
+pub(super) fn positions(next: [i64; 3]) -> Positions {
     let position = |lane: Lane| Position(u64::try_from(next[lane as usize]).unwrap_or(0));
     Positions { log: position(Lane::Events), applications: position(Lane::Applications) }
 }
 
-fn record_of(message: &BorrowedMessage<'_>) -> Record {
+/// A record with bytes of its own.
+pub(super) fn record_of(message: &BorrowedMessage<'_>) -> Record {
     let header = |header: rdkafka::message::Header<'_, &[u8]>| {
         (header.key.into(), Bytes::copy_from_slice(header.value.unwrap_or_default()))
     };

@@ -26,7 +26,7 @@ use super::segments::Segments;
 use super::writer::{Deliver, Queue, Writer};
 use super::{
     Change, Entry, Erasures, EventLog, Kind, LogError, LogStatus, Maintained, Pending, Position, Promise, ReadLog,
-    Receipt, Record,
+    Receipt, Record, Stored,
 };
 use crate::config;
 
@@ -205,6 +205,10 @@ impl EventLog for EmbeddedLog {
         &self.reading
     }
 
+    fn home(&self, _person: &str) -> Stored {
+        Stored::Log
+    }
+
     fn submit(&self, entries: Vec<Entry>, promise: Promise<'_>) -> Result<Receipt, LogError> {
         self.queue.append(entries, promise)
     }
@@ -232,7 +236,7 @@ impl EventLog for EmbeddedLog {
             if let Some(active) = active
                 && segments.concerns(&active, erasures).map_err(unreadable)?
             {
-                self.queue.seal()?.wait()?;
+                self.seal()?;
             }
             (done.segments_rewritten, done.records_erased) = segments.erase(erasures).map_err(unreadable)?;
             segments.forget_erasures(erasures);
@@ -254,11 +258,17 @@ impl EventLog for EmbeddedLog {
             waiting_bytes,
             erasures_pending: self.pending().len(),
             refuses,
+            brokers: None,
         }
     }
 }
 
 impl EmbeddedLog {
+    /// Ends the segment that is being written, so that it can be dropped.
+    pub fn seal(&self) -> Result<(), LogError> {
+        self.queue.seal()?.wait().map(|_| ())
+    }
+
     /// All segments but the one that is being written.
     fn sealed(&self) -> Vec<Arc<Segment>> {
         let mut all = self.reading.segments.all();

@@ -73,7 +73,7 @@ fn entry(person: &str, id: u64, arrived_ms: i64) -> Entry {
 
 fn write(log: &EmbeddedLog, entries: Vec<Entry>) -> Vec<Position> {
     let accepted = log.submit(entries, Promise::Durable).unwrap().wait().unwrap();
-    accepted.iter().map(|accepted| accepted.position).collect()
+    accepted.into_iter().map(|accepted| accepted.unwrap().position).collect()
 }
 
 /// Records one by one, so that segments are small: person `p0`, `p1` and `p2` in turn, a second apart.
@@ -132,8 +132,11 @@ fn what_waits_together_goes_to_disk_together_in_order() {
     let receipts: Vec<_> = (0..20)
         .map(|n| log.submit((0..10).map(|i| entry("p", n * 10 + i, 0)).collect(), Promise::Durable).unwrap())
         .collect();
-    let positions: Vec<_> =
-        receipts.into_iter().flat_map(|receipt| receipt.wait().unwrap()).map(|accepted| accepted.position.0).collect();
+    let positions: Vec<_> = receipts
+        .into_iter()
+        .flat_map(|receipt| receipt.wait().unwrap())
+        .map(|accepted| accepted.unwrap().position.0)
+        .collect();
     assert_eq!(positions, (0..200).collect::<Vec<_>>());
 }
 

@@ -19,7 +19,7 @@ use super::manifest::{Acknowledged, sync_directory};
 use super::record::{MAX_LENGTH, RecordRef};
 use super::segment::Segment;
 use super::segments::Segments;
-use super::{Accepted, Change, Entry, LogError, Position, Promise};
+use super::{Accepted, Change, Entry, LogError, Position, Promise, Settled, Stored};
 use crate::config;
 use crate::ingest::{Refusal, Taken};
 
@@ -53,7 +53,7 @@ struct Submission {
     bytes: usize,
     /// Nobody waits for it, and it is not given up.
     is_relaxed: bool,
-    receipt: oneshot::Sender<Result<Vec<Accepted>, LogError>>,
+    receipt: oneshot::Sender<Settled>,
 }
 
 enum Work {
@@ -266,7 +266,7 @@ impl Writer {
                 if let Change::Erase(person) = &entry.change {
                     self.segments.remember_erasure(position, self.segments.manifest.erasure_hash(person));
                 }
-                accepted.push(Accepted { position, outcome: (self.deliver)(entry) });
+                accepted.push(Ok(Accepted { position, stored: Stored::Log, outcome: (self.deliver)(entry) }));
                 self.active.extent.write().note(&self.record(entry, position), offset);
                 offset += entry.bytes() as u64;
                 position.0 += 1;

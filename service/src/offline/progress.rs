@@ -3,12 +3,12 @@
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// A bar over so many bytes of input.
-pub(super) fn bytes(task: &'static str, total: u64) -> ProgressBar {
+pub(crate) fn bytes(task: &'static str, total: u64) -> ProgressBar {
     bar(task, total, "{msg:12} {wide_bar} {bytes}/{total_bytes} {eta}")
 }
 
 /// A bar over so many things.
-pub(super) fn items(task: &'static str, total: u64) -> ProgressBar {
+pub(crate) fn items(task: &'static str, total: u64) -> ProgressBar {
     bar(task, total, "{msg:12} {wide_bar} {human_pos}/{human_len} {eta}")
 }
 

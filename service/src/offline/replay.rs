@@ -1,5 +1,7 @@
 //! `cauce replay`: the log applied again into a fresh state, by the functions that the service starts with, and the state's digest.
 //!
+//! With `--topic` it is the topics of Kafka that are worked off again: see [`TopicReplay`].
+//!
 //! A running service with the same log has the same digest as of the same instant (F1). With `--into` the state is kept: the service
 //! takes it as its own when it is put in the place of `store.directory`.
 
@@ -17,6 +19,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::admin::end_of_day;
 use crate::ingest;
+use crate::kafka::replay::{Replayed, TopicReplay};
 use crate::log::embedded::ReadOnly;
 use crate::log::{Position, ReadLog};
 use crate::store::{Bounds, Embedded, Store};
@@ -30,6 +33,12 @@ pub(crate) struct Replay {
     /// The instant that the digest is as of (RFC 3339); the end of this day (UTC), if not said.
     #[arg(long)]
     as_of: Option<String>,
+    /// With Kafka, what to work off again: the events topic for the state, or the applications topic to score them all again.
+    #[arg(long)]
+    topic: Option<String>,
+    /// The topic that scores are written to, keyed by the place of their application: another run replaces them.
+    #[arg(long, value_name = "TOPIC", requires = "topic")]
+    to: Option<String>,
     /// Keep the state in this directory, which must not be there yet.
     #[arg(long, value_name = "DIR")]
     into: Option<PathBuf>,
@@ -41,6 +50,12 @@ impl Replay {
         let plan = plan_served(config)?;
         let now = Clock::parse(&config.server.clock)?.now();
         let as_of = self.as_of.as_deref().map(Timestamp::parse).transpose()?.unwrap_or_else(|| end_of_day(now));
+        if let Some(topic) = &self.topic {
+            return self.replay_topic(config, topic, as_of, now);
+        }
+        if !config.kafka.brokers.is_empty() {
+            return Err(format!("with `kafka.brokers`, say what to replay: `--topic {}`", config.kafka.events).into());
+        }
         let log = ReadOnly::open(&config.log.directory, 0)?;
         if let Some(fault) = log.faults.first() {
             return Err(format!("the log is not whole: {fault}; `cauce verify` lists all").into());
@@ -63,6 +78,32 @@ impl Replay {
         }
         if self.into.is_some() {
             store.checkpoint(&plan, log.range().end, now, || Ok(()))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn replay_topic(
+        &self,
+        config: &Config,
+        topic: &str,
+        as_of: Timestamp,
+        now: Timestamp,
+    ) -> Result<ExitCode, Box<dyn Error>> {
+        let from = self.from.as_deref().map(Timestamp::parse).transpose();
+        let from = from.map_err(|error| format!("with `--topic`, `--from` is an instant: {error}"))?;
+        if self.into.is_some() && from.is_some() {
+            return Err("`--into` keeps a whole state: leave `--from` out".into());
+        }
+        let place = Place::new(self.into.as_deref(), &config.store.directory)?;
+        let (to, keep) = (self.to.as_deref(), self.into.is_some());
+        let replay = TopicReplay { config, topic, from, to, place: place.path().to_owned(), keep, as_of, now };
+        let Replayed { digest, people, records, scored, refused } = replay.run()?;
+        match to {
+            Some(to) => println!("{scored} applications scored again, written to {to}; {records} records"),
+            None => println!("digest {digest} as of {as_of}, {people} people, {records} records"),
+        }
+        if refused > 0 {
+            eprintln!("{refused} applications are dead letters under this specification and were not scored");
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -21,7 +21,7 @@ use crate::scoring::answer::{BundleRef, InstantText, Kept, Scored};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
     pub to: To,
-    /// That of the record it comes from.
+    /// That of the record it comes from: what waits has to come back to its slice.
     pub partition: i32,
     pub key: Option<Bytes>,
     pub value: Option<Bytes>,

@@ -132,6 +132,7 @@ fn fixed() -> Map<String, Value> {
     let probability = json!({ "type": "number", "minimum": 0, "maximum": 1 });
     let numbers = json!({ "type": "array", "items": { "type": ["number", "null"] } });
     let time = json!({ "type": "string", "format": "date-time" });
+    let stored = json!({ "enum": ["log", "kafka", "outbox"] });
     let scored = json!({
         "person_id": { "type": ["string", "null"] },
         "application_id": reference("Id"),
@@ -177,13 +178,15 @@ fn fixed() -> Map<String, Value> {
             ],
         },
         "EventAnswer": object(json!({
-            "request_id": text, "event_id": reference("Id"), "applied": { "enum": ["new", "duplicate", "conflict"] },
-            "position": { "type": ["integer", "null"] }, "durable": flag,
+            "request_id": text, "event_id": reference("Id"),
+            "applied": { "enum": ["new", "duplicate", "conflict", "accepted"] },
+            "partition": count, "position": { "type": ["integer", "null"] }, "durable": flag, "stored": stored,
         })),
         "EventBatchAnswer": object(json!({
-            "request_id": text, "count": count, "new": count, "duplicate": count, "conflict": count, "refused": count,
+            "request_id": text, "count": count, "new": count, "duplicate": count, "conflict": count, "accepted": count,
+            "refused": count,
             "positions": { "type": ["object", "null"], "properties": { "first": count, "last": count } },
-            "durable": flag,
+            "durable": flag, "stored": stored,
             "problems": {
                 "type": "array", "items": object(json!({ "index": count, "problem": reference("ItemProblem") })),
             },
@@ -209,7 +212,7 @@ fn fixed() -> Map<String, Value> {
             "records": { "type": "array", "items": reference("HeldEvent") },
         })),
         "ErasureAnswer": object(json!({
-            "request_id": text, "events_erased": count, "records_erased": count,
+            "request_id": text, "events_erased": count, "records_erased": { "type": ["integer", "null"] },
             "position": { "type": ["integer", "null"] }, "files": text,
         })),
         "DigestAnswer": object(json!({
@@ -283,10 +286,10 @@ fn fixed() -> Map<String, Value> {
     }
 }
 
-/// An object whose properties, but for the optional `vector`, are always there.
+/// An object whose properties, but for the optional `vector` and `partition`, are always there.
 fn object(properties: Value) -> Value {
     let names = properties.as_object().into_iter().flat_map(Map::keys);
-    let required: Vec<&String> = names.filter(|name| *name != "vector").collect();
+    let required: Vec<&String> = names.filter(|name| !matches!(name.as_str(), "vector" | "partition")).collect();
     json!({ "type": "object", "properties": properties, "required": required })
 }
 

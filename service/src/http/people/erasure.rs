@@ -1,5 +1,6 @@
 //! `DELETE /v1/people/{id}`: a person is gone from memory, state and every answer once this answers, and from the files of
-//! log and state soon after, in the background.
+//! log and state soon after, in the background. Where Kafka is the log, the erasure is a record without a value in the person's
+//! partition: done when the consumer comes to it, and the other records go with the topic's retention.
 
 use std::ops::ControlFlow;
 
@@ -8,33 +9,42 @@ use serde::Serialize;
 
 use super::person_of;
 use super::timeline::unknown;
-use crate::error::ApiError;
+use crate::error::{ApiError, Code};
 use crate::http::answer::Answer;
 use crate::http::call::{Call, beside};
 use crate::http::routes::Endpoint;
-use crate::log::Position;
+use crate::ingest::Taken;
+use crate::log::{Accepted, Position, Stored};
 
 /// Erases a person.
 pub async fn erase(request: HttpRequest) -> HttpResponse {
     let call = Call::begin(&request, Endpoint::PersonErasure);
     let erased = erased(&call, &request).await;
     call.answer(|call| {
-        let Erased { events, records, position } = erased?;
+        let Erased { events, records, position, outcome, stored } = erased?;
         let document = ErasureAnswer {
             request_id: call.request_id(),
             events_erased: events,
             records_erased: records,
             position,
-            files: "rewritten in the background; `cauce_erasures_pending` is 0 when that is done",
+            files: match stored {
+                Stored::Log => "rewritten in the background; `cauce_erasures_pending` is 0 when that is done",
+                _ => {
+                    "no instance reads what stands before `position`; it leaves Kafka with the retention of its topics"
+                }
+            },
         };
-        Ok(Answer::json(200, &document))
+        Ok(Answer::json(if outcome == Taken::Accepted { 202 } else { 200 }, &document))
     })
 }
 
 struct Erased {
     events: usize,
-    records: usize,
-    position: Option<Position>,
+    /// `None` where they cannot be counted without reading everybody's.
+    records: Option<usize>,
+    position: Position,
+    outcome: Taken,
+    stored: Stored,
 }
 
 async fn erased(call: &Call, request: &HttpRequest) -> Result<Erased, ApiError> {
@@ -42,23 +52,34 @@ async fn erased(call: &Call, request: &HttpRequest) -> Result<Erased, ApiError> 
     let shared = call.shared();
     let plan = shared.bundle.plan();
     let events = shared.histories.read(plan, &person, |timeline| timeline.map(|timeline| timeline.len(plan)))?;
-    let (ingest, whose) = (shared.ingest.clone(), person.clone());
-    let records = beside(move || {
+    let records = match shared.ingest.log().reading().has_index() {
+        true => Some(records_of(call, &person).await?),
+        // There may be some that no window reaches any more: erased, whether or not anything is known.
+        false => None,
+    };
+    if events.is_none() && records == Some(0) {
+        return Err(unknown());
+    }
+    let settled = shared.ingest.erase(&person, shared.clock.now())?.accepted().await?;
+    shared.upkeep.nudge();
+    let Some(accepted) = settled.into_iter().next() else {
+        return Err(ApiError::new(Code::Internal, "the log answered for no record"));
+    };
+    let Accepted { position, stored, outcome } = accepted?;
+    Ok(Erased { events: events.unwrap_or(0), records, position, outcome: outcome?, stored })
+}
+
+async fn records_of(call: &Call, person: &str) -> Result<usize, ApiError> {
+    let (ingest, whose) = (call.shared().ingest.clone(), person.to_owned());
+    let count = move || {
         let mut records = 0;
         let read = ingest.log().reading().of_person(&whose, &mut |_| {
             records += 1;
             ControlFlow::Continue(())
         });
         read.map(|()| records)
-    });
-    let records = records.await?;
-    if events.is_none() && records == 0 {
-        return Err(unknown());
-    }
-    let accepted = shared.ingest.erase(&person, shared.clock.now())?.accepted().await?;
-    shared.upkeep.nudge();
-    let position = accepted.first().map(|accepted| accepted.position);
-    Ok(Erased { events: events.unwrap_or(0), records, position })
+    };
+    beside(count).await
 }
 
 #[derive(Serialize)]
@@ -67,8 +88,8 @@ struct ErasureAnswer<'a> {
     /// Events that features were made of.
     events_erased: usize,
     /// Records of the log that are no longer read, and will be no longer there.
-    records_erased: usize,
+    records_erased: Option<usize>,
     /// Where the erasure stands in the log: a replay leaves out what stands before.
-    position: Option<Position>,
+    position: Position,
     files: &'static str,
 }
