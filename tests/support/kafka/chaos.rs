@@ -15,7 +15,7 @@ use super::load::{Load, POISON, place};
 use super::topics::{Record, Topics};
 use crate::support::crash::digest;
 use crate::support::history::{BUNDLE, DAY_MS, Random};
-use crate::support::{Directory, Server, serve};
+use crate::support::{Directory, Server, binary, serve};
 
 const PARTITIONS: i32 = 4;
 const PEOPLE: u64 = 500;
@@ -72,6 +72,8 @@ struct Chaos {
 
 /// Lets it all happen.
 pub(crate) fn run(plan: Plan) -> Report {
+    // Not while the writer writes.
+    binary();
     let broker = Broker::new(&format!("{}-kafka", plan.name));
     let topics = Topics::named("chaos", PARTITIONS);
     broker.create_all(&topics);
