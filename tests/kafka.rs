@@ -25,7 +25,7 @@ use serde_json::Value;
 use crate::support::Server;
 use crate::support::history::{BUNDLE, NOW, NOW_MS};
 use crate::support::kafka::Broker;
-use crate::support::kafka::topics::{Input, Record, Topics};
+use crate::support::kafka::topics::{Input, Record, Topics, await_true};
 
 /// A group of one instance, with topics of its own at the broker that all share.
 struct Group {
@@ -38,7 +38,23 @@ impl Group {
     /// Starts it with these settings, each as `section.key=value`.
     fn start(name: &str, settings: &[&str]) -> Self {
         let (broker, topics) = (Broker::shared(), topics(name));
-        let server = Server::start(arguments(broker, &topics, settings));
+        let server = start(&arguments(broker, &topics, settings));
+        Self { broker, topics, server }
+    }
+
+    /// The same of this day, by the broker's clock and this machine's: what is posted over HTTP is written now.
+    fn of_today(name: &str) -> Self {
+        let (broker, topics) = (Broker::shared(), Topics::named(name, 2));
+        broker.create_all(&topics);
+        let server = start(&arguments(broker, &topics, &["server.clock=system"]));
+        Self { broker, topics, server }
+    }
+
+    /// Kills the server, and starts it without what it had on its disk.
+    fn begin_anew(self, settings: &[&str]) -> Self {
+        let Self { broker, topics, server } = self;
+        server.kill();
+        let server = start(&arguments(broker, &topics, settings));
         Self { broker, topics, server }
     }
 
@@ -68,6 +84,13 @@ impl Group {
     }
 }
 
+/// A server that has been given its partitions.
+fn start(arguments: &[String]) -> Server {
+    let server = Server::start(arguments);
+    await_true("it is ready", || server.get("/readyz").status == 200);
+    server
+}
+
 /// Topics of this name, created.
 fn topics(name: &str) -> Topics {
     let (broker, topics) = (Broker::shared(), Topics::named(name, 2));
@@ -79,9 +102,9 @@ fn topics(name: &str) -> Topics {
 /// The arguments of an instance whose own clock stands still, too.
 fn arguments(broker: &Broker, topics: &Topics, settings: &[&str]) -> Vec<String> {
     let mut arguments = topics.settings(broker);
-    arguments.extend(["--bundle", BUNDLE, "--clock", NOW, "--workers", "1"].map(str::to_owned));
-    let instance = format!("kafka.instance={}", topics.group);
-    let own = [instance.as_str(), "kafka.vectors=true", "kafka.session_timeout=3s"];
+    arguments.extend(["--bundle", BUNDLE, "--workers", "1"].map(str::to_owned));
+    let (instance, clock) = (format!("kafka.instance={}", topics.group), format!("server.clock={NOW}"));
+    let own = [instance.as_str(), clock.as_str(), "kafka.vectors=true", "kafka.session_timeout=3s"];
     let all = own.iter().chain(settings).flat_map(|setting| ["--set".to_owned(), (*setting).to_owned()]);
     arguments.extend(all);
     arguments

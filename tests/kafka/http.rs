@@ -2,16 +2,17 @@
 
 use serde_json::{Value, json};
 
-use super::{Group, arguments, record};
-use crate::support::history::{JSON, application, payment};
+use super::{Group, arguments, start};
+use crate::support::history::{JSON, MINUTE_MS, application, instant, payment};
 use crate::support::kafka::Broker;
-use crate::support::kafka::topics::{Topics, await_true};
+use crate::support::kafka::chaos::now_ms;
+use crate::support::kafka::topics::{Input, Topics, await_true};
 use crate::support::{Answer, Server};
 
-const EARLIER: &str = "2026-06-20T11:00:00Z";
-
+/// Posts a payment of an hour ago.
 fn post(server: &Server, id: &str) -> Answer {
-    server.post("/v1/events", JSON, payment("c-1", id, EARLIER, 0).to_string())
+    let earlier = instant(now_ms() - 60 * MINUTE_MS);
+    server.post("/v1/events", JSON, payment("c-1", id, &earlier, 0).to_string())
 }
 
 fn payments(server: &Server, person: &str) -> Value {
@@ -25,7 +26,7 @@ fn payments(server: &Server, person: &str) -> Value {
 
 #[test]
 fn posted_event_is_in_the_topic_and_in_the_history_when_it_is_answered() {
-    let group = Group::start("http-events", &[]);
+    let group = Group::of_today("http-events");
     let answer = post(&group.server, "1");
     assert_eq!(answer.status, 201, "{}", answer.text());
     let (said, records) = (answer.json(), group.broker.read(&group.topics.events));
@@ -35,28 +36,27 @@ fn posted_event_is_in_the_topic_and_in_the_history_when_it_is_answered() {
         assert_eq!(&said[name], value, "{name}: {said}");
     }
     assert_eq!(records[0].key.as_deref(), Some(b"c-1".as_slice()));
-    assert_eq!(records[0].json(), payment("c-1", "1", EARLIER, 0));
+    assert_eq!(records[0].json()["event_id"], "1");
     assert_eq!(payments(&group.server, "c-1"), json!(1.0));
 }
 
 #[test]
 fn application_that_is_scored_over_http_becomes_history_for_all() {
-    let mut group = Group::start("http-scores", &[]);
+    let group = Group::of_today("http-scores");
     assert_eq!(post(&group.server, "1").status, 201);
     let scored = group.server.post("/v1/score", JSON, application("c-1", "a").to_string());
     assert_eq!((scored.status, &scored.json()["recorded"]), (200, &json!(true)), "{}", scored.text());
     await_true("the application is in the topic", || group.broker.read(&group.topics.events).len() == 2);
-    group.server.kill();
-    // Without what it had on its disk: the topics tell it all.
-    group.server = Server::start(arguments(group.broker, &group.topics, &[]));
-    let score = group.score(record(&application("c-1", "b"), 1_000));
+    // The topics tell it all.
+    let group = group.begin_anew(&["server.clock=system"]);
+    let score = group.score(Input::new("c-1", application("c-1", "b").to_string()));
     assert_eq!(group.feature(&score, "payments_90d"), json!(1.0));
     assert_eq!(group.feature(&score, "applications_90d"), json!(1.0));
 }
 
 #[test]
 fn person_that_is_erased_over_http_is_erased_in_the_topic() {
-    let group = Group::start("http-erasure", &[]);
+    let group = Group::of_today("http-erasure");
     assert_eq!(post(&group.server, "1").status, 201);
     let answer = group.server.send("DELETE", "/v1/people/c-1", &[], b"");
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -69,10 +69,9 @@ fn person_that_is_erased_over_http_is_erased_in_the_topic() {
 fn alone(name: &str, settings: &[&str]) -> (Broker, Server) {
     let broker = Broker::new(name);
     let topics = Topics::named(name, 2);
-    topics.inputs().iter().for_each(|topic| broker.create(topic, 2, &[]));
-    broker.create_outputs(&topics);
-    let settings: Vec<&str> = ["kafka.ack_timeout=1s"].iter().chain(settings).copied().collect();
-    let server = Server::start(arguments(&broker, &topics, &settings));
+    broker.create_all(&topics);
+    let settings: Vec<&str> = ["kafka.ack_timeout=1s", "server.clock=system"].iter().chain(settings).copied().collect();
+    let server = start(&arguments(&broker, &topics, &settings));
     assert_eq!(post(&server, "before").status, 201);
     (broker, server)
 }

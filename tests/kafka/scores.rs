@@ -115,16 +115,12 @@ fn record_without_a_value_erases_its_person() {
 
 #[test]
 fn scores_that_are_there_are_not_made_again_by_a_start() {
-    let mut group = Group::start("scores-restart", &[]);
+    let group = Group::start("scores-restart", &[]);
     let count = 20;
     let of = |from: usize| (from..from + count).map(|person| record(&application(&format!("c-{person}"), "a"), 0));
     let first = group.scores(of(0), count);
-    group.server.kill();
-    let arguments = super::arguments(group.broker, &group.topics, &[]);
-    // Without what it had on its disk.
-    group.server = Server::start(arguments);
+    let group = group.begin_anew(&[]);
     let both = group.scores(of(count), 2 * count);
     assert!(first.iter().all(|score| both.contains(score)));
-    assert_eq!(group.server.get("/readyz").status, 200);
     assert!(both.iter().all(|score| score.json()["as_of"] == NOW));
 }

@@ -1,6 +1,7 @@
 //! The topics of one instance group, and what is in them: records written, read whole, and counted.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -105,7 +106,7 @@ impl Input {
 }
 
 /// A record as it stands in a topic.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Record {
     pub(crate) partition: i32,
     pub(crate) offset: i64,
@@ -136,6 +137,15 @@ impl Record {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let (_, value) = self.headers.iter().find(|(known, _)| known == name)?;
         Some(std::str::from_utf8(value).unwrap())
+    }
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        write!(f, "{}/{} at {}: ", self.partition, self.offset, self.timestamp_ms)?;
+        write!(f, "{:?} = {:?}", self.key.as_deref().map(text), self.value.as_deref().map(text))?;
+        self.headers.iter().try_for_each(|(name, value)| write!(f, ", {name}: {}", text(value)))
     }
 }
 
