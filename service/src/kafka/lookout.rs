@@ -1,11 +1,12 @@
 //! What is known of the topics beyond the records in hand: where they end, where they begin, what is committed.
 
-use rdkafka::consumer::Consumer;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::ANSWER_TIMEOUT;
 use super::group::Member;
+use super::{ANSWER_TIMEOUT, Cluster, Quiet};
 use crate::stream::Lane;
 
 /// Names of a slice's topics, by lane.
@@ -35,25 +36,34 @@ pub fn lanes(topics: &Topics, partitions: impl IntoIterator<Item = i32>, offset:
     list
 }
 
+/// Asks where lanes begin and end. A client of its own, since a broker answers one connection in order: behind the member's long poll a
+/// question would wait for as long as nothing is written.
+pub type Lookout = BaseConsumer<Quiet>;
+
+/// Connects.
+pub fn connect(cluster: &Cluster) -> Result<Lookout, KafkaError> {
+    BaseConsumer::from_config_and_context(&cluster.reader("lookout"), Quiet)
+}
+
 /// The end of every lane as a read-committed reader sees it, asked now.
 pub fn ends(
-    member: &Member,
+    lookout: &Lookout,
     topics: &Topics,
     partitions: impl IntoIterator<Item = i32>,
 ) -> Result<Offsets, KafkaError> {
     // librdkafka hands the number that stands for the end on to the broker, which knows it as a time.
     let list = lanes(topics, partitions, Offset::End);
-    Ok(Offsets(member.offsets_for_times(list, ANSWER_TIMEOUT)?.to_topic_map()))
+    Ok(Offsets(lookout.offsets_for_times(list, ANSWER_TIMEOUT)?.to_topic_map()))
 }
 
 /// The oldest record that every lane still has.
 pub fn beginnings(
-    member: &Member,
+    lookout: &Lookout,
     topics: &Topics,
     partitions: impl IntoIterator<Item = i32>,
 ) -> Result<Offsets, KafkaError> {
     let list = lanes(topics, partitions, Offset::Beginning);
-    Ok(Offsets(member.offsets_for_times(list, ANSWER_TIMEOUT)?.to_topic_map()))
+    Ok(Offsets(lookout.offsets_for_times(list, ANSWER_TIMEOUT)?.to_topic_map()))
 }
 
 /// What the group has committed. Waits for transactions that are being ended.

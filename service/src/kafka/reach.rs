@@ -1,15 +1,16 @@
 //! Whether the brokers can be reached, as the records that are sent to them tell.
 //!
-//! Known from a lost connection at once, and from a record that nobody acknowledged in time. While it is so, one record now and
-//! then goes through as a probe, and the others are refused without waiting as long: their clients have better uses for the time.
+//! A lost connection is known at once, and so is, within a second, that there is one again. A broker that is connected and
+//! acknowledges nothing shows by a record that waited in vain: then one record now and then goes through as a probe, and the others
+//! are refused without waiting as long: their clients have better uses for the time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// How long after a probe the next one goes through.
-const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// How long after a probe, or its failure, the next one goes through.
+const PROBE_AFTER: Duration = Duration::from_secs(2);
 
 /// What is known of the brokers.
 pub struct Reach {
@@ -23,7 +24,7 @@ struct State {
     probed: Instant,
 }
 
-/// Why no record is sent but as a probe.
+/// Why records are refused.
 struct Down {
     cause: Cause,
     reason: String,
@@ -44,14 +45,14 @@ impl Reach {
         Self { is_down: AtomicBool::new(false), state: Mutex::new(state) }
     }
 
-    /// No broker is connected any more.
+    /// No broker is connected any more. The next connection is worth a try, whatever went before.
     pub fn lost(&self, reason: &str) {
-        self.fail(Cause::Connection, reason);
+        self.fail(Down { cause: Cause::Connection, reason: reason.to_owned() });
     }
 
     /// A record was not acknowledged.
     pub fn unacknowledged(&self, reason: &str) {
-        self.fail(Cause::Acknowledgement, reason);
+        self.fail(Down { cause: Cause::Acknowledgement, reason: reason.to_owned() });
     }
 
     /// A broker is connected.
@@ -74,15 +75,15 @@ impl Reach {
         self.state.lock().down.as_ref().map(|down| down.reason.clone())
     }
 
-    /// Whether a record may be sent; while no broker can be reached, one now and then. Else why not.
+    /// Whether a record may be sent, as a probe at least. Else why not.
     pub fn admit(&self, now: Instant) -> Result<(), String> {
         if !self.is_down() {
             return Ok(());
         }
         let mut state = self.state.lock();
-        let due = now.saturating_duration_since(state.probed) >= PROBE_EVERY;
+        let due = now.saturating_duration_since(state.probed) >= PROBE_AFTER;
         match &state.down {
-            Some(down) if !due => Err(down.reason.clone()),
+            Some(down) if down.cause == Cause::Connection || !due => Err(down.reason.clone()),
             Some(_) => {
                 state.probed = now;
                 Ok(())
@@ -91,12 +92,14 @@ impl Reach {
         }
     }
 
-    fn fail(&self, cause: Cause, reason: &str) {
+    fn fail(&self, down: Down) {
         let mut state = self.state.lock();
+        state.probed = Instant::now();
         if state.down.is_none() {
-            tracing::warn!(reason, "no broker takes records");
-            state.probed = Instant::now();
-            state.down = Some(Down { cause, reason: reason.to_owned() });
+            tracing::warn!(reason = down.reason, "no broker takes records");
+        }
+        if state.down.is_none() || down.cause == Cause::Connection {
+            state.down = Some(down);
         }
         self.is_down.store(true, Ordering::Relaxed);
     }
@@ -118,25 +121,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn while_no_broker_is_connected_one_record_now_and_then_goes_through() {
+    fn while_nothing_is_acknowledged_one_record_now_and_then_goes_through() {
         let reach = Reach::new();
         let now = Instant::now();
         assert_eq!(reach.admit(now), Ok(()));
-        reach.lost("gone");
-        let later = Instant::now() + PROBE_EVERY;
-        let admitted = [now, later, later, later + PROBE_EVERY].map(|at| reach.admit(at));
-        assert_eq!(admitted, [Err("gone".into()), Ok(()), Err("gone".into()), Ok(())]);
+        reach.unacknowledged("too few replicas");
+        let later = Instant::now() + PROBE_AFTER;
+        let admitted = [now, later, later, later + PROBE_AFTER].map(|at| reach.admit(at));
+        let refused = Err("too few replicas".to_owned());
+        assert_eq!(admitted, [refused.clone(), Ok(()), refused, Ok(())]);
+        // Only a record that is acknowledged proves the contrary.
         reach.connected();
+        assert!(reach.is_down());
+        reach.delivered();
         assert_eq!((reach.admit(now), reach.reason()), (Ok(()), None));
     }
 
     #[test]
-    fn only_an_acknowledged_record_ends_what_an_unacknowledged_one_began() {
+    fn while_no_broker_is_connected_nothing_goes_through_and_a_connection_is_enough() {
         let reach = Reach::new();
-        reach.unacknowledged("too few replicas");
+        reach.unacknowledged("hangs");
+        reach.lost("gone");
+        assert_eq!(reach.admit(Instant::now() + PROBE_AFTER * 9), Err("gone".into()));
         reach.connected();
-        assert_eq!(reach.reason().as_deref(), Some("too few replicas"));
-        reach.delivered();
         assert!(!reach.is_down());
     }
 }

@@ -11,11 +11,12 @@ use cauce_features::time::Timestamp;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use serde::Deserialize;
 
 use super::partitioner::partition_of;
+use super::worker::record_of;
 use super::{ANSWER_TIMEOUT, Cluster, Quiet, header};
 use crate::log::{Kind, LogError, Position, Record};
 use crate::stream::output::Origin;
@@ -89,7 +90,7 @@ impl Scanner {
                 if message.key() != Some(person.as_bytes()) {
                     return;
                 }
-                let record = stream_record(message);
+                let record = record_of(message);
                 if record.value.is_some() {
                     found.extend((record.timestamp >= erased_at).then(|| log_record(&record, lane, &place, person)));
                 } else if lane == Lane::Events {
@@ -138,18 +139,6 @@ impl Place<'_> {
             }
         }
         Err(Stopped::Late)
-    }
-}
-
-fn stream_record(message: &BorrowedMessage<'_>) -> stream::Record {
-    let bytes = |bytes: Option<&[u8]>| bytes.map(Bytes::copy_from_slice);
-    let headers = message.headers().map(|headers| headers.iter()).into_iter().flatten();
-    stream::Record {
-        offset: message.offset(),
-        timestamp: Timestamp::from_millis(message.timestamp().to_millis().unwrap_or(0)),
-        key: bytes(message.key()),
-        value: bytes(message.payload()),
-        headers: headers.map(|one| (one.key.into(), bytes(one.value).unwrap_or_default())).collect(),
     }
 }
 

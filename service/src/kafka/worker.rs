@@ -23,7 +23,7 @@ use rustix::process::{Signal, getpid, kill_process};
 use super::applied::Applied;
 use super::commit::{CommitError, Committer};
 use super::group::{self, Member};
-use super::lookout::{self, Topics};
+use super::lookout::{self, Lookout, Topics};
 use super::partitioner::partition_of;
 use super::tending::{Tended, Tending};
 use super::{Cluster, ClusterError};
@@ -49,7 +49,6 @@ const QUEUE_BYTES: usize = 32 << 20;
 const OBSERVE_EVERY: Duration = Duration::from_millis(250);
 /// After a failure.
 const AGAIN_AFTER: Duration = Duration::from_millis(250);
-const EXPIRE_AFTER: Duration = Duration::from_secs(1);
 
 /// What the worker is made of.
 pub struct Parts {
@@ -81,6 +80,7 @@ pub struct Worker {
     control: Arc<Control>,
     topics: Arc<Topics>,
     member: Member,
+    lookout: Lookout,
     committer: Committer,
     pressure: Pressure,
     slices: BTreeMap<i32, Owned>,
@@ -147,12 +147,15 @@ impl Worker {
         let topics = [&settings.events, &settings.applications, &settings.deferred].map(String::clone);
         let member = group::join(&parts.cluster)
             .map_err(|cause| ClusterError::Client { doing: "cannot join the consumer group", cause })?;
+        let lookout = lookout::connect(&parts.cluster)
+            .map_err(|cause| ClusterError::Client { doing: "cannot make a Kafka client", cause })?;
         let now = Instant::now();
         Ok(Self {
             committer: Committer::new(parts.cluster.clone()),
             pressure: Pressure::new(settings.lag_high, settings.lag_low),
             topics: Arc::new(topics),
             member,
+            lookout,
             control,
             slices: BTreeMap::new(),
             wanted: BTreeSet::new(),
@@ -239,7 +242,7 @@ impl Worker {
 
     /// Asks where the lanes end, so that an empty one is known to be empty.
     fn look_at_ends(&mut self) {
-        let ends = lookout::ends(&self.member, &self.topics, self.slices.keys().copied());
+        let ends = lookout::ends(&self.lookout, &self.topics, self.slices.keys().copied());
         let positions = lookout::positions(&self.member);
         let (Ok(ends), Ok(positions)) = (&ends, &positions) else {
             tracing::debug!(error = ?ends.err().or(positions.err()), "where the topics end is not known for now");
@@ -340,7 +343,6 @@ impl Worker {
     /// Lag, mode and clocks, for whoever looks.
     fn observe(&mut self) {
         self.observed_at = Instant::now();
-        self.parts.applied.expire(EXPIRE_AFTER);
         if self.slices.is_empty() {
             return;
         }

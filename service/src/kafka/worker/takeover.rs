@@ -4,7 +4,6 @@
 //! committed its records make state only. One that goes is committed and given back; one that was lost because no broker could be reached
 //! stays here to be read, until the group gives it to somebody.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -95,8 +94,8 @@ impl Worker {
         let wanted = || self.wanted.iter().copied();
         Ok(Known {
             committed: lookout::committed(&self.member, &self.topics, wanted())?,
-            beginnings: lookout::beginnings(&self.member, &self.topics, wanted())?,
-            ends: lookout::ends(&self.member, &self.topics, wanted())?,
+            beginnings: lookout::beginnings(&self.lookout, &self.topics, wanted())?,
+            ends: lookout::ends(&self.lookout, &self.topics, wanted())?,
         })
     }
 
@@ -144,6 +143,8 @@ impl Worker {
         if is_ahead(&reached) {
             tracing::warn!(partition, "the group was set back behind the state: the state is made anew");
             drop(store);
+            self.parts.tending.forget(partition);
+            self.parts.histories.take(partition as usize);
             self.remove_state(partition)?;
             (store, reached) = self.stored(partition)?;
         }
@@ -189,9 +190,9 @@ impl Worker {
             if let Some(reached) = kept.settled() {
                 return Ok((kept.store.clone(), reached));
             }
-            // It has gone further than what is committed.
-            self.parts.tending.forget(partition);
+            // It has gone further than what is committed: its last checkpoint has not.
         }
+        self.parts.tending.forget(partition);
         // Nothing else may hold it open: an HTTP request does for a moment.
         self.parts.histories.take(partition as usize);
         let plan = self.parts.bundle.plan();
@@ -244,11 +245,9 @@ impl Worker {
 
     /// The group has decided: what is here and not this instance's is somebody else's.
     fn let_others_go(&mut self) {
-        let kept = std::mem::take(&mut self.kept);
-        let others: BTreeMap<_, _> =
-            kept.into_iter().filter(|(partition, _)| !self.slices.contains_key(partition)).collect();
-        for partition in others.keys().copied().chain(0..self.parts.histories.partitions() as i32) {
+        for partition in 0..self.parts.histories.partitions() as i32 {
             if !self.slices.contains_key(&partition) && !self.wanted.contains(&partition) {
+                self.kept.remove(&partition);
                 self.parts.histories.take(partition as usize);
                 self.parts.tending.retire(partition);
             }
