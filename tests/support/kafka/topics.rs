@@ -218,14 +218,9 @@ impl Broker {
         partitions.map(|partition| client.fetch_watermarks(topic, partition, PATIENCE).unwrap().1).collect()
     }
 
-    /// How far a group has committed the partitions of a topic; 0 where it never has.
+    /// How far a group has committed the partitions of a topic.
     pub(crate) fn committed(&self, group: &str, topic: &str) -> Vec<i64> {
-        let client: BaseConsumer = self.client().set("group.id", group).create().unwrap();
-        let mut asked = TopicPartitionList::new();
-        asked.add_partition_range(topic, 0, partitions(&client, topic) - 1);
-        let committed = client.committed_offsets(asked, PATIENCE).unwrap();
-        let offset = |offset| if let Offset::Offset(offset) = offset { offset } else { 0 };
-        committed.elements().iter().map(|element| offset(element.offset())).collect()
+        Progress::new(self, group, topic).committed()
     }
 
     /// How many records a group has not yet committed of what it reads. A transaction's end takes an offset too, and where one stands
@@ -242,6 +237,28 @@ impl Broker {
     #[track_caller]
     pub(crate) fn await_caught_up(&self, topics: &Topics) {
         await_true(&format!("{} has caught up", topics.group), || self.lag(topics) == 0);
+    }
+}
+
+/// Asks again and again how far a group has come in a topic.
+pub(crate) struct Progress {
+    client: BaseConsumer,
+    partitions: TopicPartitionList,
+}
+
+impl Progress {
+    pub(crate) fn new(broker: &Broker, group: &str, topic: &str) -> Self {
+        let client: BaseConsumer = broker.client().set("group.id", group).create().unwrap();
+        let mut asked = TopicPartitionList::new();
+        asked.add_partition_range(topic, 0, partitions(&client, topic) - 1);
+        Self { client, partitions: asked }
+    }
+
+    /// What is committed by partition; 0 where nothing is.
+    pub(crate) fn committed(&self) -> Vec<i64> {
+        let committed = self.client.committed_offsets(self.partitions.clone(), PATIENCE).unwrap();
+        let offset = |offset| if let Offset::Offset(offset) = offset { offset } else { 0 };
+        committed.elements().iter().map(|element| offset(element.offset())).collect()
     }
 }
 
