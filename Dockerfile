@@ -4,6 +4,8 @@
 #   docker build -t cauce .
 #   docker run --rm -p 8080:8080 -v cauce-data:/data --read-only --cap-drop ALL --security-opt no-new-privileges cauce
 #
+# With a Kafka beside it: `docker compose up --build`.
+#
 # Three kinds of layer, by how often they change: dependencies (built from the manifests alone, by cargo-chef), ONNX
 # Runtime (from its pin alone), and the code.
 
@@ -13,6 +15,9 @@ ARG DEBIAN=bookworm
 FROM rust:${RUST}-${DEBIAN} AS chef
 RUN cargo install --locked --version 0.1.78 cargo-chef
 WORKDIR /build
+# What librdkafka is compiled with; most of it is in the image.
+COPY scripts/packages scripts/
+RUN scripts/packages
 
 FROM chef AS plan
 COPY . .
@@ -31,6 +36,8 @@ COPY scripts/onnxruntime scripts/onnxruntime.pin scripts/
 RUN scripts/onnxruntime
 
 FROM debian:${DEBIAN}-slim
+# TLS to Kafka: OpenSSL, and whom it trusts.
+RUN apt-get update && apt-get install --yes --no-install-recommends ca-certificates libssl3 zlib1g && rm -rf /var/lib/apt/lists/*
 RUN groupadd --gid 10001 cauce && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin cauce
 COPY --from=onnxruntime /build/.runtime/onnxruntime /opt/onnxruntime
 COPY LICENSE /usr/share/doc/cauce/LICENSE
@@ -48,7 +55,8 @@ ENV ORT_DYLIB_PATH=/opt/onnxruntime/lib/libonnxruntime.so \
     CAUCE__SERVER__LISTEN=0.0.0.0:8080 \
     CAUCE__MODEL__BUNDLE=/usr/share/cauce/bundles/ahorro-valle \
     CAUCE__LOG__DIRECTORY=/data/log \
-    CAUCE__STORE__DIRECTORY=/data/state
+    CAUCE__STORE__DIRECTORY=/data/state \
+    CAUCE__KAFKA__OUTBOX=/data/outbox
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 # `cauce` asks itself: the image needs no curl.

@@ -4,16 +4,16 @@ export ORT_DYLIB_PATH ?= $(CURDIR)/.runtime/onnxruntime/lib/libonnxruntime.so
 # From the folder of the package. Waiting threads sleep: LightGBM's would spin against each other on a busy machine.
 PYTHON = cd model && OMP_WAIT_POLICY=passive ../.venv/bin/python
 
-.PHONY: run test lint bench bench-durable train check-taiwan runtime python-env
+.PHONY: run test lint bench bench-durable bench-kafka train check-taiwan check-kafka packages runtime kafka python-env
 
-run: runtime
+run: packages runtime
 	cargo run --release --package cauce -- serve
 
-test: runtime python-env
+test: packages runtime kafka python-env
 	cargo test --workspace
 	@$(PYTHON) -m pytest --quiet training
 
-lint: python-env
+lint: packages python-env
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- --deny warnings
 	@$(PYTHON) -m ruff check training
@@ -21,31 +21,49 @@ lint: python-env
 	@if cargo deny --version > /dev/null 2>&1; then cargo deny check licenses bans sources; \
 	else echo "licences and sources are not checked: cargo install --locked cargo-deny"; fi
 
-bench: runtime
+bench: packages runtime
 	cargo bench --package cauce-features --bench engine
 	cargo bench --package cauce-model --bench inference
 	cargo bench --package cauce --bench http
 	@scripts/bench-report scoring
 
 # Crashes, ingest, acknowledgement and restart at full size, in ten minutes: `make bench-durable ROUNDS=20 PEOPLE=100000` takes one.
-bench-durable: runtime
+bench-durable: packages runtime
 	cargo bench --package cauce-tests --bench durable
 	@scripts/bench-report durable
 
+# Exactly once under 50 kills, throughput and latency, beside a broker on the same machine: `make bench-kafka KILLS=10` takes less.
+bench-kafka: packages runtime kafka
+	cargo bench --package cauce-tests --bench kafka
+	@scripts/bench-report kafka
+
 # Makes a bundle anew: `make train BUNDLE=taiwan`.
 BUNDLE ?= ahorro-valle
-train: python-env
+train: packages python-env
 	cargo build --release --package cauce
 	$(PYTHON) -m training --bundle $(BUNDLE)
 
 # All 30,000 real applications over HTTP against the training table; figures in target/check/taiwan.json.
-check-taiwan: runtime python-env
+check-taiwan: packages runtime python-env
 	cargo build --release --package cauce
 	$(PYTHON) -m training.check_taiwan
+
+# The same through Kafka, held against the table and against HTTP; figures in target/check/kafka.json.
+check-kafka: check-taiwan kafka
+	cargo bench --package cauce-tests --bench taiwan
+
+# The system's packages that a build needs.
+packages:
+	@scripts/packages
 
 # ONNX Runtime's shared library, from the wheel that scripts/onnxruntime.pin names.
 runtime:
 	@scripts/onnxruntime
+
+# The broker of tests and benchmarks, from Maven Central; it needs Java.
+kafka:
+	@scripts/packages test
+	@scripts/kafka
 
 # .venv, of the packages that model/training/requirements.txt pins.
 python-env:

@@ -15,3 +15,5 @@ mod commands;
 mod durable;
 /// `cauce serve`: every route, and what is refused.
 mod http;
+/// `cauce serve` as one of a group of instances at a real Kafka.
+mod kafka;

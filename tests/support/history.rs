@@ -46,24 +46,26 @@ pub(crate) fn events(people: u64, seed: u64) -> Vec<Value> {
     events
 }
 
-/// One application of each person, half of the optional fields given.
+/// One application of each person.
 pub(crate) fn applications(people: u64) -> Vec<Value> {
     let mut random = Random(7);
-    let mut application = |person| {
-        let mut fields = json!({"monthly_income": random.cents(1_000_000), "amount": 1 + random.below(50_000)});
-        for (name, value) in [
-            ("credit_score", json!(300 + random.below(551))),
-            ("term_months", json!(1 + random.below(360))),
-            ("purpose", json!(random.pick(&["home", "vehicle", "other"]))),
-            ("employment", json!(random.pick(&["salaried", "informal"]))),
-        ] {
-            if random.one_in(2) {
-                fields[name] = value;
-            }
+    (0..people).map(|person| application_of(&mut random, person, "a")).collect()
+}
+
+/// An application of a person, half of the optional fields given.
+pub(crate) fn application_of(random: &mut Random, person: u64, id: &str) -> Value {
+    let mut fields = json!({"monthly_income": random.cents(1_000_000), "amount": 1 + random.below(50_000)});
+    for (name, value) in [
+        ("credit_score", json!(300 + random.below(551))),
+        ("term_months", json!(1 + random.below(360))),
+        ("purpose", json!(random.pick(&["home", "vehicle", "other"]))),
+        ("employment", json!(random.pick(&["salaried", "informal"]))),
+    ] {
+        if random.one_in(2) {
+            fields[name] = value;
         }
-        json!({"person_id": format!("c-{person}"), "application_id": "a", "application": fields})
-    };
-    (0..people).map(&mut application).collect()
+    }
+    json!({"person_id": format!("c-{person}"), "application_id": id, "application": fields})
 }
 
 /// A small generator with a period that is long enough (SplitMix64).
@@ -120,7 +122,17 @@ pub(crate) fn instant(ms: u64) -> String {
     format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}.{:03}Z", seconds / 1_000, seconds % 1_000)
 }
 
-fn event(random: &mut Random, person: u64, id: u64) -> Value {
+/// The milliseconds since 1970 of RFC 3339 text in UTC, to the second.
+pub(crate) fn instant_ms(text: &str) -> u64 {
+    let number = |range: std::ops::Range<usize>| text[range].parse::<u64>().expect("digits");
+    let (year, month, day) = (number(0..4), number(5..7), number(8..10));
+    let (year, shifted) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + (153 * shifted + 2) / 5 + day - 1 - 719_468;
+    days * DAY_MS + (number(11..13) * 3_600 + number(14..16) * 60 + number(17..19)) * 1_000
+}
+
+/// An event of a person, of any kind.
+pub(crate) fn event(random: &mut Random, person: u64, id: u64) -> Value {
     let (kind, data) = match random.below(6) {
         0 | 1 => {
             ("payment", json!({"amount": random.cents(100_000), "days_past_due": random.below(4) * random.below(30)}))
@@ -147,4 +159,7 @@ fn event(random: &mut Random, person: u64, id: u64) -> Value {
 fn instants_of_the_generator_are_those_of_the_clock() {
     assert_eq!(instant(NOW_MS), "2026-06-20T12:00:00.000Z");
     assert_eq!(instant(NOW_MS - 90 * DAY_MS - 1), "2026-03-22T11:59:59.999Z");
+    for ms in [0, 951_782_399_000, 1_127_000_000_000, NOW_MS] {
+        assert_eq!(instant_ms(&instant(ms)), ms);
+    }
 }

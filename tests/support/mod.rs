@@ -1,11 +1,15 @@
 //! Runs the real binary: commands to their end, a server until its test is over. The tests and the benchmark share it.
 
+/// Vectors by their bits.
+pub(crate) mod bits;
 /// One kept connection, whose end is no failure.
 pub(crate) mod client;
 /// Rounds of writing and SIGKILL, held against what was acknowledged.
 pub(crate) mod crash;
 /// Seeded histories of people.
 pub(crate) mod history;
+/// A real Kafka broker.
+pub(crate) mod kafka;
 /// A running `cauce serve`.
 mod server;
 

@@ -1,0 +1,194 @@
+//! Events applied and applications scored in a second by a group of one instance, beside what bounds both.
+//!
+//! An instance finds both topics full: it applies all events, then scores all applications, each phase timed by the offsets that
+//! it commits, from its first commit on. The start and the joining of the group are not part of it.
+
+use std::time::{Duration, Instant};
+
+use cauce_model::bundle::{Bundle, Limits};
+use cauce_model::onnx::OnnxModel;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{Message, Offset, TopicPartitionList};
+use serde_json::{Value, json};
+
+use super::support::history::{BUNDLE, DAY_MS, JSON, Random, application_of, event, instant};
+use super::support::kafka::Broker;
+use super::support::kafka::chaos::now_ms;
+use super::support::kafka::topics::{Input, Topics};
+use super::support::{Directory, Server, repository};
+
+pub(super) const PARTITIONS: i32 = 4;
+pub(super) const PEOPLE: u64 = 50_000;
+const REPEATS: usize = 3;
+/// Rows of one run of the model: as many as the service takes.
+const BATCH: usize = 256;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Per second, medians of [`REPEATS`].
+pub(super) struct Rates {
+    pub(super) events: f64,
+    pub(super) raw_events: f64,
+    pub(super) applications: f64,
+    pub(super) inference: f64,
+}
+
+pub(super) fn measure(events: u64, applications: u64) -> Rates {
+    let broker = Broker::new("bench-kafka");
+    let topics = Topics::named("full", PARTITIONS);
+    broker.create_all(&topics);
+    fill(&broker, &topics, events, applications);
+
+    let mut turns: [Vec<f64>; 4] = Default::default();
+    for turn in 0..REPEATS {
+        let raw = copy(&broker, &topics.events, &format!("copy-{turn}"), events);
+        let run = serve(&broker, &topics.again(&format!("turn-{turn}")), events, applications);
+        println!(
+            "turn {turn}: events {:.0}/s, copied {raw:.0}/s; applications {:.0}/s, inference {:.0}/s",
+            run.events, run.applications, run.inference
+        );
+        for (rates, rate) in turns.iter_mut().zip([run.events, raw, run.applications, run.inference]) {
+            rates.push(rate);
+        }
+    }
+    let [events, raw_events, applications, inference] = turns.map(median);
+    println!(
+        "events: {:.2} of the copy; applications: {:.2} of the model",
+        events / raw_events,
+        applications / inference
+    );
+    Rates { events, raw_events, applications, inference }
+}
+
+/// Histories of the last month, then applications.
+fn fill(broker: &Broker, topics: &Topics, events: u64, applications: u64) {
+    let (mut random, mut writer, now_ms) = (Random(1), broker.writer(), now_ms());
+    for number in 0..events {
+        let mut event = event(&mut random, number % PEOPLE, number);
+        event["time"] = json!(instant(now_ms - random.below(30 * DAY_MS)));
+        writer.send(&topics.events, &record(&event));
+    }
+    writer.flush();
+    for number in 0..applications {
+        let application = application_of(&mut random, number % PEOPLE, &number.to_string());
+        writer.send(&topics.applications, &record(&application));
+    }
+    writer.finish();
+}
+
+pub(super) fn record(document: &Value) -> Input {
+    Input::new(document["person_id"].as_str().expect("it is text"), document.to_string())
+}
+
+/// What the client library alone allows: reads a topic and writes the same bytes to another, records a second.
+fn copy(broker: &Broker, from: &str, to: &str, count: u64) -> f64 {
+    broker.create(to, PARTITIONS, &[]);
+    let mut config = broker.client();
+    let consumer: BaseConsumer = config.clone().set("group.id", to).create().expect("a consumer");
+    let producer: BaseProducer =
+        config.set("enable.idempotence", "true").set("linger.ms", "5").create().expect("a producer");
+    let mut assigned = TopicPartitionList::new();
+    for partition in 0..PARTITIONS {
+        assigned.add_partition_offset(from, partition, Offset::Beginning).expect("a partition");
+    }
+    consumer.assign(&assigned).expect("it is assigned");
+    let (mut begin, mut copied) = (Instant::now(), 0);
+    while copied < count {
+        let Some(message) = consumer.poll(PATIENCE) else { panic!("nothing more to copy after {copied}") };
+        let message = message.expect("the broker is well");
+        if copied == 0 {
+            begin = Instant::now();
+        }
+        let (key, value) = (message.key().unwrap_or_default(), message.payload().unwrap_or_default());
+        let mut record = BaseRecord::to(to).partition(message.partition()).key(key).payload(value);
+        while let Err((_, again)) = producer.send(record) {
+            producer.poll(Duration::from_millis(1));
+            record = again;
+        }
+        copied += 1;
+        if copied % 1_000 == 0 {
+            producer.poll(Duration::ZERO);
+        }
+    }
+    producer.flush(PATIENCE).expect("all is written");
+    count as f64 / begin.elapsed().as_secs_f64()
+}
+
+/// What one instance has done.
+struct Run {
+    events: f64,
+    applications: f64,
+    /// Rows of its applications through the model alone.
+    inference: f64,
+}
+
+fn serve(broker: &Broker, topics: &Topics, events: u64, applications: u64) -> Run {
+    broker.create_outputs(topics);
+    let data = Directory::new("bench-kafka-data");
+    let server = start(broker, topics, &data);
+    let rate_of =
+        |topic: &str, count: u64| rate(count, || broker.committed(&topics.group, topic).iter().sum::<i64>() as u64);
+    let (events, applications_rate) = (rate_of(&topics.events, events), rate_of(&topics.applications, applications));
+    let rows = rows(&server);
+    assert_eq!(broker.ends(&topics.dead_letters).iter().sum::<i64>(), 0, "every record can be used");
+    drop(server);
+    Run { events, applications: applications_rate, inference: inference(&rows) }
+}
+
+pub(super) fn start(broker: &Broker, topics: &Topics, data: &Directory) -> Server {
+    let settings = ["--bundle", BUNDLE].map(str::to_owned);
+    Server::start_in(data.root(), topics.settings(broker).into_iter().chain(settings))
+}
+
+/// How many a second, from when some are done until all are.
+fn rate(count: u64, done: impl Fn() -> u64) -> f64 {
+    let begin = Instant::now();
+    let mut first = None;
+    loop {
+        let (now, done) = (Instant::now(), done());
+        match first {
+            None if done > 0 => first = Some((now, done)),
+            Some((since, before)) if done == count => {
+                assert!(before < count, "all was done at once");
+                return (count - before) as f64 / (now - since).as_secs_f64();
+            }
+            _ => assert!(begin.elapsed() < 10 * PATIENCE, "{done} of {count} after {:?}", begin.elapsed()),
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Vectors that the service gives its model, of many people.
+fn rows(server: &Server) -> Vec<f32> {
+    let mut random = Random(2);
+    let mut rows = Vec::new();
+    for first in (0..4_000).step_by(500) {
+        let applications: Vec<Value> =
+            (first..first + 500).map(|person| application_of(&mut random, person, "rows")).collect();
+        let answer = server.post("/v1/score/batch?vector=true", JSON, json!(applications).to_string()).json();
+        for scored in answer["results"].as_array().expect("results") {
+            let vector = scored["vector"].as_array().expect("a vector").iter();
+            rows.extend(vector.map(|value| value.as_f64().map_or(f32::NAN, |value| value as f32)));
+        }
+    }
+    rows
+}
+
+/// What the model alone allows: rows a second, on one thread, in batches of the service's size.
+fn inference(rows: &[f32]) -> f64 {
+    let bundle = Bundle::load(&repository().join(BUNDLE), &Limits::default()).expect("a sound bundle");
+    let mut model = OnnxModel::new(&bundle).expect("a session");
+    let (batch, begin, mut done) = (BATCH * bundle.plan().width(), Instant::now(), 0);
+    while begin.elapsed() < Duration::from_secs(3) {
+        for rows in rows.chunks_exact(batch) {
+            std::hint::black_box(model.probabilities(rows).expect("probabilities"));
+            done += BATCH;
+        }
+    }
+    done as f64 / begin.elapsed().as_secs_f64()
+}
+
+fn median(mut rates: Vec<f64>) -> f64 {
+    rates.sort_by(f64::total_cmp);
+    rates[rates.len() / 2]
+}
