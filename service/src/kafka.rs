@@ -15,10 +15,10 @@ pub mod partitioner;
 pub mod partitions;
 pub mod reading;
 pub mod replay;
-pub mod sending;
 pub mod tending;
 pub mod topics;
 pub mod worker;
+pub mod writing;
 
 use std::fs;
 use std::io;
@@ -149,7 +149,7 @@ impl Cluster {
     pub fn partitions(&self) -> Result<usize, ClusterError> {
         let unreachable = |cause| ClusterError::Client { doing: "no broker answers", cause };
         let reader =
-            BaseConsumer::<Quiet>::from_config_and_context(&self.reader("start"), Quiet).map_err(unreachable)?;
+            BaseConsumer::<Plain>::from_config_and_context(&self.reader("start"), Plain).map_err(unreachable)?;
         let Settings { events, applications, deferred, scores, dead_letters, .. } = &self.settings;
         let mut counts = Vec::new();
         for topic in [events, applications, deferred, scores, dead_letters] {
@@ -233,10 +233,10 @@ impl Cluster {
     }
 }
 
-/// Hands on what librdkafka says of itself.
-pub struct Quiet;
+/// A client without callbacks of its own: what librdkafka says of itself is handed on.
+pub struct Plain;
 
-impl ClientContext for Quiet {
+impl ClientContext for Plain {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         log_line(level, facility, message);
     }
@@ -246,7 +246,7 @@ impl ClientContext for Quiet {
     }
 }
 
-impl ConsumerContext for Quiet {}
+impl ConsumerContext for Plain {}
 
 /// One line of librdkafka's own log. It names brokers and topics, never a record.
 pub fn log_line(level: RDKafkaLogLevel, facility: &str, message: &str) {

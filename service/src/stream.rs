@@ -16,13 +16,12 @@ pub mod cloud_event;
 pub mod decode;
 pub mod output;
 pub mod pressure;
+mod queue;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use cauce_features::application::{Application, StreamedApplication};
 use cauce_features::event::Event;
 use cauce_features::plan::FeaturePlan;
@@ -34,6 +33,7 @@ use crate::scoring::{Batch, History};
 use crate::store::{StateError, Store};
 use decode::{Intake, Reason, Refused};
 use output::{Origin, Output};
+pub use queue::{Queue, Record};
 
 /// The topics of a slice; the order in which equal timestamps are worked off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,21 +49,6 @@ impl Lane {
     pub const ALL: [Self; 3] = [Self::Events, Self::Applications, Self::Deferred];
 }
 
-/// A record as it was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
-    pub offset: i64,
-    /// When it arrived: given by the broker, rising within a partition.
-    pub timestamp: Timestamp,
-    pub key: Option<Bytes>,
-    /// `None` erases the person.
-    pub value: Option<Bytes>,
-    pub headers: Vec<Header>,
-}
-
-/// A name, and what stands under it.
-pub type Header = (Box<str>, Bytes);
-
 /// The people of one partition number.
 pub struct Slice {
     pub partition: i32,
@@ -75,19 +60,6 @@ pub struct Slice {
     pub stream_time: Timestamp,
     /// The newest time that an event claims to have happened at.
     pub watermark: Option<Timestamp>,
-}
-
-/// Records of a lane that wait for their turn.
-#[derive(Debug, Default)]
-pub struct Queue {
-    records: VecDeque<Record>,
-    bytes: usize,
-    /// The first offset that is not worked off.
-    next: i64,
-    /// What stands before it was answered for in an earlier life: it makes state, and nothing else.
-    pub state_only_before: i64,
-    /// Whether nothing was left to be read when that was last asked, after everything in hand had been read.
-    pub is_at_end: bool,
 }
 
 /// What came of a slice's records.
@@ -142,7 +114,7 @@ struct Pending {
 impl Slice {
     /// A slice whose queues begin at these offsets.
     pub fn new(partition: i32, store: Arc<Store>, topics: Arc<[String; 3]>, next: [i64; 3]) -> Self {
-        let queues = next.map(|next| Queue { next, ..Queue::default() });
+        let queues = next.map(Queue::at);
         let stream_time = Timestamp::from_millis(0);
         Self { partition, store, topics, queues, stream_time, watermark: None }
     }
@@ -336,63 +308,6 @@ impl Slice {
         let lateness_ms = watermark.millis() - event.time().millis();
         worked.late += u64::from(lateness_ms > 0);
         worked.lateness_ms_max = worked.lateness_ms_max.max(lateness_ms);
-    }
-}
-
-impl Queue {
-    /// Takes a record that was read.
-    pub fn push(&mut self, record: Record) {
-        self.bytes += record.bytes();
-        self.records.push_back(record);
-    }
-
-    /// How many records wait, and their bytes.
-    pub fn waiting(&self) -> (usize, usize) {
-        (self.records.len(), self.bytes)
-    }
-
-    /// The offset behind the newest record that was read and was not passed over.
-    pub fn read_to(&self) -> i64 {
-        self.records.back().map_or(self.next, |record| record.offset + 1)
-    }
-
-    /// Passes over what a lane holds besides records, such as the marks of transactions.
-    pub fn pass_to(&mut self, position: i64) {
-        if self.records.is_empty() {
-            self.next = self.next.max(position);
-        }
-    }
-
-    fn take(&mut self) -> Option<Record> {
-        let record = self.records.pop_front()?;
-        self.bytes -= record.bytes();
-        Some(record)
-    }
-
-    fn put_back(&mut self, record: Record) {
-        self.bytes += record.bytes();
-        self.records.push_front(record);
-    }
-}
-
-impl Record {
-    /// What stands under a header, as text.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        let (_, value) = self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
-        std::str::from_utf8(value).ok()
-    }
-
-    /// The instant under a header, in milliseconds since 1970.
-    pub fn instant(&self, name: &str) -> Option<Timestamp> {
-        let instant = Timestamp::from_millis(self.header(name)?.parse().ok()?);
-        (Timestamp::MIN..=Timestamp::MAX).contains(&instant).then_some(instant)
-    }
-
-    fn bytes(&self) -> usize {
-        let headers: usize =
-            self.headers.iter().map(|(name, value)| size_of::<Header>() + name.len() + value.len()).sum();
-        let of = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
-        size_of::<Self>() + of(&self.key) + of(&self.value) + headers
     }
 }
 

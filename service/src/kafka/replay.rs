@@ -19,7 +19,7 @@ use cauce_features::time::Timestamp;
 use cauce_model::bundle::{Bundle, Limits};
 
 use super::partitions::{At, Partition, Partitions};
-use super::sending::Sender;
+use super::writing::Writer;
 use super::{Cluster, ClusterError};
 use crate::config::Config;
 use crate::offline::progress;
@@ -65,8 +65,8 @@ impl TopicReplay<'_> {
         let rescores = self.check(&cluster)?;
         let bundle = Arc::new(Bundle::load(&self.config.model.bundle, &Limits::default())?);
         let spans = self.spans(&cluster, rescores)?;
-        let sender = match rescores {
-            true => Some(Sender::new(&cluster.producer("replay"), PATIENCE)?),
+        let writer = match rescores {
+            true => Some(Writer::new(&cluster.producer("replay"), PATIENCE)?),
             false => None,
         };
         let bar = progress::items("replay", spans.iter().map(Span::records).sum());
@@ -76,12 +76,12 @@ impl TopicReplay<'_> {
             bundle,
             bounds: Bounds::from(&self.config.store),
             partitions: spans.len(),
-            sender: sender.as_ref(),
+            writer: writer.as_ref(),
             bar: &bar,
         };
         let replayed = on_all_cores(&replaying, &spans)?;
-        if let Some(sender) = &sender {
-            sender.acknowledged()?;
+        if let Some(writer) = &writer {
+            writer.acknowledged()?;
         }
         bar.finish_and_clear();
         Ok(replayed)

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use cauce_features::time::{Span, Timestamp};
 use cauce_model::bundle::Bundle;
 use cauce_model::onnx::OnnxModel;

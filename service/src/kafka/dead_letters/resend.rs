@@ -11,7 +11,7 @@ use rdkafka::message::{Header, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::BaseRecord;
 
 use super::letter::{Place, Read, key_of, own_headers, read};
-use crate::kafka::sending::Sender;
+use crate::kafka::writing::Writer;
 use crate::kafka::{Cluster, ClusterError, header};
 
 /// How long the brokers may take to acknowledge a batch.
@@ -24,7 +24,7 @@ const BATCH_BYTES: usize = 16 << 20;
 /// Sends dead letters to where they came from.
 pub(super) struct Resend<'a> {
     cluster: &'a Cluster,
-    sender: Sender,
+    writer: Writer,
     batch: Vec<OwnedMessage>,
     bytes: usize,
     /// What is acknowledged, and committed.
@@ -46,9 +46,9 @@ impl<'a> Resend<'a> {
             // One for all: of two who replay at once, the later one fences the earlier one off.
             config.set("transactional.id", format!("{}-dead-letters", cluster.settings.group));
         }
-        let sender = Sender::new(&config, PATIENCE)
+        let writer = Writer::new(&config, PATIENCE)
             .map_err(|cause| ClusterError::Client { doing: "cannot begin to send dead letters again", cause })?;
-        Ok(Self { cluster, sender, batch: Vec::new(), bytes: 0, sent: Sent::default() })
+        Ok(Self { cluster, writer, batch: Vec::new(), bytes: 0, sent: Sent::default() })
     }
 
     /// Takes a dead letter. It is sent once enough are there.
@@ -63,9 +63,9 @@ impl<'a> Resend<'a> {
         let batch = std::mem::take(&mut self.batch);
         self.bytes = 0;
         if !batch.is_empty() {
-            let sent = self.sender.together(|| self.send_all(&batch));
+            let sent = self.writer.together(|| self.send_all(&batch));
             self.sent
-                .add(sent.map_err(|error| format!("cannot send dead letters again: {}", self.sender.explain(&error)))?);
+                .add(sent.map_err(|error| format!("cannot send dead letters again: {}", self.writer.explain(&error)))?);
         }
         Ok(())
     }
@@ -81,14 +81,14 @@ impl<'a> Resend<'a> {
             let mut record = BaseRecord::to(&facts.topic).headers(own_headers(letter));
             record.key = key.as_deref();
             record.payload = letter.payload();
-            self.sender.send(record)?;
+            self.writer.send(record)?;
         }
-        self.sender.acknowledged()?;
+        self.writer.acknowledged()?;
         let topic = &self.cluster.settings.dead_letters;
         for letter in batch {
             let place = Place::of(letter).to_string();
             let says = OwnedHeaders::new().insert(Header { key: header::REPLAYED, value: Some(&place) });
-            self.sender.send(BaseRecord::to(topic).partition(letter.partition()).headers(says))?;
+            self.writer.send(BaseRecord::to(topic).partition(letter.partition()).headers(says))?;
         }
         Ok(sent)
     }

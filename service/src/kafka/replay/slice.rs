@@ -9,13 +9,12 @@ use bytes::Bytes;
 use cauce_model::bundle::Bundle;
 use cauce_model::onnx::OnnxModel;
 use indicatif::ProgressBar;
-use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::BaseRecord;
 
 use super::{Replayed, TopicReplay};
 use crate::kafka::reading::Reader;
-use crate::kafka::sending::Sender;
 use crate::kafka::worker::{reached, record_of};
+use crate::kafka::writing::{Writer, headers_of};
 use crate::kafka::{Cluster, header};
 use crate::scoring::Batch;
 use crate::store::{Bounds, Embedded, Store};
@@ -44,7 +43,7 @@ pub(super) struct Replaying<'a> {
     pub bounds: Bounds,
     /// How many slices share the bounds.
     pub partitions: usize,
-    pub sender: Option<&'a Sender>,
+    pub writer: Option<&'a Writer>,
     pub bar: &'a ProgressBar,
 }
 
@@ -152,7 +151,7 @@ impl Worker<'_> {
     /// The ids of applications that were not scored where they stood first but had to wait: they are scored when their second turn comes.
     fn waited(&mut self, span: &Span) -> Result<HashSet<Bytes>, Box<dyn Error>> {
         let (mut waited, deferred) = (HashSet::new(), Lane::Deferred as usize);
-        if self.shared.sender.is_none() {
+        if self.shared.writer.is_none() {
             return Ok(waited);
         }
         let first_scored = span.state_only_before[Lane::Applications as usize];
@@ -172,14 +171,10 @@ impl Worker<'_> {
     }
 
     fn send(&self, score: &Output) -> Result<(), Box<dyn Error>> {
-        let (Some(sender), Some(to)) = (self.shared.sender, self.shared.replay.to) else { return Ok(()) };
-        let mut headers = OwnedHeaders::new_with_capacity(score.headers.len());
-        for (key, value) in &score.headers {
-            headers = headers.insert(Header { key, value: Some(&value[..]) });
-        }
-        let mut record = BaseRecord::to(to).headers(headers).key(&id_of(score)[..]);
+        let (Some(writer), Some(to)) = (self.shared.writer, self.shared.replay.to) else { return Ok(()) };
+        let mut record = BaseRecord::to(to).headers(headers_of(score)).key(&id_of(score)[..]);
         record.payload = score.value.as_deref();
-        Ok(sender.send(record)?)
+        Ok(writer.send(record)?)
     }
 }
 

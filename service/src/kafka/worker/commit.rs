@@ -10,12 +10,11 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::BaseRecord;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::group::Member;
-use crate::kafka::sending::Sender;
+use crate::kafka::writing::{Writer, headers_of};
 use crate::kafka::{ANSWER_TIMEOUT, Cluster};
 use crate::stream::output::{Output, To};
 
@@ -26,7 +25,7 @@ const FENCED_WITHIN: Duration = Duration::from_secs(60);
 /// Writes outputs and commits offsets.
 pub struct Committer {
     cluster: Cluster,
-    sender: Option<Sender>,
+    writer: Option<Writer>,
     /// Whether the end of the last attempt is not known.
     in_doubt: bool,
     fenced: VecDeque<Instant>,
@@ -46,7 +45,7 @@ pub enum CommitError {
 impl Committer {
     /// Nothing is connected yet.
     pub fn new(cluster: Cluster) -> Self {
-        Self { cluster, sender: None, in_doubt: false, fenced: VecDeque::new() }
+        Self { cluster, writer: None, in_doubt: false, fenced: VecDeque::new() }
     }
 
     /// Writes and commits all, or says why it is not known to be so; then the same is given again, if it is still this member's.
@@ -58,7 +57,7 @@ impl Committer {
     ) -> Result<(), CommitError> {
         let attempt = self.attempt(member, outputs, offsets);
         attempt.map_err(|error| {
-            self.sender = None;
+            self.writer = None;
             self.in_doubt = true;
             match is_fenced(&error) && self.is_fenced_again() {
                 true => CommitError::Fenced(self.cluster.instance.clone()),
@@ -73,21 +72,21 @@ impl Committer {
         outputs: &[&Output],
         offsets: &TopicPartitionList,
     ) -> Result<(), KafkaError> {
-        if self.sender.is_none() {
-            self.sender = Some(self.connect()?);
+        if self.writer.is_none() {
+            self.writer = Some(self.connect()?);
         }
         if std::mem::take(&mut self.in_doubt) && is_committed(member, offsets)? {
             return Ok(());
         }
-        let sender = self.sender.as_ref().expect("it was just made");
+        let writer = self.writer.as_ref().expect("it was just made");
         let transactions = self.cluster.settings.transactions;
-        sender.together(|| {
-            outputs.iter().try_for_each(|output| self.send(sender, output))?;
+        writer.together(|| {
+            outputs.iter().try_for_each(|output| self.send(writer, output))?;
             match transactions {
                 true => {
                     let group = member.group_metadata().ok_or(KafkaError::Canceled)?;
                     // Without a group's generation nothing would fence this.
-                    if member.assignment_lost() { Err(KafkaError::Canceled) } else { sender.offsets(offsets, &group) }
+                    if member.assignment_lost() { Err(KafkaError::Canceled) } else { writer.offsets(offsets, &group) }
                 }
                 false => Ok(()),
             }
@@ -97,30 +96,26 @@ impl Committer {
     }
 
     /// Ends what an earlier producer of this instance had begun, one way or the other.
-    fn connect(&self) -> Result<Sender, KafkaError> {
+    fn connect(&self) -> Result<Writer, KafkaError> {
         match self.cluster.settings.transactions {
-            true => Sender::new(&self.cluster.transactional_producer(), ANSWER_TIMEOUT),
-            false => Sender::new(&self.cluster.producer("scores"), ANSWER_TIMEOUT),
+            true => Writer::new(&self.cluster.transactional_producer(), ANSWER_TIMEOUT),
+            false => Writer::new(&self.cluster.producer("scores"), ANSWER_TIMEOUT),
         }
     }
 
-    fn send(&self, sender: &Sender, output: &Output) -> Result<(), KafkaError> {
+    fn send(&self, writer: &Writer, output: &Output) -> Result<(), KafkaError> {
         let settings = &self.cluster.settings;
         let topic = match output.to {
             To::Scores => &settings.scores,
             To::DeadLetters => &settings.dead_letters,
             To::Deferred => &settings.deferred,
         };
-        let mut headers = OwnedHeaders::new_with_capacity(output.headers.len());
-        for (key, value) in &output.headers {
-            headers = headers.insert(Header { key, value: Some(&value[..]) });
-        }
-        let mut record = BaseRecord::to(topic).headers(headers);
+        let mut record = BaseRecord::to(topic).headers(headers_of(output));
         // The other topics may have other partitions: there the key decides.
         record.partition = (output.to == To::Deferred).then_some(output.partition);
         record.key = output.key.as_deref();
         record.payload = output.value.as_deref();
-        sender.send(record)
+        writer.send(record)
     }
 
     fn is_fenced_again(&mut self) -> bool {

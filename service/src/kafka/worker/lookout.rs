@@ -8,7 +8,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::group::Member;
-use crate::kafka::{ANSWER_TIMEOUT, Cluster, Quiet};
+use crate::kafka::{ANSWER_TIMEOUT, Cluster, Plain};
 use crate::stream::Lane;
 
 /// Names of a slice's topics, by lane.
@@ -46,11 +46,11 @@ pub fn lanes(topics: &Topics, partitions: impl IntoIterator<Item = i32>, offset:
 
 /// Asks where lanes begin and end. A client of its own, since a broker answers one connection in order: behind the member's long poll a
 /// question would wait for as long as nothing is written.
-pub type Lookout = BaseConsumer<Quiet>;
+pub type Lookout = BaseConsumer<Plain>;
 
 /// Connects.
 pub fn connect(cluster: &Cluster) -> Result<Lookout, KafkaError> {
-    BaseConsumer::from_config_and_context(&cluster.reader("lookout"), Quiet)
+    BaseConsumer::from_config_and_context(&cluster.reader("lookout"), Plain)
 }
 
 /// The end of every lane as a read-committed reader sees it, asked now.

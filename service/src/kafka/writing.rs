@@ -8,13 +8,14 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::DeliveryResult;
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
 use super::log_line;
+use crate::stream::output::Output;
 
 /// A producer, and whether what it sends is seen all at once.
-pub struct Sender {
+pub struct Writer {
     producer: BaseProducer<Deliveries>,
     is_transactional: bool,
     /// How long the brokers may take to acknowledge what was sent, or to begin or end a transaction.
@@ -28,7 +29,7 @@ struct Deliveries {
     failed: Mutex<Option<KafkaError>>,
 }
 
-impl Sender {
+impl Writer {
     /// Connects. With a transactional id in the configuration, whoever had it before is fenced off, and what they had begun is over.
     pub fn new(config: &ClientConfig, patience: Duration) -> Result<Self, KafkaError> {
         let producer = BaseProducer::from_config_and_context(config, Deliveries::default())?;
@@ -84,6 +85,12 @@ impl Sender {
         self.producer.flush(self.patience)?;
         self.producer.context().failed.lock().take().map_or(Ok(()), Err)
     }
+}
+
+/// The headers of what comes of a record.
+pub fn headers_of(output: &Output) -> OwnedHeaders {
+    let headers = OwnedHeaders::new_with_capacity(output.headers.len());
+    output.headers.iter().fold(headers, |headers, (key, value)| headers.insert(Header { key, value: Some(&value[..]) }))
 }
 
 impl ClientContext for Deliveries {
