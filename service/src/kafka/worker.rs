@@ -21,7 +21,7 @@ use cauce_model::bundle::Bundle;
 use parking_lot::Mutex;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Headers, Message};
+use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 use rustix::process::{Signal, getpid, kill_process};
 
