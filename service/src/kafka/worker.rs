@@ -178,13 +178,19 @@ impl Worker {
             let round = catch_unwind(AssertUnwindSafe(|| self.round()));
             outcome = round.unwrap_or_else(|_panic| Err("the thread that reads from Kafka met a defect".to_owned()));
         }
-        if let Err(failure) = outcome {
-            tracing::error!(failure, "the service stops: it cannot go on reading from Kafka");
-            *self.control.failure.lock() = Some(failure);
-            // As an operator would: requests in flight are answered.
-            let _ = kill_process(getpid(), Signal::TERM);
+        match outcome {
+            Ok(()) => self.leave(),
+            Err(failure) => self.give_up(failure),
         }
-        self.leave();
+    }
+
+    /// Commits nothing more: what a round has left half done is made again, elsewhere or after a start.
+    fn give_up(self, failure: String) {
+        tracing::error!(failure, "the service stops: it cannot go on reading from Kafka");
+        self.slices.values().for_each(|owned| owned.tended.end());
+        *self.control.failure.lock() = Some(failure);
+        // As an operator would: requests in flight are answered.
+        let _ = kill_process(getpid(), Signal::TERM);
     }
 
     fn round(&mut self) -> Result<(), String> {

@@ -78,22 +78,7 @@ impl Worker {
     /// Opens what is wanted, and has it read. What cannot be opened yet is tried again.
     fn open(&mut self) -> Result<(), String> {
         let began = Instant::now();
-        let mut list = TopicPartitionList::new();
-        match if self.wanted.is_empty() { Ok(None) } else { self.ask().map(Some) } {
-            Ok(None) => {}
-            Ok(Some(known)) => {
-                for partition in self.wanted.clone() {
-                    match self.begin(partition, &known) {
-                        Ok(beginning) => self.own(partition, beginning, &mut list),
-                        Err(Unfit::ForNow(error)) => {
-                            tracing::warn!(%error, partition, "a partition cannot be opened yet")
-                        }
-                        Err(Unfit::ForGood(problem)) => return Err(format!("partition {partition}: {problem}")),
-                    }
-                }
-            }
-            Err(error) => tracing::warn!(%error, "partitions cannot be opened yet"),
-        }
+        let list = self.open_wanted()?;
         self.open_after = Instant::now() + AGAIN_AFTER;
         // Also of an empty list: the group waits for it.
         if let Err(error) = self.member.incremental_assign(&list) {
@@ -111,6 +96,29 @@ impl Worker {
             tracing::info!(partitions, took_ms, "slices are open");
         }
         Ok(())
+    }
+
+    /// What could be opened, and from where on it is to be read.
+    fn open_wanted(&mut self) -> Result<TopicPartitionList, String> {
+        let mut list = TopicPartitionList::new();
+        if self.wanted.is_empty() {
+            return Ok(list);
+        }
+        let known = match self.ask() {
+            Ok(known) => known,
+            Err(error) => {
+                tracing::warn!(%error, "partitions cannot be opened yet");
+                return Ok(list);
+            }
+        };
+        for partition in self.wanted.clone() {
+            match self.begin(partition, &known) {
+                Ok(beginning) => self.own(partition, beginning, &mut list),
+                Err(Unfit::ForNow(error)) => tracing::warn!(%error, partition, "a partition cannot be opened yet"),
+                Err(Unfit::ForGood(problem)) => return Err(format!("partition {partition}: {problem}")),
+            }
+        }
+        Ok(list)
     }
 
     fn ask(&self) -> Result<Known, KafkaError> {
