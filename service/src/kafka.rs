@@ -224,6 +224,9 @@ impl Cluster {
         config.set("transactional.id", format!("{}-{}", self.settings.group, self.instance));
         config.set("transaction.timeout.ms", self.settings.transaction_timeout.get().as_millis().to_string());
         config.set("queue.buffering.max.messages", "1000000");
+        // The brokers are still ending one transaction when the next begins, and say so: with the default that is asked again after 100 ms.
+        config.set("retry.backoff.ms", "5");
+        config.set("retry.backoff.max.ms", "200");
         config
     }
 
