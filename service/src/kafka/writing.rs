@@ -1,6 +1,6 @@
 //! Sends records and waits until the brokers have acknowledged all of them, in a transaction or without one.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rdkafka::TopicPartitionList;
@@ -13,6 +13,9 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
 use super::log_line;
 use crate::stream::output::Output;
+
+/// How often it is looked whether everything is acknowledged.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// A producer, and whether what it sends is seen all at once.
 pub struct Writer {
@@ -82,7 +85,12 @@ impl Writer {
 
     /// Waits until everything that was handed over is acknowledged.
     pub fn acknowledged(&self) -> Result<(), KafkaError> {
-        self.producer.flush(self.patience)?;
+        let deadline = Instant::now() + self.patience;
+        // `flush` looks up every 100 ms only, however soon the acknowledgement comes.
+        while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
+            self.producer.poll(LOOK);
+        }
+        self.producer.flush(Duration::ZERO)?;
         self.producer.context().failed.lock().take().map_or(Ok(()), Err)
     }
 }
