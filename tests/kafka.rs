@@ -15,6 +15,8 @@ mod commands;
 mod dead_letters;
 /// HTTP beside Kafka.
 mod http;
+/// Far behind, or with little room.
+mod pressure;
 /// The same events give the same bits, through Kafka or over HTTP.
 mod same_bits;
 /// Applications in, scores out.

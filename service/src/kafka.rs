@@ -8,30 +8,23 @@
 //! positions belong to the state.
 
 pub mod applied;
-mod commit;
 pub mod dead_letters;
 pub mod front;
-mod group;
 pub mod lag;
-mod lookout;
-mod outbox;
 pub mod partitioner;
 pub mod partitions;
-mod reach;
 pub mod reading;
 pub mod replay;
-mod scan;
-mod sender;
-pub mod sending;
-mod submission;
 pub mod tending;
 pub mod topics;
 pub mod worker;
+pub mod writing;
 
 use std::fs;
 use std::io;
 use std::time::Duration;
 
+use cauce_features::time::Span;
 use rdkafka::ClientConfig;
 use rdkafka::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
@@ -40,6 +33,7 @@ use rdkafka::error::KafkaError;
 
 use crate::config::{self, Kafka as Settings};
 use crate::log::embedded::OpenError;
+use crate::stream::Rules;
 
 /// How long a question to the brokers may take before it counts as unanswered.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -138,11 +132,24 @@ impl Cluster {
         Ok(Self { settings: settings.clone(), instance, properties })
     }
 
+    /// Names of a slice's topics, by lane.
+    pub fn topics(&self) -> [String; 3] {
+        let Settings { events, applications, deferred, .. } = &self.settings;
+        [events, applications, deferred].map(String::clone)
+    }
+
+    /// What so many records at most are worked off by.
+    pub fn rules(&self, deferring: bool, most: usize) -> Rules {
+        let Settings { vectors, oldest_as_of, .. } = &self.settings;
+        let oldest_ms = i64::try_from(oldest_as_of.get().as_millis()).unwrap_or(i64::MAX);
+        Rules { deferring, vectors: *vectors, oldest_as_of: Span::from_millis(oldest_ms), most }
+    }
+
     /// How many partitions the topics of a slice have; and that the others are there.
     pub fn partitions(&self) -> Result<usize, ClusterError> {
         let unreachable = |cause| ClusterError::Client { doing: "no broker answers", cause };
         let reader =
-            BaseConsumer::<Quiet>::from_config_and_context(&self.reader("start"), Quiet).map_err(unreachable)?;
+            BaseConsumer::<Plain>::from_config_and_context(&self.reader("start"), Plain).map_err(unreachable)?;
         let Settings { events, applications, deferred, scores, dead_letters, .. } = &self.settings;
         let mut counts = Vec::new();
         for topic in [events, applications, deferred, scores, dead_letters] {
@@ -226,10 +233,10 @@ impl Cluster {
     }
 }
 
-/// Hands on what librdkafka says of itself.
-pub struct Quiet;
+/// A client without callbacks of its own: what librdkafka says of itself is handed on.
+pub struct Plain;
 
-impl ClientContext for Quiet {
+impl ClientContext for Plain {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         log_line(level, facility, message);
     }
@@ -239,7 +246,7 @@ impl ClientContext for Quiet {
     }
 }
 
-impl ConsumerContext for Quiet {}
+impl ConsumerContext for Plain {}
 
 /// One line of librdkafka's own log. It names brokers and topics, never a record.
 pub fn log_line(level: RDKafkaLogLevel, facility: &str, message: &str) {

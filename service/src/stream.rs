@@ -6,7 +6,8 @@
 //! records arrive, are batched or are read again. With it every score is (F1): made again, it is the same bytes.
 //!
 //! An application is scored as of its own time, against what had arrived before it, and is then an event of the history itself; features
-//! are read in turn, the model runs once for all of them. What was committed before ([`Queue::committed`]) makes state only.
+//! are read in turn, the model runs once for all of them. What was committed in an earlier life
+//! makes state only ([`Queue::state_only_before`]).
 //!
 //! Nothing here knows a client, a broker or a clock: records go in, [`Output`]s and offsets come out, and what became of them is the
 //! caller's to say.
@@ -15,17 +16,16 @@ pub mod cloud_event;
 pub mod decode;
 pub mod output;
 pub mod pressure;
+mod queue;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use cauce_features::application::{Application, StreamedApplication};
 use cauce_features::event::Event;
 use cauce_features::plan::FeaturePlan;
-use cauce_features::time::Timestamp;
+use cauce_features::time::{Span, Timestamp};
 use cauce_features::timeline::Applied;
 
 use crate::ingest::{Refusal, Taken, admit, taken};
@@ -33,6 +33,7 @@ use crate::scoring::{Batch, History};
 use crate::store::{StateError, Store};
 use decode::{Intake, Reason, Refused};
 use output::{Origin, Output};
+pub use queue::{Queue, Record};
 
 /// The topics of a slice; the order in which equal timestamps are worked off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -48,21 +49,6 @@ impl Lane {
     pub const ALL: [Self; 3] = [Self::Events, Self::Applications, Self::Deferred];
 }
 
-/// A record as it was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
-    pub offset: i64,
-    /// When it arrived: given by the broker, rising within a partition.
-    pub timestamp: Timestamp,
-    pub key: Option<Bytes>,
-    /// `None` erases the person.
-    pub value: Option<Bytes>,
-    pub headers: Vec<Header>,
-}
-
-/// A name, and what stands under it.
-pub type Header = (Box<str>, Bytes);
-
 /// The people of one partition number.
 pub struct Slice {
     pub partition: i32,
@@ -74,19 +60,6 @@ pub struct Slice {
     pub stream_time: Timestamp,
     /// The newest time that an event claims to have happened at.
     pub watermark: Option<Timestamp>,
-}
-
-/// Records of a lane that wait for their turn.
-#[derive(Debug, Default)]
-pub struct Queue {
-    records: VecDeque<Record>,
-    bytes: usize,
-    /// The first offset that is not worked off.
-    next: i64,
-    /// What stands before it was answered for in an earlier life: it makes state, and nothing else.
-    pub committed: i64,
-    /// Whether nothing was left to be read when that was last asked, after everything in hand had been read.
-    pub is_at_end: bool,
 }
 
 /// What came of a slice's records.
@@ -108,6 +81,27 @@ pub struct Worked {
     pub stuck: Option<StateError>,
 }
 
+/// What a round of work goes by.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// Only applications of high priority are scored; the others go out again, to be scored later.
+    pub deferring: bool,
+    /// Whether a score carries the vector that the model saw.
+    pub vectors: bool,
+    /// How far behind its arrival an application may stand.
+    pub oldest_as_of: Span,
+    /// Records that are worked off in one go.
+    pub most: usize,
+}
+
+/// A round of work under way.
+struct Round<'a> {
+    batch: &'a mut Batch,
+    rules: &'a Rules,
+    worked: Worked,
+    pending: Vec<Pending>,
+}
+
 /// An application between its vector and its score.
 struct Pending {
     application: Application,
@@ -120,7 +114,7 @@ struct Pending {
 impl Slice {
     /// A slice whose queues begin at these offsets.
     pub fn new(partition: i32, store: Arc<Store>, topics: Arc<[String; 3]>, next: [i64; 3]) -> Self {
-        let queues = next.map(|next| Queue { next, ..Queue::default() });
+        let queues = next.map(Queue::at);
         let stream_time = Timestamp::from_millis(0);
         Self { partition, store, topics, queues, stream_time, watermark: None }
     }
@@ -145,37 +139,47 @@ impl Slice {
         self.waiting() == 0
     }
 
-    /// Works off all whose turn has come. While `deferring`, only applications of high priority are scored.
-    pub fn work(&mut self, batch: &mut Batch, deferring: bool, vectors: bool) -> Worked {
+    /// Works off records whose turn has come, so many at most.
+    pub fn work(&mut self, batch: &mut Batch, rules: &Rules) -> Worked {
         batch.clear();
-        let (mut worked, mut pending) = (Worked::default(), Vec::new());
-        while let Some(lane) = self.turn(deferring) {
-            let Some(record) = self.queues[lane as usize].take() else { break };
+        let mut round = Round { batch, rules, worked: Worked::default(), pending: Vec::new() };
+        while round.worked.records < rules.most as u64
+            && let Some(lane) = self.turn(rules.deferring)
+            && let Some(record) = self.queues[lane as usize].take()
+        {
             let outcome = match lane {
-                Lane::Events => self.event(batch, &record, &mut worked),
-                _ => self.application(batch, lane, &record, deferring, &mut worked, &mut pending),
+                Lane::Events => self.event(&record, &mut round),
+                _ => self.application(lane, &record, &mut round),
             };
             if let Err(error) = outcome {
                 self.queues[lane as usize].put_back(record);
-                worked.stuck = Some(error);
+                round.worked.stuck = Some(error);
                 break;
             }
             self.queues[lane as usize].next = record.offset + 1;
             self.stream_time = self.stream_time.max(record.timestamp);
-            worked.records += 1;
+            round.worked.records += 1;
         }
+        self.score(round)
+    }
+
+    /// Runs the model once for all whose vectors were read.
+    fn score(&self, round: Round<'_>) -> Worked {
+        let Round { batch, rules, mut worked, pending } = round;
         worked.scored = pending.len() as u64;
         let mode = batch.infer();
         for (row, one) in pending.iter().enumerate() {
             let decision = batch.decision(row, one.history, mode, one.is_recorded);
-            worked.outputs.push(output::score(self.partition, batch.bundle(), one, &decision, vectors));
+            worked.outputs.push(output::score(self.partition, batch.bundle(), one, &decision, rules.vectors));
         }
         worked
     }
 
-    /// Whose turn it is: the lane with the oldest record, if no other lane can still have an older one.
+    /// Whose turn it is: the lane with the oldest record, if no other lane can still have an older one. What had to wait goes on waiting
+    /// while the state is not yet what it was when that was decided.
     fn turn(&self, deferring: bool) -> Option<Lane> {
-        let lanes = Lane::ALL.into_iter().filter(|lane| !(deferring && *lane == Lane::Deferred));
+        let waits = deferring || self.is_recovering();
+        let lanes = Lane::ALL.into_iter().filter(|lane| !(waits && *lane == Lane::Deferred));
         let mut first: Option<(Timestamp, Lane)> = None;
         for lane in lanes {
             let queue = &self.queues[lane as usize];
@@ -191,70 +195,81 @@ impl Slice {
         first.map(|(_, lane)| lane)
     }
 
-    fn event(&mut self, batch: &Batch, record: &Record, worked: &mut Worked) -> Result<(), StateError> {
-        let plan = batch.bundle().plan();
+    /// Whether the state is behind what was answered for in an earlier life.
+    pub fn is_recovering(&self) -> bool {
+        self.queues[..2].iter().any(|queue| queue.next < queue.state_only_before)
+    }
+
+    fn event(&mut self, record: &Record, round: &mut Round<'_>) -> Result<(), StateError> {
+        let plan = round.batch.bundle().plan();
         let intake = decode::event(plan.specification(), record);
         let outcome = match intake {
             Ok(Intake::Erasure(person)) => return self.store.erase(plan, &person).map(|_| ()),
             Ok(Intake::Event(event)) => {
-                self.watch(&event, worked);
-                self.take(plan, &event, record.timestamp)?.map_err(Refused::from)
+                let taken = self.take(plan, &event, record.timestamp)?;
+                if taken.is_ok() {
+                    self.watch(&event, &mut round.worked);
+                }
+                taken.map_err(Refused::from)
             }
             Err(refused) => Err(refused),
         };
         match outcome {
-            Ok(taken) => worked.count(taken),
-            Err(refused) => self.refuse(Lane::Events, record, refused, worked),
+            Ok(taken) => round.worked.count(taken),
+            Err(refused) => self.refuse(Lane::Events, record, refused, &mut round.worked),
         }
         Ok(())
     }
 
-    fn application(
-        &mut self,
-        batch: &mut Batch,
-        lane: Lane,
-        record: &Record,
-        deferring: bool,
-        worked: &mut Worked,
-        pending: &mut Vec<Pending>,
-    ) -> Result<(), StateError> {
-        let bundle = batch.bundle().clone();
+    fn application(&mut self, lane: Lane, record: &Record, round: &mut Round<'_>) -> Result<(), StateError> {
+        let bundle = round.batch.bundle().clone();
         let specification = bundle.plan().specification();
         let origin = Origin::of(record, &self.topics[lane as usize], self.partition);
-        let streamed = decode::application(specification, record, &origin);
-        let StreamedApplication { application, as_of, high_priority } = match streamed {
-            Ok(streamed) => streamed,
+        let read = decode::application(specification, record, &origin).and_then(|streamed| {
+            let as_of = streamed.as_of.unwrap_or(origin.timestamp);
+            let event = streamed.application.as_event(specification, as_of);
+            admit(specification, &event, origin.timestamp)?;
+            // Further back, history may be swept already.
+            match as_of.millis() < origin.timestamp.millis() - round.rules.oldest_as_of.millis() {
+                true => Err(Reason::EventTooLate.into()),
+                false => Ok((streamed, as_of, event)),
+            }
+        });
+        let (StreamedApplication { application, high_priority, .. }, as_of, event) = match read {
+            Ok(read) => read,
             Err(refused) => {
-                self.refuse(lane, record, refused, worked);
+                self.refuse(lane, record, refused, &mut round.worked);
                 return Ok(());
             }
         };
-        let as_of = as_of.unwrap_or(origin.timestamp);
-        let event = application.as_event(specification, as_of);
-        if let Err(refusal) = admit(specification, &event, origin.timestamp) {
-            self.refuse(lane, record, refusal.into(), worked);
-            return Ok(());
-        }
-        let is_state_only = record.offset < self.queues[lane as usize].committed;
-        let waits = deferring && lane == Lane::Applications && !high_priority;
+        let is_state_only = record.offset < self.queues[lane as usize].state_only_before;
+        let waits = round.rules.deferring && lane == Lane::Applications && !high_priority;
         if is_state_only || waits {
             let _ = self.take(bundle.plan(), &event, origin.timestamp)?;
             if waits && !is_state_only {
-                worked.deferred += 1;
-                worked.outputs.push(output::deferred(self.partition, record, &origin));
+                round.worked.deferred += 1;
+                round.worked.outputs.push(output::deferred(self.partition, record, &origin));
             }
             return Ok(());
         }
-        let history = batch.read(&self.store, &application, as_of)?;
-        let is_recorded = match self.take(bundle.plan(), &event, origin.timestamp) {
-            Ok(taken) => taken.is_ok(),
+        let history = round.batch.read(&self.store, &application, as_of)?;
+        match self.record(bundle.plan(), lane, &event, origin.timestamp) {
+            Ok(is_recorded) => round.pending.push(Pending { application, origin, as_of, history, is_recorded }),
             Err(error) => {
-                batch.forget_last();
+                round.batch.forget_last();
                 return Err(error);
             }
-        };
-        pending.push(Pending { application, origin, as_of, history, is_recorded });
+        }
         Ok(())
+    }
+
+    /// Makes a scored application part of the history. One that had to wait was so from its first turn on, and if its person was erased since,
+    /// it stays so.
+    fn record(&self, plan: &FeaturePlan, lane: Lane, event: &Event, arrived_at: Timestamp) -> Result<bool, StateError> {
+        match lane {
+            Lane::Deferred => Ok(self.store.probe(plan, event)? == Applied::Duplicate),
+            _ => Ok(self.take(plan, event, arrived_at)?.is_ok()),
+        }
     }
 
     /// Makes an event state that arrived at an instant, unless it may not be.
@@ -275,7 +290,7 @@ impl Slice {
     }
 
     fn refuse(&self, lane: Lane, record: &Record, refused: Refused, worked: &mut Worked) {
-        if record.offset < self.queues[lane as usize].committed {
+        if record.offset < self.queues[lane as usize].state_only_before {
             return;
         }
         match worked.refused.iter_mut().find(|(reason, _)| *reason == refused.reason) {
@@ -293,54 +308,6 @@ impl Slice {
         let lateness_ms = watermark.millis() - event.time().millis();
         worked.late += u64::from(lateness_ms > 0);
         worked.lateness_ms_max = worked.lateness_ms_max.max(lateness_ms);
-    }
-}
-
-impl Queue {
-    /// Takes a record that was read.
-    pub fn push(&mut self, record: Record) {
-        self.bytes += record.bytes();
-        self.records.push_back(record);
-    }
-
-    /// How many records wait, and their bytes.
-    pub fn waiting(&self) -> (usize, usize) {
-        (self.records.len(), self.bytes)
-    }
-
-    /// The offset behind the newest record that was read and was not passed over.
-    pub fn read_to(&self) -> i64 {
-        self.records.back().map_or(self.next, |record| record.offset + 1)
-    }
-
-    /// Passes over what a lane holds besides records, such as the marks of transactions.
-    pub fn pass_to(&mut self, position: i64) {
-        if self.records.is_empty() {
-            self.next = self.next.max(position);
-        }
-    }
-
-    fn take(&mut self) -> Option<Record> {
-        let record = self.records.pop_front()?;
-        self.bytes -= record.bytes();
-        Some(record)
-    }
-
-    fn put_back(&mut self, record: Record) {
-        self.bytes += record.bytes();
-        self.records.push_front(record);
-    }
-}
-
-impl Record {
-    /// What stands under a header, as text.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        let (_, value) = self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
-        std::str::from_utf8(value).ok()
-    }
-
-    fn bytes(&self) -> usize {
-        size_of::<Self>() + self.key.as_ref().map_or(0, Bytes::len) + self.value.as_ref().map_or(0, Bytes::len)
     }
 }
 

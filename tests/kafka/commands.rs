@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Group, record};
-use crate::support::history::{BUNDLE, DAY_MS, MINUTE_MS, application, instant, payment};
+use crate::support::history::{self, BUNDLE, DAY_MS, MINUTE_MS, NOW, NOW_MS, application, instant, payment};
 use crate::support::kafka::Broker;
 use crate::support::kafka::chaos::now_ms;
 use crate::support::kafka::topics::{Input, Topics, await_true};
@@ -85,4 +85,34 @@ fn dead_letters_are_listed_and_sent_again_once_what_refused_them_is_over() {
     assert_eq!(refused, 2, "{letters:#?}");
     broker.write(&topics.applications, [Input::new("c-1", application("c-1", "a").to_string())]);
     assert_eq!(broker.read_until(&topics.scores, 1)[0].json()["history"]["known"], json!(true));
+}
+
+#[test]
+fn topics_are_worked_off_again_to_the_same_state_and_the_same_scores() {
+    let group = Group::start("commands-replay", &[]);
+    let (broker, topics) = (group.broker, &group.topics);
+    let people = 40;
+    let applications = history::applications(people);
+    broker.write(&topics.events, history::events(people, 5).iter().map(|event| record(event, 0)));
+    let scores = group.scores(applications.iter().map(|one| record(one, 1)), people as usize);
+    broker.await_caught_up(topics);
+    let as_of = instant(NOW_MS + DAY_MS);
+    let of_events = ["replay", "--topic", &topics.events, "--as-of", &as_of, "--clock", NOW];
+    let told = run(topics, &of_events).expect_success().stdout();
+    let digest = group.server.get(&format!("/v1/admin/digest?as_of={as_of}")).json()["digest"].clone();
+    assert!(told.contains(digest.as_str().unwrap()), "{told} {digest}");
+
+    let to = "commands-replay.again";
+    broker.create(to, 2, &[("cleanup.policy", "compact")]);
+    let of_applications = ["replay", "--topic", &topics.applications, "--to", to, "--set", "kafka.vectors=true"];
+    for round in 1..=2 {
+        run(topics, &of_applications).expect_success();
+        let again = broker.read(to);
+        assert_eq!(again.len(), round * people as usize);
+        for score in &scores {
+            let id = score.header("cauce-id").unwrap();
+            let same = again.iter().filter(|other| other.key.as_deref() == Some(id.as_bytes()));
+            assert!(same.clone().count() == round && same.clone().all(|other| other.value == score.value), "{id}");
+        }
+    }
 }

@@ -63,15 +63,15 @@ fn score_stands_in_the_partition_of_its_application_and_by_itself_names_it() {
 fn application_is_scored_as_of_its_own_instant() {
     let group = Group::start("scores-as-of", &[]);
     group.events([
-        record(&payment("c-1", "before", "2026-06-10T08:00:00Z", 0), 0),
-        record(&payment("c-1", "behind", "2026-06-12T08:00:00Z", 0), 0),
+        record(&payment("c-1", "before", "2026-06-14T08:00:00Z", 0), 0),
+        record(&payment("c-1", "behind", "2026-06-16T08:00:00Z", 0), 0),
     ]);
     let mut asked = application("c-1", "then");
-    asked["as_of"] = json!("2026-06-11T00:00:00Z");
+    asked["as_of"] = json!("2026-06-15T00:00:00Z");
     let scores = group.scores([record(&asked, 1), record(&application("c-1", "now"), 2)], 2);
     let payments = |score: &Value| group.feature(score, "payments_90d");
     let [then, now] = [scores[0].json(), scores[1].json()];
-    assert_eq!((payments(&then), &then["as_of"]), (json!(1.0), &json!("2026-06-11T00:00:00Z")));
+    assert_eq!((payments(&then), &then["as_of"]), (json!(1.0), &json!("2026-06-15T00:00:00Z")));
     assert_eq!((payments(&now), &now["as_of"]), (json!(2.0), &json!("2026-06-20T12:00:00.002Z")));
     // It became part of the history itself, at its instant.
     assert_eq!(group.feature(&now, "applications_90d"), json!(1.0));

@@ -18,12 +18,12 @@ use crate::kafka::applied::Applied;
 use crate::kafka::front::KafkaLog;
 use crate::kafka::partitioner::partition_of;
 use crate::kafka::tending::{Tended, Tending};
-use crate::kafka::worker::{Control, Parts, Worker, state_directory};
+use crate::kafka::worker::{Control, Parts, Worker, open_slice, state_directory};
 use crate::kafka::{Cluster, ClusterError};
 use crate::metrics::Metrics;
 use crate::metrics::kafka::KafkaMetrics;
 use crate::scoring::Batch;
-use crate::store::{Bounds, Embedded, Histories, Positions, StateError, Store};
+use crate::store::{Embedded, Histories, StateError};
 
 /// How many partitions there are, as was last heard.
 const PARTITIONS: &str = "partitions";
@@ -53,16 +53,20 @@ pub(super) fn open(
     recovery: Recovery,
 ) -> Result<Backend, AppError> {
     let cluster = Cluster::of(&config.kafka)?;
-    let partitions = partitions(&cluster, &config.store.directory)?;
+    let (partitions, is_reachable) = partitions(&cluster, &config.store.directory)?;
     if recovery.rebuild_state {
         for partition in 0..partitions {
             Embedded::remove(&state_directory(&config.store, partition as i32))?;
         }
     }
     let histories = Arc::new(Histories::partitioned(partitions, partition_of));
-    let kept = held_here(config, bundle, &histories)?;
-    let (applied, tending) =
-        (Arc::new(Applied::new(partitions)), Arc::new(Tending::new(bundle.clone(), clock, config.store.clone())));
+    let applied = Arc::new(Applied::new(partitions));
+    let tending = Arc::new(Tending::new(bundle.clone(), clock, config.store.clone()));
+    // Where brokers answer, they will say whose the slices are now.
+    let kept = match is_reachable {
+        true => BTreeMap::new(),
+        false => held_here(config, bundle, &histories, &tending)?,
+    };
     let log = KafkaLog::new(&cluster, applied.clone(), &config.log, recovery.accept_data_loss)?;
     let batch = |_| Ok::<_, AppError>(Batch::new(bundle.clone(), OnnxModel::new(bundle)?));
     let parts = Parts {
@@ -90,14 +94,14 @@ pub(super) fn open(
     })
 }
 
-/// How many partitions the topics have; as many as before, if no broker answers.
-fn partitions(cluster: &Cluster, directory: &Path) -> Result<usize, AppError> {
+/// How many partitions the topics have, and whether a broker said so; as many as before, if none answers.
+fn partitions(cluster: &Cluster, directory: &Path) -> Result<(usize, bool), AppError> {
     let remembered = directory.join(PARTITIONS);
     match cluster.partitions() {
         Ok(partitions) => {
             fs::create_dir_all(directory)?;
             fs::write(&remembered, partitions.to_string())?;
-            Ok(partitions)
+            Ok((partitions, true))
         }
         Err(error @ ClusterError::Client { .. }) => {
             let text = fs::read_to_string(&remembered).unwrap_or_default();
@@ -106,7 +110,7 @@ fn partitions(cluster: &Cluster, directory: &Path) -> Result<usize, AppError> {
                 partitions,
                 "no broker answers: what this machine holds is served, and reading begins when one does"
             );
-            Ok(partitions)
+            Ok((partitions, false))
         }
         Err(error) => Err(error.into()),
     }
@@ -115,21 +119,19 @@ fn partitions(cluster: &Cluster, directory: &Path) -> Result<usize, AppError> {
 /// Opens the histories that this machine holds, each as of its last checkpoint.
 fn held_here(
     config: &Config,
-    bundle: &Arc<Bundle>,
+    bundle: &Bundle,
     histories: &Histories,
+    tending: &Tending,
 ) -> Result<BTreeMap<i32, Arc<Tended>>, StateError> {
     let partitions = histories.partitions();
     let mut kept = BTreeMap::new();
     for partition in 0..partitions as i32 {
-        let directory = state_directory(&config.store, partition);
-        if !directory.exists() {
-            continue;
+        if state_directory(&config.store, partition).exists() {
+            let tended = Arc::new(open_slice(&config.store, bundle.plan(), partition, partitions)?);
+            histories.put(partition as usize, tended.store.clone());
+            tending.add(tended.clone());
+            kept.insert(partition, tended);
         }
-        let state = Arc::new(Embedded::open_slice(&directory, partitions)?);
-        let store = Arc::new(Store::open(state, Bounds::from(&config.store).shared_by(partitions), bundle.plan())?);
-        let reached = store.checkpointed()?.map_or_else(Positions::default, |checkpoint| checkpoint.reached);
-        histories.put(partition as usize, store.clone());
-        kept.insert(partition, Arc::new(Tended::new(partition, store, reached)));
     }
     Ok(kept)
 }

@@ -4,6 +4,14 @@
 //! comes to it in the order of the topic: an answer waits for that, if the history is kept here, and for a second at most. What is
 //! done while no broker takes records is configured: refused at once, or kept in the [`Outbox`] and forwarded.
 
+mod outbox;
+mod reach;
+mod scan;
+mod sender;
+mod submission;
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,18 +23,18 @@ use bytes::Bytes;
 use cauce_features::time::Timestamp;
 
 use super::applied::Applied;
-use super::outbox::Outbox;
 use super::partitioner::partition_of;
-use super::reach::Reach;
-use super::scan::Scanner;
-use super::sender::{Sender, Shared, Waiting};
-use super::submission::{Submission, Ticket};
 use super::{Cluster, ClusterError};
 use crate::config::{self, WhenDown};
 use crate::log::{
     Brokers, Change, Entry, Erasures, EventLog, Kind, LogError, LogStatus, Maintained, Pending, Position, Promise,
     ReadLog, Receipt, Record, Stored,
 };
+use outbox::Outbox;
+use reach::Reach;
+use scan::Scanner;
+use sender::{Sender, Shared, Waiting};
+use submission::{Submission, Ticket};
 
 /// What is posted goes to the events topic, and what was posted is read from there.
 pub struct KafkaLog {
@@ -240,6 +248,3 @@ impl Drop for KafkaLog {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -10,7 +10,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use cauce_features::time::Timestamp;
 
-use super::{ANSWER_TIMEOUT, Cluster, ClusterError, Quiet};
+use super::{ANSWER_TIMEOUT, Cluster, ClusterError, Plain};
 
 /// A partition of a topic.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,7 +32,7 @@ pub enum At {
 
 /// Asks the brokers.
 pub struct Partitions {
-    consumer: BaseConsumer<Quiet>,
+    consumer: BaseConsumer<Plain>,
 }
 
 impl Partitions {
@@ -52,7 +52,7 @@ impl Partitions {
 
     /// A client with this configuration.
     pub fn new(config: &ClientConfig) -> Result<Self, ClusterError> {
-        let consumer = BaseConsumer::from_config_and_context(config, Quiet)
+        let consumer = BaseConsumer::from_config_and_context(config, Plain)
             .map_err(|cause| ClusterError::Client { doing: "cannot make a Kafka client", cause })?;
         Ok(Self { consumer })
     }
@@ -122,7 +122,7 @@ impl Partitions {
     }
 
     /// The client that asks, to read with.
-    pub fn into_consumer(self) -> BaseConsumer<Quiet> {
+    pub fn into_consumer(self) -> BaseConsumer<Plain> {
         self.consumer
     }
 }

@@ -12,7 +12,7 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use super::partitions::{At, Partition, Partitions};
-use super::{Cluster, ClusterError, Quiet};
+use super::{Cluster, ClusterError, Plain};
 
 /// How long brokers may give nothing before they count as gone.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -28,7 +28,7 @@ pub struct Range<'a> {
 
 /// Reads one partition of a topic at a time.
 pub struct Reader {
-    consumer: BaseConsumer<Quiet>,
+    consumer: BaseConsumer<Plain>,
     topic: String,
     partition: i32,
     to: i64,

@@ -13,18 +13,22 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use cauce_features::time::Timestamp;
 use cauce_model::bundle::{Bundle, Limits};
 
 use super::partitions::{At, Partition, Partitions};
-use super::sending::Sender;
+use super::writing::Writer;
 use super::{Cluster, ClusterError};
 use crate::config::Config;
 use crate::offline::progress;
 use crate::store::{Bounds, StateDigest};
 use crate::stream::Lane;
 use slice::{Replaying, Span};
+
+/// How long the brokers may take to acknowledge what was sent.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is worked off again.
 pub(crate) struct TopicReplay<'a> {
@@ -61,8 +65,8 @@ impl TopicReplay<'_> {
         let rescores = self.check(&cluster)?;
         let bundle = Arc::new(Bundle::load(&self.config.model.bundle, &Limits::default())?);
         let spans = self.spans(&cluster, rescores)?;
-        let sender = match rescores {
-            true => Some(Sender::new(&cluster.producer("replay"))?),
+        let writer = match rescores {
+            true => Some(Writer::new(&cluster.producer("replay"), PATIENCE)?),
             false => None,
         };
         let bar = progress::items("replay", spans.iter().map(Span::records).sum());
@@ -72,12 +76,12 @@ impl TopicReplay<'_> {
             bundle,
             bounds: Bounds::from(&self.config.store),
             partitions: spans.len(),
-            sender: sender.as_ref(),
+            writer: writer.as_ref(),
             bar: &bar,
         };
         let replayed = on_all_cores(&replaying, &spans)?;
-        if let Some(sender) = &sender {
-            sender.acknowledged()?;
+        if let Some(writer) = &writer {
+            writer.acknowledged()?;
         }
         bar.finish_and_clear();
         Ok(replayed)
@@ -124,7 +128,7 @@ impl TopicReplay<'_> {
     /// What is read of each slice.
     fn spans(&self, cluster: &Cluster, rescores: bool) -> Result<Vec<Span>, Box<dyn Error>> {
         let (asking, group) = (Partitions::of_reader(cluster, "replay")?, Partitions::of_group(cluster)?);
-        let topics = slice::topics(cluster);
+        let topics = cluster.topics();
         let mut spans = vec![Span::default(); asking.of_topic(&topics[0])?.len()];
         for (lane, topic) in Lane::ALL.into_iter().zip(&topics) {
             let lane = lane as usize;

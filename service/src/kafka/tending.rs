@@ -79,6 +79,13 @@ impl Tended {
         self.moved.notify_all();
     }
 
+    /// The work goes on where it was left, if memory holds what is committed and nothing else.
+    pub fn resume(&self) -> Option<Positions> {
+        let mut gate = self.gate.lock();
+        gate.is_over = false;
+        (gate.begun == gate.committed).then_some(gate.reached)
+    }
+
     /// The committed offsets, if memory holds what stands before them and nothing else.
     pub fn settled(&self) -> Option<Positions> {
         let gate = self.gate.lock();

@@ -18,7 +18,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, Top
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::metadata::Metadata;
 
-use super::{ANSWER_TIMEOUT, Cluster, ClusterError, Quiet};
+use super::{ANSWER_TIMEOUT, Cluster, ClusterError, Plain};
 use crate::config::{self, Config};
 use crate::offline::plan_served;
 use problems::{Facts, Keep, Problem, Role, TopicFacts, problems};
@@ -106,7 +106,7 @@ fn print(topics: &[TopicFacts], problems: &[Problem]) -> ExitCode {
 
 /// Asks the brokers for topics, and has them made.
 struct Admin {
-    client: AdminClient<Quiet>,
+    client: AdminClient<Plain>,
     settings: config::Kafka,
     /// The client's calls are futures.
     runtime: actix_web::rt::SystemRunner,
@@ -114,7 +114,7 @@ struct Admin {
 
 impl Admin {
     fn of(cluster: &Cluster) -> Result<Self, ClusterError> {
-        let client = AdminClient::from_config_and_context(&cluster.admin(), Quiet)
+        let client = AdminClient::from_config_and_context(&cluster.admin(), Plain)
             .map_err(|cause| ClusterError::Client { doing: "cannot make a Kafka client", cause })?;
         Ok(Self { client, settings: cluster.settings.clone(), runtime: System::new() })
     }

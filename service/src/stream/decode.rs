@@ -8,7 +8,6 @@ use cauce_features::application::{Application, StreamedApplication};
 use cauce_features::event::Event;
 use cauce_features::record::{FieldError, RecordErrors, Unknown, check_id};
 use cauce_features::spec::Specification;
-use cauce_features::time::Timestamp;
 use serde::Serialize;
 
 use super::cloud_event;
@@ -124,8 +123,8 @@ fn scored_over_http(
         "fields" => Application::from_fields(specification, person, id, body, Unknown::Ignore)?,
         _ => return Err(Reason::UnknownKind.into()),
     };
-    let as_of = record.header(header::AS_OF).and_then(|millis| millis.parse().ok());
-    Ok(application.as_event(specification, as_of.map_or(record.timestamp, Timestamp::from_millis)))
+    let as_of = record.instant(header::AS_OF).unwrap_or(record.timestamp);
+    Ok(application.as_event(specification, as_of))
 }
 
 fn person(record: &Record) -> Result<&str, Refused> {

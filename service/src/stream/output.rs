@@ -54,7 +54,7 @@ impl Origin {
                 topic: record.header(header::TOPIC)?.into(),
                 partition: i32::try_from(number(header::PARTITION)?).ok()?,
                 offset: number(header::OFFSET)?,
-                timestamp: Timestamp::from_millis(number(header::TIMESTAMP)?),
+                timestamp: record.instant(header::TIMESTAMP)?,
             })
         };
         let own = || Self { topic: topic.into(), partition, offset: record.offset, timestamp: record.timestamp };

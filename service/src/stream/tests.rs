@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use cauce_features::time::Timestamp;
+use bytes::Bytes;
+use cauce_features::time::{Span, Timestamp};
 use cauce_model::bundle::Bundle;
 use cauce_model::onnx::OnnxModel;
 
@@ -14,6 +15,8 @@ use crate::kafka::header;
 /// 2026-01-15T14:00:00Z, and a day.
 const NOW_MS: i64 = 1_768_485_600_000;
 const DAY_MS: i64 = 86_400_000;
+const RULES: Rules =
+    Rules { deferring: false, vectors: true, oldest_as_of: Span::from_millis(7 * DAY_MS), most: usize::MAX };
 
 struct Fixture {
     bundle: Arc<Bundle>,
@@ -34,7 +37,7 @@ impl Fixture {
     }
 
     fn work(&mut self) -> Worked {
-        self.slice.work(&mut self.batch, false, true)
+        self.slice.work(&mut self.batch, &RULES)
     }
 
     /// Works with every lane known to be at its end.
@@ -168,7 +171,7 @@ fn what_was_committed_makes_state_and_nothing_else_and_what_follows_is_the_same_
     let committed = [before(&events) as i64, before(&applications) as i64, 0];
     let mut again = Fixture::new();
     for lane in Lane::ALL {
-        again.slice.queue(lane).committed = committed[lane as usize];
+        again.slice.queue(lane).state_only_before = committed[lane as usize];
     }
     again.push(Lane::Events, events);
     again.push(Lane::Applications, applications);
@@ -239,7 +242,7 @@ fn under_pressure_only_high_priority_is_scored_and_what_waited_is_scored_as_of_i
     Lane::ALL.into_iter().for_each(|lane| fixture.slice.queue(lane).is_at_end = true);
     fixture.push(Lane::Events, [payment(0, 0, "a", 0)]);
     fixture.push(Lane::Applications, [application(0, 1, "a"), with(application(1, 2, "b"), "priority", "high")]);
-    let worked = fixture.slice.work(&mut fixture.batch, true, true);
+    let worked = fixture.slice.work(&mut fixture.batch, &Rules { deferring: true, ..RULES });
     assert_eq!((worked.scored, worked.deferred), (1, 1));
     let waiting = worked.outputs.iter().find(|output| output.to == To::Deferred).unwrap();
     let headers = waiting.headers.iter().map(|(name, value)| (name.as_ref().into(), value.clone())).collect();
@@ -310,4 +313,49 @@ fn a_scored_application_is_an_event_of_the_history() {
         scores[0].1.contains(r#""known":false"#) && scores[1].1.contains(r#""newest_event_age_seconds":5.0"#),
         "{scores:?}"
     );
+}
+
+#[test]
+fn an_application_may_stand_only_so_far_behind_its_arrival() {
+    let as_of = |days: i64| {
+        let time = Timestamp::from_millis(NOW_MS - days * DAY_MS);
+        record(days, days, "a", &format!(r#"{{"as_of":"{time}","application":{{"monthly_income":1,"amount":9}}}}"#))
+    };
+    let mut fixture = Fixture::new();
+    fixture.push(Lane::Applications, [as_of(6), as_of(8)]);
+    let worked = fixture.work_to_the_end();
+    assert_eq!((worked.scored, worked.refused), (1, vec![(Reason::EventTooLate, 1)]));
+}
+
+#[test]
+fn a_deferred_application_waits_until_the_state_is_again_what_it_was() {
+    let mut fixture = Fixture::new();
+    Lane::ALL.into_iter().for_each(|lane| fixture.slice.queue(lane).is_at_end = true);
+    fixture.slice.queue(Lane::Events).state_only_before = 2;
+    fixture.push(Lane::Deferred, [application(0, 0, "a")]);
+    fixture.push(Lane::Events, [payment(0, 5, "a", DAY_MS)]);
+    assert_eq!(fixture.work().scored, 0);
+    fixture.push(Lane::Events, [payment(1, 6, "a", DAY_MS)]);
+    let worked = fixture.work();
+    assert_eq!((worked.records, worked.scored, fixture.slice.is_recovering()), (2, 1, false));
+}
+
+#[test]
+fn a_refused_event_does_not_move_the_watermark() {
+    let mut fixture = Fixture::new();
+    fixture.push(Lane::Events, [payment(0, 0, "a", -9 * DAY_MS), payment(1, 1, "a", 0), payment(2, 2, "a", 5)]);
+    let worked = fixture.work_to_the_end();
+    assert_eq!((worked.late, fixture.slice.watermark), (1, Some(Timestamp::from_millis(NOW_MS + 1))));
+}
+
+#[test]
+fn an_erased_person_is_not_brought_back_by_what_waited() {
+    let mut fixture = Fixture::new();
+    let erasure = Record { value: None, ..record(0, 5, "a", "") };
+    let origin = [("cauce-topic", "applications"), ("cauce-partition", "3"), ("cauce-offset", "0")];
+    let waited = origin.iter().fold(application(0, 9, "a"), |record, (name, text)| with(record, name, text));
+    let waited = with(waited, header::TIMESTAMP, &NOW_MS.to_string());
+    fixture.push(Lane::Events, [erasure]);
+    fixture.push(Lane::Deferred, [waited]);
+    assert_eq!((fixture.work_to_the_end().scored, fixture.slice.store.people()), (1, 0));
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 use rdkafka::Message;
 use rdkafka::error::KafkaError;
@@ -10,8 +11,11 @@ use rdkafka::message::{Header, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::BaseRecord;
 
 use super::letter::{Place, Read, key_of, own_headers, read};
-use crate::kafka::sending::Sender;
+use crate::kafka::writing::Writer;
 use crate::kafka::{Cluster, ClusterError, header};
+
+/// How long the brokers may take to acknowledge a batch.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is sent together: bounded in number and bytes, so that a transaction stays far below its timeout.
 const BATCH_RECORDS: usize = 2000;
@@ -20,7 +24,7 @@ const BATCH_BYTES: usize = 16 << 20;
 /// Sends dead letters to where they came from.
 pub(super) struct Resend<'a> {
     cluster: &'a Cluster,
-    sender: Sender,
+    writer: Writer,
     batch: Vec<OwnedMessage>,
     bytes: usize,
     /// What is acknowledged, and committed.
@@ -42,9 +46,9 @@ impl<'a> Resend<'a> {
             // One for all: of two who replay at once, the later one fences the earlier one off.
             config.set("transactional.id", format!("{}-dead-letters", cluster.settings.group));
         }
-        let sender = Sender::new(&config)
+        let writer = Writer::new(&config, PATIENCE)
             .map_err(|cause| ClusterError::Client { doing: "cannot begin to send dead letters again", cause })?;
-        Ok(Self { cluster, sender, batch: Vec::new(), bytes: 0, sent: Sent::default() })
+        Ok(Self { cluster, writer, batch: Vec::new(), bytes: 0, sent: Sent::default() })
     }
 
     /// Takes a dead letter. It is sent once enough are there.
@@ -59,8 +63,9 @@ impl<'a> Resend<'a> {
         let batch = std::mem::take(&mut self.batch);
         self.bytes = 0;
         if !batch.is_empty() {
-            let sent = self.sender.together(|| self.send_all(&batch));
-            self.sent.add(sent.map_err(|why| format!("cannot send dead letters again: {why}"))?);
+            let sent = self.writer.together(|| self.send_all(&batch));
+            self.sent
+                .add(sent.map_err(|error| format!("cannot send dead letters again: {}", self.writer.explain(&error)))?);
         }
         Ok(())
     }
@@ -76,14 +81,14 @@ impl<'a> Resend<'a> {
             let mut record = BaseRecord::to(&facts.topic).headers(own_headers(letter));
             record.key = key.as_deref();
             record.payload = letter.payload();
-            self.sender.send(record)?;
+            self.writer.send(record)?;
         }
-        self.sender.acknowledged()?;
+        self.writer.acknowledged()?;
         let topic = &self.cluster.settings.dead_letters;
         for letter in batch {
             let place = Place::of(letter).to_string();
             let says = OwnedHeaders::new().insert(Header { key: header::REPLAYED, value: Some(&place) });
-            self.sender.send(BaseRecord::to(topic).partition(letter.partition()).headers(says))?;
+            self.writer.send(BaseRecord::to(topic).partition(letter.partition()).headers(says))?;
         }
         Ok(sent)
     }

@@ -9,13 +9,12 @@ use bytes::Bytes;
 use cauce_model::bundle::Bundle;
 use cauce_model::onnx::OnnxModel;
 use indicatif::ProgressBar;
-use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::BaseRecord;
 
 use super::{Replayed, TopicReplay};
 use crate::kafka::reading::Reader;
-use crate::kafka::sending::Sender;
-use crate::kafka::worker::{positions, record_of};
+use crate::kafka::worker::{reached, record_of};
+use crate::kafka::writing::{Writer, headers_of};
 use crate::kafka::{Cluster, header};
 use crate::scoring::Batch;
 use crate::store::{Bounds, Embedded, Store};
@@ -44,7 +43,7 @@ pub(super) struct Replaying<'a> {
     pub bounds: Bounds,
     /// How many slices share the bounds.
     pub partitions: usize,
-    pub sender: Option<&'a Sender>,
+    pub writer: Option<&'a Writer>,
     pub bar: &'a ProgressBar,
 }
 
@@ -54,12 +53,6 @@ pub(super) struct Worker<'a> {
     topics: Arc<[String; 3]>,
     readers: [Reader; 3],
     batch: Batch,
-}
-
-/// The topics of a slice, by lane.
-pub(super) fn topics(cluster: &Cluster) -> [String; 3] {
-    let settings = &cluster.settings;
-    [&settings.events, &settings.applications, &settings.deferred].map(String::clone)
 }
 
 impl Span {
@@ -72,7 +65,7 @@ impl Span {
 impl<'a> Replaying<'a> {
     /// A worker for one thread.
     pub(super) fn worker(&'a self) -> Result<Worker<'a>, Box<dyn Error>> {
-        let topics = topics(self.cluster);
+        let topics = self.cluster.topics();
         let [events, applications, deferred] = &topics;
         let reader = |topic: &String| Reader::new(self.cluster, topic);
         let readers = [reader(events)?, reader(applications)?, reader(deferred)?];
@@ -93,22 +86,22 @@ impl Worker<'_> {
         let replayed = self.work(Slice::new(partition, store.clone(), self.topics.clone(), span.from), span, waited)?;
         let digest = store.digest(plan, replay.as_of)?;
         if replay.keep {
-            store.checkpoint(plan, positions(span.to), replay.now, || Ok(()))?;
+            store.checkpoint(plan, reached(span.to), replay.now, || Ok(()))?;
         }
         Ok(Replayed { digest, people: store.people(), ..replayed })
     }
 
     fn work(&mut self, mut slice: Slice, span: &Span, mut waited: HashSet<Bytes>) -> Result<Replayed, Box<dyn Error>> {
         for lane in Lane::ALL {
-            slice.queue(lane).committed = span.state_only_before[lane as usize];
+            slice.queue(lane).state_only_before = span.state_only_before[lane as usize];
             self.readers[lane as usize].start(span.partition, span.from[lane as usize], span.to[lane as usize])?;
         }
-        let (mut replayed, vectors) = (Replayed::default(), self.shared.cluster.settings.vectors);
+        let (mut replayed, rules) = (Replayed::default(), self.shared.cluster.rules(false, usize::MAX));
         while !slice.is_idle() || self.readers.iter().any(|reader| !reader.is_at_end()) {
             for lane in Lane::ALL {
                 self.fill(&mut slice, lane)?;
             }
-            let worked = slice.work(&mut self.batch, false, vectors);
+            let worked = slice.work(&mut self.batch, &rules);
             if let Some(error) = worked.stuck {
                 return Err(error.into());
             }
@@ -148,8 +141,8 @@ impl Worker<'_> {
     /// What does not fit into memory goes to disk.
     fn make_room(&self, slice: &Slice) -> Result<(), Box<dyn Error>> {
         if slice.store.is_over_budget() {
-            let (plan, reached) = (self.shared.bundle.plan(), positions(slice.next()));
-            slice.store.checkpoint(plan, reached, self.shared.replay.now, || Ok(()))?;
+            let plan = self.shared.bundle.plan();
+            slice.store.checkpoint(plan, reached(slice.next()), self.shared.replay.now, || Ok(()))?;
             slice.store.shrink(plan);
         }
         Ok(())
@@ -158,7 +151,7 @@ impl Worker<'_> {
     /// The ids of applications that were not scored where they stood first but had to wait: they are scored when their second turn comes.
     fn waited(&mut self, span: &Span) -> Result<HashSet<Bytes>, Box<dyn Error>> {
         let (mut waited, deferred) = (HashSet::new(), Lane::Deferred as usize);
-        if self.shared.sender.is_none() {
+        if self.shared.writer.is_none() {
             return Ok(waited);
         }
         let first_scored = span.state_only_before[Lane::Applications as usize];
@@ -178,14 +171,10 @@ impl Worker<'_> {
     }
 
     fn send(&self, score: &Output) -> Result<(), Box<dyn Error>> {
-        let (Some(sender), Some(to)) = (self.shared.sender, self.shared.replay.to) else { return Ok(()) };
-        let mut headers = OwnedHeaders::new_with_capacity(score.headers.len());
-        for (key, value) in &score.headers {
-            headers = headers.insert(Header { key, value: Some(&value[..]) });
-        }
-        let mut record = BaseRecord::to(to).headers(headers).key(&id_of(score)[..]);
+        let (Some(writer), Some(to)) = (self.shared.writer, self.shared.replay.to) else { return Ok(()) };
+        let mut record = BaseRecord::to(to).headers(headers_of(score)).key(&id_of(score)[..]);
         record.payload = score.value.as_deref();
-        Ok(sender.send(record)?)
+        Ok(writer.send(record)?)
     }
 }
 

@@ -7,13 +7,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cauce_features::plan::FeaturePlan;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::{AGAIN_AFTER, Owned, Worker, positions, state_directory};
-use crate::kafka::group::Change;
-use crate::kafka::lookout::{self, Offsets};
+use super::group::Change;
+use super::lookout::{self, Offsets};
+use super::{AGAIN_AFTER, Owned, Worker, state_directory};
+use crate::config;
 use crate::kafka::tending::Tended;
 use crate::store::{Bounds, Embedded, Positions, StateError, Store};
 use crate::stream::{Lane, Slice};
@@ -28,9 +30,15 @@ struct Known {
     ends: Offsets,
 }
 
+/// What the group has committed of a slice, and what its topics still hold, by lane.
+struct OfGroup {
+    committed: [Option<i64>; 3],
+    low: [i64; 3],
+}
+
 /// Where a slice begins.
 struct Beginning {
-    store: Arc<Store>,
+    tended: Arc<Tended>,
     next: [i64; 3],
     committed: [i64; 3],
 }
@@ -39,12 +47,21 @@ impl Worker {
     /// Carries out what the group has decided, and what could not be carried out before.
     pub(super) fn carry_out_changes(&mut self) -> Result<(), String> {
         let changes = self.member.context().changes();
-        let retry = !self.wanted.is_empty() && Instant::now() >= self.not_before;
+        let retry = !self.wanted.is_empty() && Instant::now() >= self.open_after;
         for change in changes.iter().cloned() {
             self.parts.metrics.rebalanced();
             match change {
                 Change::Assigned(partitions) => {
                     tracing::info!(?partitions, "partitions are assigned");
+                    let known = self.parts.histories.partitions();
+                    if partitions.iter().any(|partition| *partition as usize >= known) {
+                        return Err(format!(
+                            "`{}` has more than the {known} partitions that it had: people would be in other partitions than their \
+                             history; make new topics and write the old ones' records to them",
+                            self.topics[Lane::Events as usize]
+                        ));
+                    }
+                    self.was_assigned = true;
                     self.wanted.extend(partitions);
                     self.open()?;
                     self.let_others_go();
@@ -77,9 +94,15 @@ impl Worker {
             }
             Err(error) => tracing::warn!(%error, "partitions cannot be opened yet"),
         }
-        self.not_before = if self.wanted.is_empty() { self.not_before } else { Instant::now() + AGAIN_AFTER };
+        self.open_after = Instant::now() + AGAIN_AFTER;
         // Also of an empty list: the group waits for it.
         if let Err(error) = self.member.incremental_assign(&list) {
+            return Err(format!("the partitions cannot be read: {error}"));
+        }
+        // One that was paused when it went is so still.
+        if list.count() > 0
+            && let Err(error) = self.member.resume(&list)
+        {
             return Err(format!("the partitions cannot be read: {error}"));
         }
         self.parts.metrics.owned(self.slices.len());
@@ -100,16 +123,15 @@ impl Worker {
     }
 
     fn own(&mut self, partition: i32, beginning: Beginning, list: &mut TopicPartitionList) {
-        let Beginning { store, next, committed } = beginning;
-        let mut slice = Slice::new(partition, store.clone(), self.topics.clone(), next);
+        let Beginning { tended, next, committed } = beginning;
+        let mut slice = Slice::new(partition, tended.store.clone(), self.topics.clone(), next);
         for lane in Lane::ALL {
-            slice.queue(lane).committed = committed[lane as usize];
+            slice.queue(lane).state_only_before = committed[lane as usize];
             let next = Offset::Offset(next[lane as usize]);
             list.add_partition_offset(&self.topics[lane as usize], partition, next).expect("offsets are positive");
         }
-        let tended = Arc::new(Tended::new(partition, store.clone(), positions(next)));
         self.parts.tending.add(tended.clone());
-        self.parts.histories.put(partition as usize, store);
+        self.parts.histories.put(partition as usize, tended.store.clone());
         self.parts.applied.advance(partition as usize, next[Lane::Events as usize]);
         let owned = Owned {
             slice,
@@ -117,6 +139,7 @@ impl Worker {
             committed,
             ends: next,
             is_paused: [false; 3],
+            has_deferred: true,
             outputs: Vec::new(),
             stuck_until: None,
         };
@@ -126,57 +149,82 @@ impl Worker {
 
     /// A slice's store, and where to read on.
     fn begin(&mut self, partition: i32, known: &Known) -> Result<Beginning, Unfit> {
-        let offset = |of: &Offsets, lane| of.of(&self.topics, lane, partition);
-        let unknown = || Unfit::ForNow("where its topics begin and end is not known".into());
-        let mut lows = [0; 3];
-        let mut ends = [0; 3];
-        for lane in Lane::ALL {
-            lows[lane as usize] = offset(&known.beginnings, lane).ok_or_else(unknown)?;
-            ends[lane as usize] = offset(&known.ends, lane).ok_or_else(unknown)?;
-        }
-        let committed = Lane::ALL.map(|lane| offset(&known.committed, lane));
-        let (mut store, mut reached) = self.stored(partition)?;
-        let is_ahead = |reached: &Positions| {
-            let ahead = |ours: u64, lane: Lane| committed[lane as usize].is_some_and(|known| ours as i64 > known);
-            ahead(reached.log.0, Lane::Events) || ahead(reached.applications.0, Lane::Applications)
-        };
-        if is_ahead(&reached) {
+        let group = self.group_of(partition, known)?;
+        let (mut tended, mut state) = self.stored(partition)?;
+        let offsets = |state: Positions| [state.log.0 as i64, state.applications.0 as i64];
+        let is_ahead =
+            offsets(state).iter().zip(group.committed).any(|(ours, known)| known.is_some_and(|known| *ours > known));
+        if is_ahead {
             tracing::warn!(partition, "the group was set back behind the state: the state is made anew");
-            drop(store);
+            drop(tended);
             self.parts.tending.forget(partition);
             self.parts.histories.take(partition as usize);
             self.remove_state(partition)?;
-            (store, reached) = self.stored(partition)?;
+            (tended, state) = self.stored(partition)?;
         }
-        let mut next = [reached.log.0 as i64, reached.applications.0 as i64, committed[2].unwrap_or(lows[2])];
+        let is_new = group.committed[0].is_none();
+        if is_new && state != Positions::default() {
+            return Err(Unfit::ForGood(
+                "there is state, but the group has no offsets: they have expired, or the state is another group's; set the group's offsets, \
+                 or start with `--rebuild-state` to begin anew, which scores every application that the topic holds"
+                    .into(),
+            ));
+        }
+        let [events, applications] = offsets(state);
+        let mut next = [events, applications, group.committed[2].unwrap_or(group.low[2])];
         for lane in Lane::ALL {
-            let at = &mut next[lane as usize];
-            if *at > ends[lane as usize] {
-                return Err(Unfit::ForGood(format!(
-                    "the state stands for records of `{}` up to {at}, but the topic ends at {}: it is another topic, or has lost its \
-                     end; start with `--rebuild-state`",
-                    self.topics[lane as usize], ends[lane as usize]
-                )));
-            }
-            if *at < lows[lane as usize] {
-                self.accept_gap(lane, *at, lows[lane as usize])?;
-                *at = lows[lane as usize];
+            let (at, low) = (&mut next[lane as usize], group.low[lane as usize]);
+            if *at < low {
+                // Where nothing of it is state yet, history begins behind the gap; what was to be scored has its own say.
+                self.accept_gap(lane, *at, low, *at == 0)?;
+                *at = low;
             }
         }
-        let committed = Lane::ALL.map(|lane| committed[lane as usize].unwrap_or(next[lane as usize]));
-        Ok(Beginning { store, next, committed })
+        let committed = [0, 1, 2].map(|lane| group.committed[lane].unwrap_or(next[lane]));
+        Ok(Beginning { tended, next, committed })
     }
 
-    /// A new group on an old topic has lost nothing; a state or a group that is behind the topic's beginning has.
-    fn accept_gap(&self, lane: Lane, from: i64, to: i64) -> Result<(), Unfit> {
-        let topic = &self.topics[lane as usize];
-        let lost = format!("records {from} to {to} of `{topic}` were dropped by its retention");
-        if from == 0 {
-            tracing::warn!("{lost}; nothing was read of them, and history begins behind them");
-            return Ok(());
+    /// What the group and the brokers know of a slice, if that can be so.
+    fn group_of(&self, partition: i32, known: &Known) -> Result<OfGroup, Unfit> {
+        let offset = |of: &Offsets, lane| of.of(&self.topics, lane, partition);
+        let unknown = || Unfit::ForNow("where its topics begin and end is not known".into());
+        let mut group = OfGroup { committed: [None; 3], low: [0; 3] };
+        for lane in Lane::ALL {
+            let low = offset(&known.beginnings, lane).ok_or_else(unknown)?;
+            let end = offset(&known.ends, lane).ok_or_else(unknown)?;
+            let committed = offset(&known.committed, lane);
+            if let Some(committed) = committed
+                && committed > end
+            {
+                return Err(Unfit::ForGood(format!(
+                    "the group has committed offset {committed} of `{}`, which ends at {end}: it is another topic, or has lost its end; set \
+                     the group's offsets, and start with `--rebuild-state`",
+                    self.topics[lane as usize]
+                )));
+            }
+            if let Some(committed) = committed
+                && committed < low
+            {
+                self.accept_gap(lane, committed, low, false)?;
+            }
+            group.low[lane as usize] = low;
+            group.committed[lane as usize] = committed;
         }
-        if self.parts.accept_data_loss {
-            tracing::warn!("{lost} before they were read");
+        if group.committed.iter().any(Option::is_some) && group.committed.iter().any(Option::is_none) {
+            return Err(Unfit::ForGood(
+                "the group has offsets of some of its topics and not of the others: they have expired; set them, as with \
+                 `kafka-consumer-groups --reset-offsets`"
+                    .into(),
+            ));
+        }
+        Ok(group)
+    }
+
+    /// What lies between was never read, or is not in the state.
+    fn accept_gap(&self, lane: Lane, from: i64, to: i64, is_beginning: bool) -> Result<(), Unfit> {
+        let lost = format!("records {from} to {to} of `{}` were dropped by its retention", self.topics[lane as usize]);
+        if is_beginning || self.parts.accept_data_loss {
+            tracing::warn!("{lost}; history begins behind them");
             return Ok(());
         }
         Err(Unfit::ForGood(format!(
@@ -185,28 +233,27 @@ impl Worker {
     }
 
     /// The store of a slice as it stands here, or as it was left at its last checkpoint.
-    fn stored(&mut self, partition: i32) -> Result<(Arc<Store>, Positions), Unfit> {
-        if let Some(kept) = self.kept.remove(&partition) {
-            if let Some(reached) = kept.settled() {
-                return Ok((kept.store.clone(), reached));
-            }
-            // It has gone further than what is committed: its last checkpoint has not.
+    fn stored(&mut self, partition: i32) -> Result<(Arc<Tended>, Positions), Unfit> {
+        if let Some(kept) = self.kept.remove(&partition)
+            && let Some(reached) = kept.resume()
+        {
+            return Ok((kept, reached));
         }
+        // What has gone further than what is committed is let go: its last checkpoint has not.
         self.parts.tending.forget(partition);
         // Nothing else may hold it open: an HTTP request does for a moment.
         self.parts.histories.take(partition as usize);
-        let plan = self.parts.bundle.plan();
         let slices = self.parts.histories.partitions();
-        let open = || -> Result<_, StateError> {
-            let state = Embedded::open_slice(&state_directory(&self.parts.store, partition), slices)?;
-            let store = Store::open(Arc::new(state), Bounds::from(&self.parts.store).shared_by(slices), plan)?;
-            let reached = store.checkpointed()?.map_or_else(Positions::default, |checkpoint| checkpoint.reached);
-            Ok((Arc::new(store), reached))
-        };
-        open().map_err(|error| match error {
-            StateError::Damaged { .. } | StateError::OtherSpecification => Unfit::ForGood(error.to_string()),
-            error => Unfit::ForNow(error.to_string()),
-        })
+        match open_slice(&self.parts.store, self.parts.bundle.plan(), partition, slices) {
+            Ok(tended) => {
+                let reached = tended.settled().expect("nothing is done on it yet");
+                Ok((Arc::new(tended), reached))
+            }
+            Err(error @ (StateError::Damaged { .. } | StateError::OtherSpecification)) => {
+                Err(Unfit::ForGood(error.to_string()))
+            }
+            Err(error) => Err(Unfit::ForNow(error.to_string())),
+        }
     }
 
     fn remove_state(&self, partition: i32) -> Result<(), Unfit> {
@@ -239,6 +286,9 @@ impl Worker {
         if let Err(error) = self.member.incremental_unassign(&list) {
             return Err(format!("the partitions cannot be given back: {error}"));
         }
+        if !self.slices.values().any(Owned::is_uncommitted) {
+            self.failing = None;
+        }
         self.parts.metrics.owned(self.slices.len());
         Ok(())
     }
@@ -257,10 +307,10 @@ impl Worker {
     /// Gives everything back in good order.
     pub(super) fn leave(mut self) {
         self.member.unsubscribe();
+        self.failing = None;
         let deadline = Instant::now() + FAREWELL;
         while !self.slices.is_empty() && Instant::now() < deadline {
             let _ = self.member.poll(Duration::from_millis(50));
-            self.not_before = Instant::now();
             let changes = self.member.context().changes();
             for change in changes {
                 if let Change::Revoked { partitions, is_lost } = change
@@ -270,8 +320,22 @@ impl Worker {
                 }
             }
         }
-        self.member.context().close();
+        // Nobody commits for what is left.
+        self.slices.values().for_each(|owned| owned.tended.end());
     }
+}
+
+/// The state of a slice that this machine holds, as of its last checkpoint; or the beginning of one.
+pub fn open_slice(
+    settings: &config::Store,
+    plan: &FeaturePlan,
+    partition: i32,
+    slices: usize,
+) -> Result<Tended, StateError> {
+    let state = Embedded::open_slice(&state_directory(settings, partition), slices)?;
+    let store = Store::open(Arc::new(state), Bounds::from(settings).shared_by(slices), plan)?;
+    let reached = store.checkpointed()?.map_or_else(Positions::default, |checkpoint| checkpoint.reached);
+    Ok(Tended::new(partition, Arc::new(store), reached))
 }
 
 /// Why a slice cannot be opened.

@@ -14,7 +14,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 
-use super::{Cluster, log_line};
+use crate::kafka::{Cluster, log_line};
 
 /// The consumer of an instance.
 pub type Member = BaseConsumer<Group>;

@@ -16,11 +16,11 @@ use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig};
 use rdkafka::statistics::Statistics;
 
-use super::applied::Applied;
 use super::reach::Reach;
 use super::submission::Ticket;
-use super::{Cluster, ClusterError, header, log_line};
 use crate::ingest::Taken;
+use crate::kafka::applied::Applied;
+use crate::kafka::{Cluster, ClusterError, header, log_line};
 use crate::log::{Accepted, Change, Entry, Kind, LogError, Position, Record, Stored};
 
 /// How often it is looked for waits that are over, and for a producer that is of no more use.

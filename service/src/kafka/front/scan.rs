@@ -15,9 +15,9 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use serde::Deserialize;
 
-use super::partitioner::partition_of;
-use super::worker::record_of;
-use super::{ANSWER_TIMEOUT, Cluster, Quiet, header};
+use crate::kafka::partitioner::partition_of;
+use crate::kafka::worker::record_of;
+use crate::kafka::{ANSWER_TIMEOUT, Cluster, Plain, header};
 use crate::log::{Kind, LogError, Position, Record};
 use crate::stream::output::Origin;
 use crate::stream::{self, Lane, cloud_event};
@@ -79,7 +79,7 @@ impl Scanner {
     fn read(&self, person: &str) -> Result<Vec<Record>, Stopped> {
         let mut config = self.cluster.reader("scan");
         config.set("enable.partition.eof", "true");
-        let consumer = BaseConsumer::from_config_and_context(&config, Quiet)?;
+        let consumer = BaseConsumer::from_config_and_context(&config, Plain)?;
         let partition = partition_of(person, self.partitions) as i32;
         let deadline = Instant::now() + PATIENCE;
         let settings = &self.cluster.settings;
@@ -107,7 +107,7 @@ impl Scanner {
 
 /// A partition that is read.
 struct Place<'a> {
-    consumer: &'a BaseConsumer<Quiet>,
+    consumer: &'a BaseConsumer<Plain>,
     topic: &'a str,
     partition: i32,
 }

@@ -1,0 +1,149 @@
+//! A slice that is this instance's: its records on their way, how far they are committed, and what is known of its topics' ends.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use cauce_features::time::{Span, Timestamp};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+
+use super::{AGAIN_AFTER, Parts, QUEUE_BYTES};
+use crate::config;
+use crate::kafka::partitioner::partition_of;
+use crate::kafka::tending::Tended;
+use crate::log::Position;
+use crate::metrics::kafka::KafkaMetrics;
+use crate::scoring::Batch;
+use crate::store::Positions;
+use crate::stream::output::Output;
+use crate::stream::{Lane, Record, Rules, Slice};
+
+/// A slice that is this instance's.
+pub(super) struct Owned {
+    pub slice: Slice,
+    pub tended: Arc<Tended>,
+    pub committed: [i64; 3],
+    pub ends: [i64; 3],
+    pub is_paused: [bool; 3],
+    /// Whether an application may wait for its score in the deferred lane.
+    pub has_deferred: bool,
+    /// What is not committed yet.
+    pub outputs: Vec<Output>,
+    /// The state could not be read or written.
+    pub stuck_until: Option<Instant>,
+}
+
+impl Owned {
+    /// Takes a record into its queue. Whether that is full now.
+    pub fn take(&mut self, lane: Lane, message: &BorrowedMessage<'_>, partitions: usize, parts: &Parts) -> bool {
+        let queue = self.slice.queue(lane);
+        if message.offset() < queue.read_to() {
+            return false;
+        }
+        let record = record_of(message);
+        if let Some(key) = record.key.as_deref().and_then(|key| std::str::from_utf8(key).ok())
+            && partition_of(key, partitions) as i32 != message.partition()
+        {
+            parts.metrics.misplaced();
+        }
+        queue.push(record);
+        let (records, bytes) = queue.waiting();
+        (records >= parts.cluster.settings.buffer_records || bytes >= QUEUE_BYTES) && !self.is_paused[lane as usize]
+    }
+
+    pub fn work(&mut self, batch: &mut Batch, rules: &Rules, metrics: &KafkaMetrics) {
+        self.tended.begin();
+        let mut worked = self.slice.work(batch, rules);
+        self.has_deferred |= worked.deferred > 0;
+        metrics.worked(self.slice.partition, &worked);
+        self.outputs.append(&mut worked.outputs);
+        self.stuck_until = worked.stuck.map(|error| {
+            tracing::error!(%error, partition = self.slice.partition, "records wait for the state");
+            Instant::now() + AGAIN_AFTER
+        });
+    }
+
+    pub fn is_due(&self, now: Instant) -> bool {
+        !self.slice.is_idle()
+            && self.stuck_until.is_none_or(|until| until <= now)
+            && !self.slice.store.is_far_over_budget()
+    }
+
+    pub fn see_end(&mut self, lane: Lane, end: Option<i64>, position: Option<i64>) {
+        let queue = self.slice.queue(lane);
+        if let Some(position) = position {
+            queue.pass_to(position);
+        }
+        queue.is_at_end = end.is_some_and(|end| queue.read_to().max(position.unwrap_or(0)) >= end);
+        let is_at_end = queue.is_at_end && queue.waiting().0 == 0;
+        if let Some(end) = end {
+            self.ends[lane as usize] = end;
+        }
+        if lane == Lane::Deferred {
+            // What was deferred in a round that is not committed cannot be seen yet.
+            self.has_deferred = !is_at_end || (self.has_deferred && self.is_uncommitted());
+        }
+    }
+
+    pub fn forget_ends(&mut self) {
+        Lane::ALL.into_iter().for_each(|lane| self.slice.queue(lane).is_at_end = false);
+    }
+
+    pub fn is_uncommitted(&self) -> bool {
+        self.tended.settled().is_none() || self.is_behind()
+    }
+
+    /// Whether more is worked off than is committed.
+    pub fn is_behind(&self) -> bool {
+        self.slice.next().iter().zip(&self.committed).any(|(next, known)| next > known)
+    }
+
+    /// By lane, what a commit says: never less than an earlier one.
+    pub fn to_commit(&self) -> [i64; 3] {
+        let next = self.slice.next();
+        [0, 1, 2].map(|lane| next[lane].max(self.committed[lane]))
+    }
+
+    /// Everything is committed. Old events may go that no application can ask for any more, unless one waits for its score.
+    pub fn settle(&mut self, now: Timestamp, oldest_as_of: Span) {
+        self.outputs.clear();
+        self.committed = self.to_commit();
+        self.tended.commit(reached(self.slice.next()));
+        if !self.has_deferred {
+            let newest = self.slice.stream_time.min(now);
+            self.tended.pass_to(Timestamp::from_millis(newest.millis() - oldest_as_of.millis()));
+        }
+    }
+
+    pub fn lag(&self) -> [u64; 3] {
+        let next = self.slice.next();
+        [0, 1, 2].map(|lane| u64::try_from(self.ends[lane] - next[lane]).unwrap_or(0))
+    }
+}
+
+/// Where the state of a slice rests.
+pub fn state_directory(store: &config::Store, partition: i32) -> PathBuf {
+    store.directory.join(format!("partition-{partition}"))
+}
+
+/// How far state goes that was made of everything before these offsets.
+pub fn reached(next: [i64; 3]) -> Positions {
+    let position = |lane: Lane| Position(u64::try_from(next[lane as usize]).unwrap_or(0));
+    Positions { log: position(Lane::Events), applications: position(Lane::Applications) }
+}
+
+/// A record with bytes of its own.
+pub fn record_of(message: &BorrowedMessage<'_>) -> Record {
+    let header = |header: rdkafka::message::Header<'_, &[u8]>| {
+        (header.key.into(), Bytes::copy_from_slice(header.value.unwrap_or_default()))
+    };
+    Record {
+        offset: message.offset(),
+        timestamp: Timestamp::from_millis(message.timestamp().to_millis().unwrap_or(0))
+            .clamp(Timestamp::MIN, Timestamp::MAX),
+        key: message.key().map(Bytes::copy_from_slice),
+        value: message.payload().map(Bytes::copy_from_slice),
+        headers: message.headers().map_or_else(Vec::new, |headers| headers.iter().map(header).collect()),
+    }
+}
