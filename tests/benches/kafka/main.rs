@@ -46,7 +46,11 @@ fn number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).map_or(default, |value| value.parse().expect("a whole number"))
 }
 
+/// `KILLS=0` leaves it out.
 fn chaos(kills: u64) -> Report {
+    if kills == 0 {
+        return Report::default();
+    }
     let report = run(Plan {
         name: "bench-chaos",
         seed: number("SEED", 1),

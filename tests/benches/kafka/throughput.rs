@@ -1,7 +1,7 @@
 //! Events applied and applications scored in a second by a group of one instance, beside what bounds both.
 //!
-//! An instance finds both topics full: it applies all events, then scores all applications, each phase timed by the offsets that
-//! it commits, from its first commit on. The start and the joining of the group are not part of it.
+//! An instance finds a topic full of events, and after another start one full of applications. Both are timed by the offsets that it
+//! commits, from its first commit on: a start and the joining of the group are not part of it.
 
 use std::time::{Duration, Instant};
 
@@ -15,15 +15,16 @@ use serde_json::{Value, json};
 use super::support::history::{BUNDLE, DAY_MS, JSON, Random, application_of, event, instant};
 use super::support::kafka::Broker;
 use super::support::kafka::chaos::now_ms;
-use super::support::kafka::topics::{Input, Topics};
+use super::support::kafka::topics::{Input, Progress, Topics};
 use super::support::{Directory, Server, repository};
 
 pub(super) const PARTITIONS: i32 = 4;
 pub(super) const PEOPLE: u64 = 50_000;
 const REPEATS: usize = 3;
+const EVENTS: &str = "full.events";
 /// Rows of one run of the model: as many as the service takes.
-const BATCH: usize = 256;
-const PATIENCE: Duration = Duration::from_secs(60);
+const BATCH: usize = 1_000;
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Per second, medians of [`REPEATS`].
 pub(super) struct Rates {
@@ -35,14 +36,13 @@ pub(super) struct Rates {
 
 pub(super) fn measure(events: u64, applications: u64) -> Rates {
     let broker = Broker::new("bench-kafka");
-    let topics = Topics::named("full", PARTITIONS);
-    broker.create_all(&topics);
-    fill(&broker, &topics, events, applications);
+    broker.create(EVENTS, PARTITIONS, &[("message.timestamp.type", "LogAppendTime")]);
+    fill(&broker, events);
 
     let mut turns: [Vec<f64>; 4] = Default::default();
     for turn in 0..REPEATS {
-        let raw = copy(&broker, &topics.events, &format!("copy-{turn}"), events);
-        let run = serve(&broker, &topics.again(&format!("turn-{turn}")), events, applications);
+        let raw = copy(&broker, EVENTS, &format!("copy-{turn}"));
+        let run = serve(&broker, &format!("turn-{turn}"), applications);
         println!(
             "turn {turn}: events {:.0}/s, copied {raw:.0}/s; applications {:.0}/s, inference {:.0}/s",
             run.events, run.applications, run.inference
@@ -60,20 +60,20 @@ pub(super) fn measure(events: u64, applications: u64) -> Rates {
     Rates { events, raw_events, applications, inference }
 }
 
-/// Histories of the last month, then applications.
-fn fill(broker: &Broker, topics: &Topics, events: u64, applications: u64) {
+/// Histories of the last month.
+fn fill(broker: &Broker, count: u64) {
     let (mut random, mut writer, now_ms) = (Random(1), broker.writer(), now_ms());
-    for number in 0..events {
+    for number in 0..count {
         let mut event = event(&mut random, number % PEOPLE, number);
         event["time"] = json!(instant(now_ms - random.below(30 * DAY_MS)));
-        writer.send(&topics.events, &record(&event));
-    }
-    writer.flush();
-    for number in 0..applications {
-        let application = application_of(&mut random, number % PEOPLE, &number.to_string());
-        writer.send(&topics.applications, &record(&application));
+        writer.send(EVENTS, &record(&event));
     }
     writer.finish();
+}
+
+/// How many records a topic holds: what was scored over HTTP in an earlier turn is among the events.
+fn count(broker: &Broker, topic: &str) -> u64 {
+    broker.ends(topic).iter().sum::<i64>() as u64
 }
 
 pub(super) fn record(document: &Value) -> Input {
@@ -81,7 +81,8 @@ pub(super) fn record(document: &Value) -> Input {
 }
 
 /// What the client library alone allows: reads a topic and writes the same bytes to another, records a second.
-fn copy(broker: &Broker, from: &str, to: &str, count: u64) -> f64 {
+fn copy(broker: &Broker, from: &str, to: &str) -> f64 {
+    let count = count(broker, from);
     broker.create(to, PARTITIONS, &[]);
     let mut config = broker.client();
     let consumer: BaseConsumer = config.clone().set("group.id", to).create().expect("a consumer");
@@ -122,17 +123,26 @@ struct Run {
     inference: f64,
 }
 
-fn serve(broker: &Broker, topics: &Topics, events: u64, applications: u64) -> Run {
-    broker.create_outputs(topics);
-    let data = Directory::new("bench-kafka-data");
-    let server = start(broker, topics, &data);
-    let rate_of =
-        |topic: &str, count: u64| rate(count, || broker.committed(&topics.group, topic).iter().sum::<i64>() as u64);
-    let (events, applications_rate) = (rate_of(&topics.events, events), rate_of(&topics.applications, applications));
+fn serve(broker: &Broker, name: &str, applications: u64) -> Run {
+    let topics = Topics { events: EVENTS.to_owned(), ..Topics::named(name, PARTITIONS) };
+    broker.create(&topics.applications, PARTITIONS, &[("message.timestamp.type", "LogAppendTime")]);
+    broker.create_outputs(&topics);
+    let (data, progress) =
+        (Directory::new("bench-kafka-data"), |topic: &str| Progress::new(broker, &topics.group, topic));
+    let server = start(broker, &topics, &data);
+    let events = rate(count(broker, EVENTS), &server, &progress(EVENTS));
+    assert_eq!(server.stop(), Some(0));
+
+    let mut random = Random(5);
+    let asked =
+        (0..applications).map(|number| record(&application_of(&mut random, number % PEOPLE, &number.to_string())));
+    broker.write(&topics.applications, asked);
+    let server = start(broker, &topics, &data);
+    let applications = rate(applications, &server, &progress(&topics.applications));
     let rows = rows(&server);
-    assert_eq!(broker.ends(&topics.dead_letters).iter().sum::<i64>(), 0, "every record can be used");
+    assert_eq!(count(broker, &topics.dead_letters), 0, "every record can be used");
     drop(server);
-    Run { events, applications: applications_rate, inference: inference(&rows) }
+    Run { events, applications, inference: inference(&rows) }
 }
 
 pub(super) fn start(broker: &Broker, topics: &Topics, data: &Directory) -> Server {
@@ -140,21 +150,27 @@ pub(super) fn start(broker: &Broker, topics: &Topics, data: &Directory) -> Serve
     Server::start_in(data.root(), topics.settings(broker).into_iter().chain(settings))
 }
 
-/// How many a second, from when some are done until all are.
-fn rate(count: u64, done: impl Fn() -> u64) -> f64 {
+/// How many a second, from when some are committed until all are.
+fn rate(count: u64, server: &Server, progress: &Progress) -> f64 {
     let begin = Instant::now();
     let mut first = None;
     loop {
-        let (now, done) = (Instant::now(), done());
+        let done = progress.committed().iter().sum::<i64>() as u64;
+        let now = Instant::now();
         match first {
             None if done > 0 => first = Some((now, done)),
             Some((since, before)) if done == count => {
                 assert!(before < count, "all was done at once");
                 return (count - before) as f64 / (now - since).as_secs_f64();
             }
-            _ => assert!(begin.elapsed() < 10 * PATIENCE, "{done} of {count} after {:?}", begin.elapsed()),
+            _ => assert!(
+                begin.elapsed() < PATIENCE,
+                "{done} of {count} after {PATIENCE:?}: {:?}\n{}",
+                progress.committed(),
+                server.log()
+            ),
         }
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
