@@ -20,6 +20,8 @@ use crate::support::{Directory, Server, binary, serve};
 const PARTITIONS: i32 = 4;
 const PEOPLE: u64 = 500;
 const MOST_INSTANCES: usize = 3;
+/// By then a transaction without an owner is over: its timeout, and how often the broker looks for such.
+const TRANSACTIONS_END: Duration = Duration::from_secs(6);
 
 /// How much happens.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +61,14 @@ pub(crate) struct Report {
     pub(crate) faults: Vec<String>,
 }
 
+/// What the writer is told.
+#[derive(Default)]
+struct Signals {
+    done: AtomicBool,
+    /// To write nothing for a while.
+    quiet: AtomicBool,
+}
+
 /// A broker and the instances at it.
 struct Chaos {
     plan: Plan,
@@ -94,28 +104,28 @@ pub(crate) fn run(plan: Plan) -> Report {
 impl Chaos {
     /// Kills and outages while a writer writes.
     fn happen(&mut self) {
-        let done = AtomicBool::new(false);
+        let signals = Signals::default();
         let (writer, topics, plan) = (self.broker.writer(), self.topics.clone(), self.plan);
         thread::scope(|scope| {
-            let writing = scope.spawn(|| write(writer, &topics, plan, &done));
+            let writing = scope.spawn(|| write(writer, &topics, plan, &signals));
             while self.report.kills < plan.kills {
-                self.step();
+                self.step(&signals);
             }
             self.report.scored_meanwhile = self.broker.read(&self.topics.scores).len() as u64;
-            done.store(true, Ordering::Relaxed);
+            signals.done.store(true, Ordering::Relaxed);
             self.report.records = writing.join().expect("all is written");
         });
     }
 
     /// One instance, then three, then one; a while; a kill or an outage.
-    fn step(&mut self) {
+    fn step(&mut self, signals: &Signals) {
         let (at, plan) = (self.report.kills, self.plan);
         let wanted = if at * 4 < plan.kills || at * 4 >= plan.kills * 3 { 1 } else { MOST_INSTANCES };
         self.keep(wanted);
         thread::sleep(Duration::from_millis(self.random.below(1_500)));
         // Spread evenly among the kills.
         if self.report.outages * (plan.kills + 1) < plan.outages * (at + 1) {
-            self.interrupt();
+            self.interrupt(signals);
         }
         let victim = self.random.below(wanted as u64) as usize;
         if let Some(server) = self.instances[victim].take() {
@@ -167,13 +177,21 @@ impl Chaos {
     }
 
     /// The broker goes, and comes back.
-    fn interrupt(&mut self) {
+    /// A broker that is alone skips the end of a transaction that it finds when it starts again: it is not yet its own partitions' leader,
+    /// and takes them for deleted. What was in it is then pending for good, so transactions are given the time to end before.
+    fn interrupt(&mut self, signals: &Signals) {
+        signals.quiet.store(self.plan.transactions, Ordering::Relaxed);
+        if self.plan.transactions {
+            self.broker.await_caught_up(&self.topics);
+            thread::sleep(TRANSACTIONS_END);
+        }
         if self.report.outages.is_multiple_of(2) {
             self.broker.kill()
         } else {
             self.broker.stop()
         }
         self.broker.start();
+        signals.quiet.store(false, Ordering::Relaxed);
         self.report.outages += 1;
     }
 
@@ -325,16 +343,21 @@ fn tell(id: &str, score: &Record, others: Option<&Vec<&Record>>) -> String {
 }
 
 /// Writes at a steady pace until told to stop; how many records.
-fn write(mut writer: super::topics::Writer, topics: &Topics, plan: Plan, done: &AtomicBool) -> u64 {
-    let (mut load, mut written, begin) = (Load::new(PEOPLE, plan.seed), 0, Instant::now());
-    while !done.load(Ordering::Relaxed) {
-        let due = begin.elapsed().as_millis() as u64 * plan.pace / 1_000;
-        for _ in written..due {
-            let (lane, input) = load.next(now_ms());
-            writer.send(lane.topic(topics), &input);
-        }
-        written = written.max(due);
+fn write(mut writer: super::topics::Writer, topics: &Topics, plan: Plan, signals: &Signals) -> u64 {
+    let (mut load, mut written, mut last) = (Load::new(PEOPLE, plan.seed), 0, Instant::now());
+    while !signals.done.load(Ordering::Relaxed) {
         thread::sleep(Duration::from_millis(5));
+        let due = last.elapsed().as_millis() as u64 * plan.pace / 1_000;
+        if signals.quiet.load(Ordering::Relaxed) {
+            last = Instant::now();
+        } else if due > 0 {
+            last = Instant::now();
+            for _ in 0..due {
+                let (lane, input) = load.next(now_ms());
+                writer.send(lane.topic(topics), &input);
+            }
+            written += due;
+        }
     }
     writer.finish();
     written
