@@ -3,6 +3,7 @@
 //! An instance finds a topic full of events, and after another start one full of applications. Both are timed by the offsets that it
 //! commits, from its first commit on: a start and the joining of the group are not part of it.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use cauce_model::bundle::{Bundle, Limits};
@@ -95,7 +96,9 @@ fn copy(broker: &Broker, from: &str, to: &str) -> f64 {
     consumer.assign(&assigned).expect("it is assigned");
     let (mut begin, mut copied) = (Instant::now(), 0);
     while copied < count {
-        let Some(message) = consumer.poll(PATIENCE) else { panic!("nothing more to copy after {copied}") };
+        assert!(begin.elapsed() < PATIENCE, "{copied} of {count} are copied after {PATIENCE:?}");
+        // It may come back early with nothing.
+        let Some(message) = consumer.poll(Duration::from_secs(1)) else { continue };
         let message = message.expect("the broker is well");
         if copied == 0 {
             begin = Instant::now();
@@ -170,7 +173,7 @@ fn rate(count: u64, server: &Server, progress: &Progress) -> f64 {
                 server.log()
             ),
         }
-        std::thread::sleep(Duration::from_millis(5));
+        thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -190,10 +193,18 @@ fn rows(server: &Server) -> Vec<f32> {
     rows
 }
 
-/// What the model alone allows: rows a second, on one thread, in batches of the service's size.
+/// What the model alone allows: rows a second in batches, on as many threads at once as the service works on, a session each.
 fn inference(rows: &[f32]) -> f64 {
     let bundle = Bundle::load(&repository().join(BUNDLE), &Limits::default()).expect("a sound bundle");
-    let mut model = OnnxModel::new(&bundle).expect("a session");
+    let threads = thread::available_parallelism().expect("the system tells").get();
+    thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(|| inference_of_one(&bundle, rows))).collect();
+        running.into_iter().map(|thread| thread.join().expect("it has run")).sum()
+    })
+}
+
+fn inference_of_one(bundle: &Bundle, rows: &[f32]) -> f64 {
+    let mut model = OnnxModel::new(bundle).expect("a session");
     let (batch, begin, mut done) = (BATCH * bundle.plan().width(), Instant::now(), 0);
     while begin.elapsed() < Duration::from_secs(3) {
         for rows in rows.chunks_exact(batch) {
