@@ -24,5 +24,6 @@ mod logging;
 mod metrics;
 mod offline;
 mod scoring;
+mod shelf;
 mod store;
 mod stream;

@@ -38,6 +38,7 @@ use crate::config;
 pub use checkpoint::CheckpointError;
 pub use digest::StateDigest;
 pub use embedded::Embedded;
+pub(crate) use embedded::{Unfit, check};
 pub use histories::Histories;
 pub use state::{Batch, Checkpoint, Cursor, Page, Positions, StateError, StateStore};
 

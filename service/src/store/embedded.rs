@@ -301,7 +301,8 @@ fn write_checkpoint(path: &Path, checkpoint: Checkpoint) -> Result<(), io::Error
     File::open(path)?.sync_all()
 }
 
-enum Unfit {
+/// Why a database is not opened.
+pub(crate) enum Unfit {
     Damaged(String),
     Unreadable(io::Error),
 }
@@ -313,7 +314,7 @@ impl From<io::Error> for Unfit {
 }
 
 /// Whether what fjall would silently do without is there and whole: its marker, a journal, and both trees' manifests.
-fn check(path: &Path) -> Result<(), Unfit> {
+pub(crate) fn check(path: &Path) -> Result<(), Unfit> {
     let missing = |file: &Path| Unfit::Damaged(format!("`{}` is missing", file.display()));
     let whole = |file: PathBuf| if file.try_exists()? { Ok(file) } else { Err(missing(&file)) };
     for file in ["version", "lock"] {
