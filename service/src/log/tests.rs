@@ -337,6 +337,28 @@ fn a_relaxed_entry_is_handed_over_before_anything_behind_it_can_be_state() {
 }
 
 #[test]
+fn a_writer_that_meets_a_defect_starts_again_and_loses_nothing_that_was_acknowledged() {
+    let directory = Directory::new();
+    let deliver = Box::new(|entry: &Entry| match entry.person.as_ref() {
+        "poison" => panic!("a defect"),
+        _ => Ok(Taken::New),
+    });
+    let settings = config::Log { retry: config::Duration::try_from("1ms".to_owned()).unwrap(), ..directory.settings() };
+    let log = Opened::open(&settings, false).unwrap().start(Position(u64::MAX), deliver).unwrap();
+    write_each(&log, 0..3);
+    for id in 3..5 {
+        let poison = Entry { person: "poison".into(), ..entry("somebody", id, 0) };
+        assert!(log.submit(vec![poison], Promise::Durable).unwrap().wait().is_err());
+        while log.submit(vec![], Promise::Durable).and_then(|receipt| receipt.wait()).is_err() {}
+    }
+    write_each(&log, 5..7);
+    assert_eq!(log.status().waiting_records, 0);
+    drop(log);
+    let after = directory.log();
+    assert_eq!(read(&after, 0).len(), 5, "what was acknowledged, and nothing else");
+}
+
+#[test]
 fn old_segments_go_only_once_a_checkpoint_covers_them() {
     let directory = Directory::new();
     let log = directory.log();

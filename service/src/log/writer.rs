@@ -5,9 +5,13 @@
 //! write or sync nothing of the group counts as written, whatever a later sync might say: the segment is cut back to what was
 //! durable, a new one is begun behind it, and until that works every submission is refused at once. Who was promised an answer gets
 //! the error; applications that were answered without waiting are kept, in order, and written when writing works again.
+//!
+//! A defect on this thread ends neither the log nor the process: what was in hand is not acknowledged, the segment is cut back to what was,
+//! and the writer starts again, after a pause that doubles while it goes on.
 
 use std::io;
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,6 +29,10 @@ use crate::ingest::{Refusal, Taken};
 
 /// How long records that nobody waits for may gather: a sync for each of them would cost more than scoring it.
 const GATHER: Duration = Duration::from_millis(10);
+
+/// After so long without a defect the next one is the first again; and how often the pause behind one is doubled at most.
+const CALM: Duration = Duration::from_secs(300);
+const DOUBLINGS: u32 = 5;
 
 /// Makes a durable entry state.
 pub(super) type Deliver = Box<dyn Fn(&Entry) -> Result<Taken, Refusal> + Send>;
@@ -192,9 +200,40 @@ impl Drop for Guard {
 }
 
 impl Writer {
-    /// Writes until the queue is closed.
+    /// Writes until the queue is closed, and starts again after a defect.
     pub(super) fn run(mut self) {
         let _guard = Guard(self.queue.clone());
+        for restarts in 1.. {
+            let started = Instant::now();
+            // What a defect leaves half done is cut off before anything is used again.
+            if catch_unwind(AssertUnwindSafe(|| self.write_until_closed())).is_ok() {
+                break;
+            }
+            tracing::error!(alert = "log_writer_restarted", restarts, "the log's writer met a defect and starts again");
+            let long_ago = started.elapsed() > CALM;
+            self.start_again(if long_ago { 0 } else { restarts.min(DOUBLINGS) });
+        }
+        if let Err(error) = self.active.file.sync_all() {
+            tracing::warn!(%error, "the log was not synced once more at its end");
+        }
+    }
+
+    /// Gives up what was in hand, and goes on behind what was acknowledged. Who waited for it is told as its receipts are dropped.
+    fn start_again(&mut self, doublings: u32) {
+        {
+            let mut state = self.queue.state.lock();
+            state.records = state.waiting.iter().map(|submission| submission.work.records()).sum();
+            state.bytes = state.waiting.iter().map(|submission| submission.bytes).sum();
+            state.refuses = Some(LogError::Unavailable("its writer met a defect".into()));
+        }
+        if let Err(error) = self.acknowledged.write(self.active.end()) {
+            tracing::debug!(%error, "how far was acknowledged is not noted");
+        }
+        self.queue.pause(self.settings.retry.get() * (2u32.pow(doublings) - 1));
+        self.recover(&io::Error::other("its writer met a defect"), Vec::new());
+    }
+
+    fn write_until_closed(&mut self) {
         let mut buffer = Vec::new();
         while let Some(waiting) = self.queue.take() {
             let mut waiting = waiting.into_iter().peekable();
@@ -208,9 +247,6 @@ impl Writer {
                 self.acknowledge(group);
             }
             buffer.shrink_to(self.settings.group.bytes() * 2);
-        }
-        if let Err(error) = self.active.file.sync_all() {
-            tracing::warn!(%error, "the log was not synced once more at its end");
         }
     }
 
