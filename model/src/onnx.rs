@@ -1,15 +1,20 @@
 //! Inference with ONNX Runtime: one session a worker thread, nothing allocated for a single row but what `ort` forces.
 //!
 //! `Session::run` takes `&mut self` on purpose, so a session is owned, never shared behind a lock. It runs on the caller's
-//! thread (one intra-op thread, no spinning): the row's cost is far below that of waking another thread. Input and output
-//! of a single row live in tensors made once. Batches of any size borrow the caller's rows and let ONNX Runtime allocate
-//! their output; memory patterns are off, because they would keep a plan for every batch size seen.
+//! thread (one intra-op thread, no spinning): the row's cost is far below that of waking another thread. The input of a single row
+//! lives in a tensor made once. Batches of any size borrow the caller's rows; ONNX Runtime allocates the
+//! output; memory patterns are off, because they would keep a plan for every batch size seen.
 //! Prepacked weights are not shared between the sessions: tree ensembles have none.
+//!
+//! A run that takes too long is ended from another thread by a [`Stopper`]: between two operators of the graph, since a running one
+//! cannot be interrupted. `ort` lets only options without preallocated outputs be shared between threads, hence none are.
 //!
 //! Every output is checked on the way out: what is no probability never becomes a score.
 
+use std::sync::Arc;
+
 use ort::memory::Allocator;
-use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session};
+use ort::session::{RunOptions, Session};
 use ort::value::{Tensor, TensorRef};
 
 use crate::bundle::Bundle;
@@ -25,10 +30,22 @@ pub struct OnnxModel {
     session: Session,
     width: usize,
     row: Tensor<f32>,
-    /// Holds the output tensor of a single row.
-    row_options: RunOptions<HasSelectedOutputs>,
+    /// Shared with whoever may stop a run.
+    options: Arc<RunOptions>,
     /// The answer to the last call.
     probabilities: Vec<f32>,
+}
+
+/// Ends the run of a model from another thread. What is stopped stays so until [`OnnxModel::resume`].
+#[derive(Clone)]
+pub struct Stopper(Arc<RunOptions>);
+
+impl Stopper {
+    /// Has the run under way, or else the next one, fail at its next operator.
+    pub fn stop(&self) {
+        // It sets a flag; there is no case in which that fails.
+        let _ = self.0.terminate();
+    }
 }
 
 /// Why there is no probability: the next rung of the ladder answers.
@@ -64,16 +81,23 @@ impl OnnxModel {
             .with_memory_pattern(false)
             .map_err(ort::Error::from)?
             .commit_from_memory(model)?;
-        let allocator = Allocator::default();
-        let output = Tensor::<f32>::new(&allocator, [1, CLASSES])?;
-        let outputs = OutputSelector::no_default().with(OUTPUT).preallocate(OUTPUT, output);
         Ok(OnnxModel {
             session,
             width,
-            row: Tensor::<f32>::new(&allocator, [1, width])?,
-            row_options: RunOptions::new()?.with_outputs(outputs),
+            row: Tensor::<f32>::new(&Allocator::default(), [1, width])?,
+            options: Arc::new(RunOptions::new()?),
             probabilities: Vec::new(),
         })
+    }
+
+    /// What ends its runs.
+    pub fn stopper(&self) -> Stopper {
+        Stopper(self.options.clone())
+    }
+
+    /// Makes it run again after it was stopped.
+    pub fn resume(&self) -> Result<(), ModelError> {
+        Ok(self.options.unterminate()?)
     }
 
     /// The probability of default of each row; `rows` holds whole vectors one after the other.
@@ -86,12 +110,12 @@ impl OnnxModel {
             0 => {}
             1 => {
                 self.row.extract_tensor_mut().1.copy_from_slice(rows);
-                let outputs = self.session.run_with_options(ort::inputs![&self.row], &self.row_options)?;
+                let outputs = self.session.run_with_options(ort::inputs![&self.row], &*self.options)?;
                 collect(outputs[0].try_extract_tensor::<f32>()?.1, 1, &mut self.probabilities)?;
             }
             count => {
                 let rows = TensorRef::from_array_view(([count, self.width], rows))?;
-                let outputs = self.session.run(ort::inputs![rows])?;
+                let outputs = self.session.run_with_options(ort::inputs![rows], &*self.options)?;
                 collect(outputs[0].try_extract_tensor::<f32>()?.1, count, &mut self.probabilities)?;
             }
         }

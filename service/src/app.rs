@@ -8,9 +8,10 @@ mod stream;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use actix_web::dev::ServerHandle;
 use actix_web::rt::System;
@@ -19,9 +20,11 @@ use actix_web::{App as ActixApp, HttpServer};
 use cauce_model::bundle::{Bundle, BundleError, Limits};
 use cauce_model::onnx::{ModelError, OnnxModel};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::sync::Semaphore;
 
 use crate::clock::{Clock, ClockError};
 use crate::config::{self, Config};
+use crate::degrade::Allowed;
 use crate::http::score::BundleRef;
 use crate::http::{self, Shared, Worker};
 use crate::ingest::{Ingest, IngestError};
@@ -30,8 +33,13 @@ use crate::keeper::Upkeep;
 use crate::log::embedded::OpenError;
 use crate::log::{EventLog, Position};
 use crate::metrics::Metrics;
-use crate::scoring::Scorer;
+use crate::scoring::{Guards, Scorer};
+use crate::shelf::{self, OnDamage, Shelf, ShelfError};
 use crate::store::{Histories, StateError};
+
+/// Bytes of a cached score on disk, and of those that wait to be written.
+const VALUE_BYTES: u64 = 16;
+const CACHE_QUEUE: usize = 1 << 20;
 
 /// The service, ready to run.
 pub struct App {
@@ -73,6 +81,10 @@ pub enum AppError {
     Kafka(#[from] ClusterError),
     #[error("{0}")]
     Stream(String),
+    #[error("the cache on disk: {0}")]
+    Cache(#[from] ShelfError),
+    #[error("`{key}`: {cause}")]
+    Ladder { key: &'static str, cause: String },
     #[error("the server failed: {0}")]
     Server(#[from] io::Error),
 }
@@ -92,11 +104,21 @@ impl App {
             true => embedded::open(&config, &bundle, clock, &metrics, recovery)?,
             false => stream::open(&config, &bundle, clock, &metrics, recovery)?,
         };
-        let Backend { log, histories, upkeep, threads, stream } = backend;
+        let Backend { log, histories, upkeep, mut threads, stream } = backend;
+        let guards = guards(&config, &clock)?;
+        let (pressed, held) = (guards.clone(), histories.clone());
+        // Caches make room before histories do.
+        let press = move || pressed.cache.press(held.here().any(|(_, store)| store.is_over_budget()));
+        threads.push(guards.watchdog.start(press)?);
         let shared = Shared {
             ingest: Arc::new(Ingest::new(log, histories.clone(), bundle.clone(), config.log.applications)),
             histories,
             upkeep,
+            budget: config.budget.clone(),
+            allowed: Allowed::parse(&config.ladder).map_err(|(key, cause)| AppError::Ladder { key, cause })?,
+            refer: config.ladder.refer.clone(),
+            guards,
+            disk_reads: Arc::new(Semaphore::new(config.breaker.reads)),
             stream: stream.as_ref().map(|stream| stream.control.clone()),
             metrics,
             clock,
@@ -114,6 +136,7 @@ impl App {
         let served = System::new().block_on(serve(config.server, shared.clone(), models, listening));
         let streamed = stream.map_or(Ok(()), stream::Stream::stop);
         shared.upkeep.stop();
+        shared.guards.watchdog.stop();
         if threads.into_iter().any(|thread| thread.join().is_err()) {
             tracing::error!("a thread that keeps log and state met a defect");
         }
@@ -145,13 +168,15 @@ async fn serve(
     models: Vec<OnnxModel>,
     listening: impl FnOnce(SocketAddr),
 ) -> Result<(), AppError> {
-    let (models, worker_shared) = (Arc::new(Mutex::new(models)), shared.clone());
+    let (models, worker_shared, workers) =
+        (Arc::new(Mutex::new(models)), shared.clone(), Arc::new(AtomicUsize::new(0)));
     let application = move || {
         // A worker thread that died is started anew, and by then the prepared sessions are used up.
         let prepared = models.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let model = prepared.unwrap_or_else(|| OnnxModel::new(&worker_shared.bundle).expect("it could be made before"));
-        let Shared { bundle, histories, ingest, .. } = &*worker_shared;
-        let scorer = Scorer::new(bundle.clone(), histories.clone(), ingest.clone(), model);
+        let Shared { bundle, histories, ingest, guards, .. } = &*worker_shared;
+        let slot = workers.fetch_add(1, Ordering::Relaxed);
+        let scorer = Scorer::new(bundle.clone(), histories.clone(), ingest.clone(), model, guards.clone(), slot);
         ActixApp::new()
             .app_data(Worker::new(worker_shared.clone(), scorer))
             .wrap_fn(http::hold)
@@ -201,6 +226,18 @@ fn raise_open_files() {
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
         tracing::warn!(%error, current = limit.current, "the limit of open files is not raised");
     }
+}
+
+/// The breakers and caches, all fresh but for what is on disk.
+fn guards(config: &Config, clock: &Clock) -> Result<Arc<Guards>, AppError> {
+    let config::Cache { disk_entries, directory, .. } = &config.cache;
+    let keep = config.ladder.cached_age.get();
+    let bounds =
+        shelf::Bounds { entries: *disk_entries, bytes: VALUE_BYTES * *disk_entries as u64, keep, queue: CACHE_QUEUE };
+    let l2 = (*disk_entries > 0).then(|| Shelf::open(directory, bounds, OnDamage::StartAnew, clock.now()));
+    let l2 = l2.transpose()?.map(Arc::new);
+    let log = if config.kafka.brokers.is_empty() { "log" } else { "kafka" };
+    Ok(Arc::new(Guards::new(config, config.server.workers, log, l2, Instant::now())))
 }
 
 fn load(config: &config::Model) -> Result<Bundle, AppError> {

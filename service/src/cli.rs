@@ -101,8 +101,8 @@ struct ServeArgs {
     /// Worker threads; 0 is one per available core.
     #[arg(long)]
     workers: Option<usize>,
-    /// Where log and state are kept: sets `log.directory` to `DIR/log`, `store.directory` to `DIR/state` and
-    /// `kafka.outbox` to `DIR/outbox`.
+    /// Where log and state are kept: sets `log.directory` to `DIR/log`, `store.directory` to `DIR/state`, `kafka.outbox` to
+    /// `DIR/outbox` and `cache.directory` to `DIR/cache`.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Freeze the clock at an instant (RFC 3339) to replay history: every application is scored as of then.
@@ -146,6 +146,7 @@ impl ServeArgs {
             ("log.directory", below("log")),
             ("store.directory", below("state")),
             ("kafka.outbox", below("outbox")),
+            ("cache.directory", below("cache")),
             ("server.listen", self.listen),
             ("model.bundle", self.bundle),
             ("server.workers", workers),

@@ -14,6 +14,7 @@ use cauce_features::timeline::MAX_EVENTS;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use crate::degrade::Allowed;
 pub use values::{Duration, Size};
 
 const DEFAULTS: &str = include_str!("default.toml");
@@ -24,6 +25,10 @@ const ENVIRONMENT_PREFIX: &str = "CAUCE__";
 #[serde(deny_unknown_fields)]
 pub struct Config {
     pub server: Server,
+    pub budget: Budget,
+    pub ladder: Ladder,
+    pub cache: Cache,
+    pub breaker: Breaker,
     pub model: Model,
     pub log: Log,
     pub store: Store,
@@ -47,6 +52,57 @@ pub struct Server {
     pub body_timeout: Duration,
     pub keep_alive: Duration,
     pub shutdown_timeout: Duration,
+}
+
+/// How long answers may take.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Budget {
+    pub score: Duration,
+    pub batch: Duration,
+    pub events: Duration,
+    pub query: Duration,
+    pub least: Duration,
+    pub most: Duration,
+}
+
+/// What may answer when not all is well.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ladder {
+    pub score: String,
+    pub batch: String,
+    pub predecir: String,
+    pub products: String,
+    pub refer: String,
+    pub cached_age: Duration,
+}
+
+/// Scores that were given before.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cache {
+    pub entries: u64,
+    pub keep: Duration,
+    pub disk_entries: usize,
+    pub directory: PathBuf,
+}
+
+/// When a dependency is left alone for a while.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Breaker {
+    pub window: Duration,
+    pub calls: u32,
+    pub failed_percent: u32,
+    pub slow_percent: u32,
+    pub model_slow: Duration,
+    pub state_slow: Duration,
+    pub log_slow: Duration,
+    pub open: Duration,
+    pub open_most: Duration,
+    pub probes: u32,
+    pub reads: usize,
 }
 
 /// What is served.
@@ -180,6 +236,8 @@ pub enum ConfigError {
     Unknown { origin: String, key: String, nearest: Option<String> },
     #[error("{origin}: `{key}` must be {expected}")]
     WrongKind { origin: String, key: String, expected: &'static str },
+    #[error("configuration: `{key}`: {cause}")]
+    Wrong { key: &'static str, cause: String },
     #[error("a setting is written `section.key=value`, not `{0}`")]
     NotASetting(String),
 }
@@ -224,11 +282,31 @@ impl Config {
 
     /// Bounds that the layout of files and histories sets to bounds.
     fn check(&self) -> Result<(), ConfigError> {
-        let Self { server, log, store, kafka, .. } = self;
+        let Self { server, budget, cache, breaker, log, store, kafka, .. } = self;
+        if let Err((key, cause)) = Allowed::parse(&self.ladder) {
+            return Err(ConfigError::Wrong { key, cause });
+        }
+        let ms = |duration: &Duration| duration.get().as_millis() as u64;
         let days = |duration: &Duration| duration.get().as_secs() / 86_400;
         let body = server.body.bytes().max(server.batch_body.bytes()) as u64;
         for (key, value, range, expected) in [
             ("server.batch_body", body, 1..=(15 << 20), "like `server.body` at most 15 MiB"),
+            ("budget.least", ms(&budget.least), 1..=ms(&budget.most), "at least 1ms and at most `budget.most`"),
+            ("budget.most", ms(&budget.most), 1..=600_000, "at most 10m"),
+            ("cache.entries", cache.entries, 0..=100_000_000, "at most 100000000"),
+            ("cache.disk_entries", cache.disk_entries as u64, 0..=1_000_000_000, "at most 1000000000"),
+            ("breaker.window", ms(&breaker.window), 8..=3_600_000, "from 8ms to 1h"),
+            ("breaker.calls", u64::from(breaker.calls), 1..=1_000_000, "from 1 to 1000000"),
+            ("breaker.failed_percent", u64::from(breaker.failed_percent), 1..=101, "from 1 to 100, or 101 for never"),
+            ("breaker.slow_percent", u64::from(breaker.slow_percent), 1..=101, "from 1 to 100, or 101 for never"),
+            (
+                "breaker.open",
+                ms(&breaker.open),
+                1..=ms(&breaker.open_most),
+                "at least 1ms and at most `breaker.open_most`",
+            ),
+            ("breaker.probes", u64::from(breaker.probes), 1..=1_000, "from 1 to 1000"),
+            ("breaker.reads", breaker.reads as u64, 1..=10_000, "from 1 to 10000"),
             ("log.segment", log.segment.bytes() as u64, 1..=(2 << 30), "at most 2 GiB"),
             ("log.group", log.group.bytes() as u64, 1..=(256 << 20), "from 1 B to 256 MiB"),
             ("log.retain_age", days(&log.retain_age), 0..=36_500, "at most 36500 days"),
@@ -252,7 +330,8 @@ impl Config {
 
     /// Every bound by the name of its setting, sizes in bytes and durations in milliseconds (S5).
     pub fn bounds(&self) -> Vec<(&'static str, u64)> {
-        let Self { server, log, store, kafka, .. } = self;
+        let Self { server, budget, cache, breaker, log, store, kafka, .. } = self;
+        let ms = |duration: &Duration| duration.get().as_millis() as u64;
         vec![
             ("server.workers", server.workers as u64),
             ("server.connections", server.connections as u64),
@@ -264,6 +343,14 @@ impl Config {
             ("server.body_timeout", server.body_timeout.get().as_millis() as u64),
             ("server.keep_alive", server.keep_alive.get().as_millis() as u64),
             ("server.shutdown_timeout", server.shutdown_timeout.get().as_millis() as u64),
+            ("budget.score", ms(&budget.score)),
+            ("budget.batch", ms(&budget.batch)),
+            ("budget.events", ms(&budget.events)),
+            ("budget.query", ms(&budget.query)),
+            ("budget.most", ms(&budget.most)),
+            ("cache.entries", cache.entries),
+            ("cache.disk_entries", cache.disk_entries as u64),
+            ("breaker.reads", breaker.reads as u64),
             ("log.segment", log.segment.bytes() as u64),
             ("log.retain_age", log.retain_age.get().as_millis() as u64),
             ("log.retain_size", log.retain_size.bytes() as u64),

@@ -19,6 +19,7 @@ pub enum Code {
     IncompleteBody,
     InvalidFields,
     InvalidQuery,
+    InvalidBudget,
     EventTooLate,
     EventInFuture,
     EmptyBatch,
@@ -33,8 +34,10 @@ pub enum Code {
     StoreFull,
     DiskFull,
     LogBusy,
+    LogSlow,
     LogUnavailable,
     StateUnavailable,
+    NoScore,
     Starting,
     Stopping,
     Internal,
@@ -54,12 +57,13 @@ const fn row(code: Code, name: &'static str, status: u16, title: &'static str) -
 }
 
 /// All codes, in the order of [`Code`].
-pub const CODES: [CodeRow; 24] = [
+pub const CODES: [CodeRow; 27] = [
     row(Code::MalformedJson, "malformed_json", 400, "The body is not JSON of the form that is expected"),
     row(Code::EmptyBody, "empty_body", 400, "The body is empty"),
     row(Code::IncompleteBody, "incomplete_body", 400, "The body ended before its announced length"),
     row(Code::InvalidFields, "invalid_fields", 400, "Fields are missing, unknown, of the wrong type or out of range"),
     row(Code::InvalidQuery, "invalid_query", 400, "The query of the address has a parameter that is wrong"),
+    row(Code::InvalidBudget, "invalid_budget", 400, "The latency budget of the request is no number of milliseconds"),
     row(
         Code::EventTooLate,
         "event_too_late",
@@ -84,8 +88,10 @@ pub const CODES: [CodeRow; 24] = [
     row(Code::StoreFull, "store_full", 507, "No further person fits into the store"),
     row(Code::DiskFull, "disk_full", 507, "The disk is full: nothing can be recorded until there is space"),
     row(Code::LogBusy, "log_busy", 503, "More waits to be written than is allowed"),
+    row(Code::LogSlow, "log_slow", 503, "The log did not answer within the budget of the request"),
     row(Code::LogUnavailable, "log_unavailable", 503, "The log cannot be written or read for now"),
     row(Code::StateUnavailable, "state_unavailable", 503, "A person's history cannot be read for now"),
+    row(Code::NoScore, "no_score", 503, "No score can be given now, and this route has no other answer"),
     row(Code::Starting, "starting", 503, "The service has no histories yet"),
     row(Code::Stopping, "stopping", 503, "The service is stopping; another instance will answer"),
     row(Code::Internal, "internal", 500, "Something went wrong that is not the caller's fault"),
@@ -124,8 +130,8 @@ impl ApiError {
     /// When to try again, in seconds, where trying again can help.
     pub fn retry_after_seconds(&self) -> Option<u32> {
         match self.code {
-            Code::DiskFull | Code::LogUnavailable | Code::StateUnavailable => Some(2),
-            Code::LogBusy | Code::Starting | Code::Stopping => Some(1),
+            Code::DiskFull | Code::LogSlow | Code::LogUnavailable | Code::StateUnavailable => Some(2),
+            Code::LogBusy | Code::NoScore | Code::Starting | Code::Stopping => Some(1),
             _ => None,
         }
     }

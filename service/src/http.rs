@@ -18,7 +18,10 @@ mod openapi;
 pub mod people;
 pub mod routes;
 pub mod score;
+mod single;
+mod timing;
 mod unread;
+mod waiting;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -27,14 +30,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use cauce_model::bundle::Bundle;
+use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
-use crate::config::Server;
+use crate::config::{Budget, Server};
+use crate::degrade::Allowed;
 use crate::ingest::Ingest;
 use crate::kafka::worker::Control;
 use crate::keeper::Upkeep;
 use crate::metrics::Metrics;
-use crate::scoring::Scorer;
+use crate::scoring::{Guards, Scorer};
 use crate::store::Histories;
 
 pub use openapi::document;
@@ -52,6 +57,14 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
     pub server: Server,
+    pub budget: Budget,
+    /// Which rungs of the ladder routes and products may use.
+    pub allowed: Allowed,
+    /// What an answer without a score says.
+    pub refer: String,
+    pub guards: Arc<Guards>,
+    /// How many reads of the disk may be under way for requests.
+    pub disk_reads: Arc<Semaphore>,
     /// The OpenAPI document of the bundle that is served.
     pub openapi: Bytes,
     /// Set once the service was told to stop: not ready, and connections close after their answer.

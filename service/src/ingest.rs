@@ -92,6 +92,7 @@ pub enum Admitted {
 }
 
 /// An application as it was posted.
+#[derive(Clone)]
 pub enum Posted {
     /// With its envelope.
     Envelope(Bytes),
@@ -210,9 +211,14 @@ impl Ingest {
             }
             Err(error) => {
                 tracing::debug!(%error, "applications are not recorded");
-                Recording { recorded: vec![false; recorded.len()], receipt: None }
+                Self::unrecorded(recorded.len())
             }
         }
+    }
+
+    /// What becomes of applications that cannot be recorded.
+    pub fn unrecorded(applications: usize) -> Recording {
+        Recording { recorded: vec![false; applications], receipt: None }
     }
 
     fn admit_application(&self, application: &Application, posted: Posted, as_of: Timestamp) -> Option<Admitted> {

@@ -11,9 +11,13 @@
 )]
 
 pub mod app;
+mod breaker;
+mod cache;
 pub mod cli;
 mod clock;
 pub mod config;
+mod deadline;
+mod degrade;
 mod error;
 mod http;
 mod ingest;
@@ -27,3 +31,4 @@ mod scoring;
 mod shelf;
 mod store;
 mod stream;
+mod watchdog;

@@ -14,10 +14,12 @@ use cauce_model::score::Decision;
 use metrics::{Counter, Gauge, Histogram, Label};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
+use crate::cache;
+use crate::degrade::{MODES, REASONS, Reasons};
 use crate::http::routes::{ROUTES, UNMATCHED};
 use crate::ingest::{Refusal, Taken};
 use crate::log::LogStatus;
-use crate::scoring::{self, Mode, Stage};
+use crate::scoring::{self, Guards, Stage};
 
 /// A named group of series.
 #[derive(Debug)]
@@ -43,6 +45,14 @@ const REQUESTS: &str = "cauce_http_requests_total";
 const REQUEST_SECONDS: &str = "cauce_http_request_duration_seconds";
 const STAGE_SECONDS: &str = "cauce_score_stage_duration_seconds";
 const SCORES: &str = "cauce_scores_total";
+const DEGRADED: &str = "cauce_scores_degraded_total";
+const OVER_BUDGET: &str = "cauce_over_budget_total";
+const STOPPED: &str = "cauce_model_runs_stopped_total";
+const SESSIONS: &str = "cauce_model_sessions_replaced_total";
+const BREAKER: &str = "cauce_breaker_state";
+const BREAKER_OPENED: &str = "cauce_breaker_opened_total";
+const CACHE: &str = "cauce_cache_lookups_total";
+const CACHE_ENTRIES: &str = "cauce_cache_entries";
 const UNRECORDED: &str = "cauce_applications_unrecorded_total";
 const EVENTS: &str = "cauce_events_total";
 const COARSENED: &str = "cauce_events_coarsened_total";
@@ -63,11 +73,22 @@ const BUNDLE: &str = "cauce_bundle_info";
 const PANICS: &str = "cauce_panics_total";
 
 /// Every family there is.
-pub const FAMILIES: [Family; 22] = [
+pub const FAMILIES: [Family; 30] = [
     counter(REQUESTS, "Requests answered, by route and class of status."),
     histogram(REQUEST_SECONDS, "Time from the head of a request to its answer, by route."),
     histogram(STAGE_SECONDS, "Time spent on an application, or on a batch of them, by stage."),
     counter(SCORES, "Applications scored, by mode and decision."),
+    counter(
+        DEGRADED,
+        "Reasons why applications were not scored in full mode on fresh history, or are not known to be durable.",
+    ),
+    counter(OVER_BUDGET, "Answers with a budget that left after it was used up, by route."),
+    counter(STOPPED, "Runs of the model that were stopped since they took too long."),
+    counter(SESSIONS, "Sessions of the model that were replaced since they went on failing."),
+    gauge(BREAKER, "How each circuit breaker stands: 0 closed, 1 half-open, 2 open."),
+    counter(BREAKER_OPENED, "How often each circuit breaker has opened."),
+    counter(CACHE, "Looks for a score that was given before, by level and result."),
+    gauge(CACHE_ENTRIES, "Scores kept in process."),
     counter(
         UNRECORDED,
         "Applications of a named person that were scored and are not in the history: the log or the store took no more.",
@@ -92,9 +113,17 @@ pub const FAMILIES: [Family; 22] = [
 ];
 
 const STATUSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
-const STAGES: [(Stage, &str); 4] =
-    [(Stage::Parse, "parse"), (Stage::Features, "features"), (Stage::Model, "model"), (Stage::Record, "record")];
-const MODES: [(Mode, &str); 2] = [(Mode::Full, "full"), (Mode::Fallback, "fallback")];
+/// Stages of an application's way, in order, with their names.
+pub const STAGES: [(Stage, &str); 8] = [
+    (Stage::Receive, "receive"),
+    (Stage::Validate, "validate"),
+    (Stage::State, "state"),
+    (Stage::Features, "features"),
+    (Stage::Cache, "cache"),
+    (Stage::Model, "model"),
+    (Stage::Ledger, "ledger"),
+    (Stage::Reply, "reply"),
+];
 const DECISIONS: [Decision; 3] = [Decision::Approve, Decision::Refer, Decision::Decline];
 const OUTCOMES: [&str; 8] =
     ["new", "duplicate", "conflict", "too_late", "in_future", "store_full", "invalid", "accepted"];
@@ -122,6 +151,8 @@ pub struct Metrics {
     request_seconds: Vec<Histogram>,
     stage_seconds: [Histogram; STAGES.len()],
     scores: [[Counter; DECISIONS.len()]; MODES.len()],
+    degraded: [Counter; REASONS.len()],
+    over_budget: Vec<Counter>,
     unrecorded: Counter,
     events: [Counter; OUTCOMES.len()],
     coarsened: Counter,
@@ -183,6 +214,8 @@ impl Metrics {
                 request_seconds: ROUTE_LABELS.iter().map(route).collect(),
                 stage_seconds: STAGES.map(|(_, stage)| metrics::histogram!(STAGE_SECONDS, "stage" => stage)),
                 scores: MODES.map(|(_, mode)| decision(mode)),
+                degraded: REASONS.map(|(_, reason)| metrics::counter!(DEGRADED, "reason" => reason)),
+                over_budget: ROUTE_LABELS.iter().map(|of| metrics::counter!(OVER_BUDGET, "route" => *of)).collect(),
                 unrecorded: metrics::counter!(UNRECORDED),
                 events: OUTCOMES.map(|outcome| metrics::counter!(EVENTS, "outcome" => outcome)),
                 coarsened: metrics::counter!(COARSENED),
@@ -211,10 +244,22 @@ impl Metrics {
 
     /// Counts a scored application.
     pub fn scored(&self, application: &Application, scored: &scoring::Decision<'_>) {
-        self.scores[scored.mode as usize][scored.score.decision as usize].increment(1);
+        let decision = scored.score.map_or(Decision::Refer, |score| score.decision);
+        self.scores[scored.made.mode as usize][decision as usize].increment(1);
+        self.degraded(scored.made.reasons);
         if !scored.recorded && !application.person().is_empty() {
             self.unrecorded.increment(1);
         }
+    }
+
+    /// Counts reasons for an answer that is less than it should be.
+    pub fn degraded(&self, reasons: Reasons) {
+        reasons.places().for_each(|place| self.degraded[place].increment(1));
+    }
+
+    /// Counts an answer that left too late.
+    pub fn over_budget(&self, route: usize) {
+        self.over_budget[route].increment(1);
     }
 
     /// Counts a valid event.
@@ -247,7 +292,8 @@ impl Metrics {
     }
 
     /// Everything in the Prometheus text format, with what store and log hold.
-    pub fn render(&self, held: &Held, log: &LogStatus) -> String {
+    pub fn render(&self, held: &Held, log: &LogStatus, guards: &Guards) -> String {
+        self.register(|| observe(guards));
         let values = [
             held.people as f64,
             held.resident as f64,
@@ -268,6 +314,25 @@ impl Metrics {
     }
 }
 
+/// Sets what the guards count for themselves.
+fn observe(guards: &Guards) {
+    let now = std::time::Instant::now();
+    for one in guards.breakers() {
+        let (state, opened) = one.state(now);
+        metrics::gauge!(BREAKER, "dependency" => one.name).set(f64::from(state as u8));
+        metrics::counter!(BREAKER_OPENED, "dependency" => one.name).absolute(opened);
+    }
+    let cache = guards.cache.status();
+    for (level, name) in cache::LEVELS.into_iter().enumerate() {
+        for (result, count) in [("hit", cache.hits[level]), ("miss", cache.misses[level])] {
+            metrics::counter!(CACHE, "level" => name, "result" => result).absolute(count);
+        }
+    }
+    metrics::gauge!(CACHE_ENTRIES).set(cache.l1_entries as f64);
+    metrics::counter!(STOPPED).absolute(guards.watchdog.stopped());
+    metrics::counter!(SESSIONS).absolute(guards.sessions_replaced.load(std::sync::atomic::Ordering::Relaxed));
+}
+
 impl Family {
     fn describe(&self) {
         match self.kind {
@@ -286,9 +351,13 @@ mod tests {
         Metrics::new(&[("store.people", 9)], [("name", "a \"b\""), ("version", "1"), ("hash", "00")])
     }
 
+    fn guards() -> Guards {
+        Guards::for_tests()
+    }
+
     #[test]
     fn every_family_of_the_table_is_on_the_page_once() {
-        let page = metrics().render(&Held::default(), &LogStatus::default());
+        let page = metrics().render(&Held::default(), &LogStatus::default(), &guards());
         for family in &FAMILIES {
             let kind = format!("# TYPE {} {}\n", family.name, family.kind);
             assert_eq!(page.matches(&kind).count(), 1, "{}", family.name);
@@ -304,7 +373,7 @@ mod tests {
             metrics.stage(Stage::Model, Duration::from_nanos(nanos));
         }
         metrics.add_up();
-        let page = metrics.render(&Held::default(), &LogStatus::default());
+        let page = metrics.render(&Held::default(), &LogStatus::default(), &guards());
         let bucket = |edge| format!("cauce_score_stage_duration_seconds_bucket{{stage=\"model\",le=\"{edge}\"}}");
         for (edge, count) in [("0.000001", 1), ("0.0000025", 2), ("1", 2), ("+Inf", 3)] {
             assert!(page.contains(&format!("{} {count}\n", bucket(edge))), "{edge} in {page}");
@@ -313,14 +382,13 @@ mod tests {
 
     #[test]
     fn labels_are_escaped() {
-        let page = metrics().render(&Held::default(), &LogStatus::default());
+        let page = metrics().render(&Held::default(), &LogStatus::default(), &guards());
         assert!(page.contains(r#"name="a \"b\"""#), "{page}");
     }
 
     #[test]
     fn positions_in_the_tables_are_those_of_the_enums() {
         assert!(STAGES.iter().enumerate().all(|(position, (stage, _))| *stage as usize == position));
-        assert!(MODES.iter().enumerate().all(|(position, (mode, _))| *mode as usize == position));
         assert!(DECISIONS.iter().enumerate().all(|(position, decision)| *decision as usize == position));
     }
 }

@@ -1,25 +1,38 @@
-//! An application's way to a score: history, features, model, decision, record. Read it from top to bottom.
+//! An application's way to a score: history, features, cache, ladder, decision, record. Read it from top to bottom.
 //!
 //! An application is scored against the history as it stands before it is recorded, and is then an event of that history
-//! itself, which the log keeps. The model decides; if it cannot, the scorecard does, and the answer says so. Everything a score depends
-//! on is an argument: neither HTTP nor a clock is known here, and even the stop-watch is the caller's.
+//! itself, which the log keeps. Which rung of the ladder decides is `degrade`'s to say; [`ladder`] acts on it. Everything a score depends
+//! on is an argument: neither HTTP nor a clock is known here, and even the stop-watch is the caller's. Nothing here waits for
+//! a disk: a history that is not in memory was brought in before, or counts as unavailable, and what only L2 may know is asked for by
+//! the caller between [`Scorer::score`] and [`Scorer::resume`] (S1).
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use cauce_features::application::Application;
+use cauce_features::plan::FeaturePlan;
 use cauce_features::time::Timestamp;
 use cauce_features::timeline::Timeline;
 use cauce_features::vector::{ReadFacts, Scratch};
 use cauce_model::bundle::Bundle;
-use cauce_model::onnx::OnnxModel;
+use cauce_model::onnx::{ModelError, OnnxModel};
 use cauce_model::score::Score;
-use serde::Serialize;
 
+use crate::cache::{Cached, Fetched, Keys};
+use crate::deadline::Deadline;
+pub use crate::degrade::Mode;
+use crate::degrade::{Reason, Reasons, Rungs};
 use crate::ingest::{Ingest, Posted};
 use crate::log::Receipt;
 use crate::store::{Histories, StateError, Store};
 
 pub mod answer;
+pub mod ladder;
+#[cfg(test)]
+mod tests;
+
+pub use ladder::Guards;
+use ladder::{Climb, Climbed, Ladder};
 
 /// Rows of one run of the model; more cost no less a row.
 const RUN_ROWS: usize = 1_000;
@@ -29,6 +42,7 @@ pub struct Scorer {
     histories: Arc<Histories>,
     ingest: Arc<Ingest>,
     batch: Batch,
+    ladder: Ladder,
 }
 
 /// Applications that are scored in one run of the model: the model's session and the working memory are one thread's own.
@@ -43,16 +57,62 @@ pub struct Batch {
     nobody: Timeline,
 }
 
+/// What holds for a request, whichever its applications.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    pub as_of: Timestamp,
+    pub deadline: Deadline,
+    /// What it may be answered with.
+    pub rungs: Rungs,
+    pub access: Access,
+}
+
+/// Whether histories can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// They are in memory.
+    Here,
+    /// They are, but more waits in the stream than should.
+    Stale,
+    /// Some are on a disk that does not answer in time, or is left alone.
+    Unavailable(Reason),
+}
+
+/// How far a request has come.
+pub enum Progress<'s> {
+    Scored(Decision<'s>, Option<Receipt>),
+    /// It goes on once L2 was asked.
+    Asking(Asking),
+}
+
+/// A request that waits for L2, with what was read for it: the scorer serves others meanwhile.
+pub struct Asking {
+    pub keys: Keys,
+    since: Instant,
+    vector: Vec<f32>,
+    read: Result<History, Reason>,
+}
+
 /// A score and what it rests on.
 #[derive(Debug)]
 pub struct Decision<'scorer> {
-    pub score: Score<'scorer>,
-    pub mode: Mode,
+    /// `None` where a person has to decide.
+    pub score: Option<Score<'scorer>>,
+    pub made: Made,
     pub history: History,
     /// Whether the application is part of the person's history now.
     pub recorded: bool,
     /// What the model was given.
     pub vector: &'scorer [f32],
+}
+
+/// How an answer was made.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Made {
+    pub mode: Mode,
+    pub reasons: Reasons,
+    /// Of a cached score: how old it is.
+    pub age: Option<Duration>,
 }
 
 /// What the features rest on.
@@ -63,78 +123,160 @@ pub struct History {
     pub facts: ReadFacts,
 }
 
-/// Which rung of the ladder gave the score.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mode {
-    /// The model, on the full history.
-    Full,
-    /// The scorecard, since the model failed.
-    Fallback,
-}
-
 /// What time is measured of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    Parse,
+    /// Until the body is there.
+    Receive,
+    /// Bytes to a valid application.
+    Validate,
+    /// Until the history is in memory.
+    State,
     Features,
+    Cache,
     Model,
-    Record,
+    /// What is kept: the decision, and the application as an event.
+    Ledger,
+    /// Writing the answer.
+    Reply,
 }
 
+/// Ends a stage; what time it is then.
+pub type Lap<'w> = dyn FnMut(Stage) -> Instant + 'w;
+
 impl Scorer {
-    /// A scorer for one thread.
-    pub fn new(bundle: Arc<Bundle>, histories: Arc<Histories>, ingest: Arc<Ingest>, model: OnnxModel) -> Self {
-        Self { histories, ingest, batch: Batch::new(bundle, model) }
+    /// A scorer for one thread, whose number is `slot`.
+    pub fn new(
+        bundle: Arc<Bundle>,
+        histories: Arc<Histories>,
+        ingest: Arc<Ingest>,
+        model: OnnxModel,
+        guards: Arc<Guards>,
+        slot: usize,
+    ) -> Self {
+        Self { histories, ingest, batch: Batch::new(bundle, model), ladder: Ladder::new(guards, slot) }
     }
 
-    /// Scores one application. `done` is told when a stage is over. With a receipt, it is recorded once that says so.
+    /// Scores one application and records it, unless L2 is to be asked first. With a receipt, it is recorded once that says so.
     pub fn score(
         &mut self,
         application: &Application,
-        posted: Posted,
-        as_of: Timestamp,
-        mut done: impl FnMut(Stage),
-    ) -> Result<(Decision<'_>, Option<Receipt>), StateError> {
+        posted: impl FnOnce() -> Posted,
+        terms: &Terms,
+        lap: &mut Lap<'_>,
+    ) -> Result<Progress<'_>, StateError> {
         self.batch.clear();
-        let history = self.read(application, as_of)?;
-        done(Stage::Features);
-        let mode = self.batch.infer();
-        done(Stage::Model);
-        let recording = self.ingest.record(vec![(application, posted)], as_of);
-        done(Stage::Record);
-        Ok((self.batch.decision(0, history, mode, recording.recorded[0]), recording.receipt))
+        let read = self.read(application, terms)?;
+        let now = lap(Stage::Features);
+        let keys = self.ladder.keys(&self.batch, application, read.is_ok());
+        match self.ladder.climb(&mut self.batch, &Climb { keys, read: read.err(), found: None, terms, now }, lap) {
+            Climbed::Made(made) => {
+                let (decision, receipt) = self.finish(application, posted(), terms, read, made, lap);
+                Ok(Progress::Scored(decision, receipt))
+            }
+            Climbed::Ask => {
+                let since = lap(Stage::Cache);
+                Ok(Progress::Asking(Asking { keys, since, vector: self.batch.rows.clone(), read }))
+            }
+        }
+    }
+
+    /// Goes on with what L2 had: nothing, a score of the very vector, or the last one of the application.
+    pub fn resume(
+        &mut self,
+        asking: Asking,
+        found: Option<(Cached, Fetched)>,
+        application: &Application,
+        posted: impl FnOnce() -> Posted,
+        terms: &Terms,
+        lap: &mut Lap<'_>,
+    ) -> (Decision<'_>, Option<Receipt>) {
+        let Asking { keys, since, vector, read } = asking;
+        self.batch.rows = vector;
+        let now = lap(Stage::Cache);
+        self.ladder.asked(since, now);
+        let climb = Climb { keys, read: read.err(), found: Some(found), terms, now };
+        match self.ladder.climb(&mut self.batch, &climb, lap) {
+            Climbed::Made(made) => self.finish(application, posted(), terms, read, made, lap),
+            Climbed::Ask => unreachable!("L2 is asked once"),
+        }
     }
 
     /// Scores many in one run of the model, each against its history as it stood before any of them.
     pub fn score_all(
         &mut self,
         applications: Vec<(&Application, Posted)>,
-        as_of: Timestamp,
-        mut done: impl FnMut(Stage),
+        terms: &Terms,
+        lap: &mut Lap<'_>,
     ) -> Result<(Vec<Decision<'_>>, Option<Receipt>), StateError> {
         self.batch.clear();
         let mut histories = Vec::with_capacity(applications.len());
+        let mut missing = None;
         for (application, _) in &applications {
-            histories.push(self.read(application, as_of)?);
+            let read = self.read(application, terms)?;
+            missing = missing.or(read.err());
+            histories.push(read.unwrap_or(History::UNKNOWN));
         }
-        done(Stage::Features);
-        let mode = self.batch.infer();
-        done(Stage::Model);
-        let recording = self.ingest.record(applications, as_of);
-        done(Stage::Record);
+        let now = lap(Stage::Features);
+        let made = self.ladder.climb_all(&mut self.batch, missing, terms, now, lap);
+        let recording = match missing {
+            None => self.ingest.record(applications, terms.as_of),
+            Some(_) => Ingest::unrecorded(applications.len()),
+        };
+        lap(Stage::Ledger);
         let outcomes = histories.into_iter().zip(recording.recorded).enumerate();
-        let decisions = outcomes.map(|(row, (history, recorded))| self.batch.decision(row, history, mode, recorded));
+        let decisions = outcomes.map(|(row, (history, recorded))| self.batch.decision(row, history, made, recorded));
         Ok((decisions.collect(), recording.receipt))
     }
 
-    fn read(&mut self, application: &Application, as_of: Timestamp) -> Result<History, StateError> {
-        // Nobody in particular has no history anywhere.
-        if application.person().is_empty() {
-            return Ok(self.batch.read_nobody(application, as_of));
-        }
-        self.batch.read(&*self.histories.of(application.person())?, application, as_of)
+    /// What is served.
+    pub fn bundle(&self) -> &Arc<Bundle> {
+        &self.batch.bundle
     }
+
+    fn finish(
+        &mut self,
+        application: &Application,
+        posted: Posted,
+        terms: &Terms,
+        read: Result<History, Reason>,
+        made: Made,
+        lap: &mut Lap<'_>,
+    ) -> (Decision<'_>, Option<Receipt>) {
+        // Where the history cannot be read nothing can be added to it either: it would wait for the disk.
+        let recording = match read {
+            Ok(_) => self.ingest.record(vec![(application, posted)], terms.as_of),
+            Err(_) => Ingest::unrecorded(1),
+        };
+        lap(Stage::Ledger);
+        let history = read.unwrap_or(History::UNKNOWN);
+        (self.batch.decision(0, history, made, recording.recorded[0]), recording.receipt)
+    }
+
+    /// Reads an application's vector into the next row; without its history, if that is not here, and then it says why.
+    fn read(&mut self, application: &Application, terms: &Terms) -> Result<Result<History, Reason>, StateError> {
+        let (person, as_of) = (application.person(), terms.as_of);
+        // Nobody in particular has no history anywhere.
+        if person.is_empty() {
+            return Ok(Ok(self.batch.read_nobody(application, as_of)));
+        }
+        let store = self.histories.of(person)?;
+        let missing = match terms.access {
+            Access::Unavailable(reason) => reason,
+            Access::Here | Access::Stale => match self.batch.read_here(&store, application, as_of) {
+                Some(history) => return Ok(Ok(history)),
+                None => Reason::HistoryUnavailable,
+            },
+        };
+        self.batch.read_nobody(application, as_of);
+        Ok(Err(missing))
+    }
+}
+
+impl History {
+    /// Of a person whose history cannot be read.
+    const UNKNOWN: Self =
+        Self { known: false, facts: ReadFacts { newest_event: None, truncated: false, coarse: false } };
 }
 
 impl Batch {
@@ -147,18 +289,40 @@ impl Batch {
     /// Begins anew.
     pub fn clear(&mut self) {
         self.rows.clear();
+        self.probabilities.clear();
     }
 
     /// Reads an application's vector, as of an instant, into the next row.
     pub fn read(&mut self, store: &Store, application: &Application, as_of: Timestamp) -> Result<History, StateError> {
+        let read = self.next_row(application, as_of, |plan, look| store.read(plan, application.person(), look));
+        read.inspect_err(|_| self.forget_last())
+    }
+
+    /// The same where the history is in memory; `None`, and no row, where it is not.
+    fn read_here(&mut self, store: &Store, application: &Application, as_of: Timestamp) -> Option<History> {
+        let read = self.next_row(application, as_of, |_, look| store.read_here(application.person(), look).ok_or(()));
+        read.inspect_err(|()| self.forget_last()).ok()
+    }
+
+    fn read_nobody(&mut self, application: &Application, as_of: Timestamp) -> History {
+        let Ok(history) = self.next_row(application, as_of, |_, look| Ok::<_, std::convert::Infallible>(look(None)));
+        history
+    }
+
+    /// Makes room for a row and fills it from the timeline that `find` shows to what looks at it.
+    fn next_row<E>(
+        &mut self,
+        application: &Application,
+        as_of: Timestamp,
+        find: impl FnOnce(&FeaturePlan, &mut dyn FnMut(Option<&Timeline>) -> History) -> Result<History, E>,
+    ) -> Result<History, E> {
         let Self { bundle, scratch, rows, nobody, .. } = self;
         let (plan, row) = (bundle.plan(), rows.len());
         rows.resize(row + plan.width(), f32::NAN);
-        let read = store.read(plan, application.person(), |timeline| {
+        find(plan, &mut |timeline| {
             let (known, timeline) = (timeline.is_some(), timeline.unwrap_or(nobody));
             History { known, facts: plan.vector_into(timeline, application, as_of, scratch, &mut rows[row..]) }
-        });
-        read.inspect_err(|_| self.rows.truncate(row))
+        })
     }
 
     /// Lets go of the row that was read last.
@@ -166,37 +330,40 @@ impl Batch {
         self.rows.truncate(self.rows.len().saturating_sub(self.bundle.plan().width()));
     }
 
-    fn read_nobody(&mut self, application: &Application, as_of: Timestamp) -> History {
-        let Self { bundle, scratch, rows, nobody, .. } = self;
-        let (plan, row) = (bundle.plan(), rows.len());
-        rows.resize(row + plan.width(), f32::NAN);
-        History { known: false, facts: plan.vector_into(nobody, application, as_of, scratch, &mut rows[row..]) }
-    }
-
-    /// Probabilities of default for all rows, from the model or else from the scorecard.
-    pub fn infer(&mut self) -> Mode {
-        let width = self.bundle.plan().width();
-        self.probabilities.clear();
-        for rows in self.rows.chunks(RUN_ROWS * width) {
-            match self.model.probabilities(rows) {
-                Ok(probabilities) => self.probabilities.extend_from_slice(probabilities),
-                Err(error) => {
-                    tracing::error!(%error, "the model failed: the scorecard answers");
-                    let scorecard = self.bundle.scorecard();
-                    self.probabilities.clear();
-                    self.probabilities.extend(self.rows.chunks_exact(width).map(|row| scorecard.probability(row)));
-                    return Mode::Fallback;
-                }
+    /// Probabilities of default for all rows, from the model or else from the scorecard, however long it takes.
+    pub fn infer(&mut self) -> Made {
+        match self.run() {
+            Ok(()) => Made::FULL,
+            Err(error) => {
+                tracing::error!(%error, "the model failed: the scorecard answers");
+                self.fall_back();
+                Made::FAILED
             }
         }
-        Mode::Full
+    }
+
+    /// The model's probabilities for all rows.
+    fn run(&mut self) -> Result<(), ModelError> {
+        self.probabilities.clear();
+        for rows in self.rows.chunks(RUN_ROWS * self.bundle.plan().width()) {
+            self.probabilities.extend_from_slice(self.model.probabilities(rows)?);
+        }
+        Ok(())
+    }
+
+    /// The scorecard's probabilities for all rows.
+    fn fall_back(&mut self) {
+        let scorecard = self.bundle.scorecard();
+        let rows = self.rows.chunks_exact(self.bundle.plan().width());
+        self.probabilities.clear();
+        self.probabilities.extend(rows.map(|row| scorecard.probability(row)));
     }
 
     /// What was decided of a row.
-    pub fn decision(&self, row: usize, history: History, mode: Mode, recorded: bool) -> Decision<'_> {
+    pub fn decision(&self, row: usize, history: History, made: Made, recorded: bool) -> Decision<'_> {
         let width = self.bundle.plan().width();
-        let score = self.bundle.policy().score(self.probabilities[row]);
-        Decision { score, mode, history, recorded, vector: &self.rows[row * width..][..width] }
+        let score = self.probabilities.get(row).map(|probability| self.bundle.policy().score(*probability));
+        Decision { score, made, history, recorded, vector: &self.rows[row * width..][..width] }
     }
 
     /// What is served.
@@ -205,83 +372,10 @@ impl Batch {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Durability;
-    use crate::ingest::tests::{Fixture, bundle};
+impl Made {
+    /// By the model, on the full history.
+    pub const FULL: Self = Self { mode: Mode::Full, reasons: Reasons::NONE, age: None };
 
-    /// 2026-01-15T14:00:00Z.
-    const AS_OF: Timestamp = Timestamp::from_millis(1_768_485_600_000);
-
-    /// A scorer of the default bundle, with the model of that bundle or of another.
-    fn scorer(model_of: &str) -> (Scorer, Fixture) {
-        let fixture = Fixture::new(100, Durability::Relaxed);
-        let model = OnnxModel::new(&bundle(model_of)).unwrap();
-        let Fixture { histories, ingest, bundle, .. } = &fixture;
-        (Scorer::new(bundle.clone(), histories.clone(), ingest.clone(), model), fixture)
-    }
-
-    fn application(scorer: &Scorer, person: &str, id: &str) -> (Application, Posted) {
-        let person = if person.is_empty() { String::new() } else { format!(r#""person_id": "{person}", "#) };
-        let fields = r#"{"monthly_income": 1200.5, "amount": 5000, "credit_score": 640}"#;
-        let json = format!(r#"{{{person}"application_id": "{id}", "application": {fields}}}"#);
-        let application =
-            Application::from_json(scorer.batch.bundle.plan().specification(), json.as_bytes(), id).unwrap();
-        (application, Posted::Envelope(json.into()))
-    }
-
-    fn score(scorer: &mut Scorer, person: &str, id: &str, as_of: Timestamp) -> (Mode, bool, History, f32) {
-        let (application, posted) = application(scorer, person, id);
-        let decision = scorer.score(&application, posted, as_of, |_| ()).unwrap().0;
-        (decision.mode, decision.recorded, decision.history, decision.score.probability_of_default)
-    }
-
-    #[test]
-    fn an_application_is_part_of_the_history_of_the_next_one_but_not_of_its_own() {
-        let (mut scorer, _fixture) = scorer("ahorro-valle");
-        for (later_ms, known, newest) in [(0, false, None), (1000, true, Some(AS_OF))] {
-            let as_of = Timestamp::from_millis(AS_OF.millis() + later_ms);
-            let (mode, recorded, history, _) = score(&mut scorer, "c-1", "1", as_of);
-            assert_eq!((mode, recorded), (Mode::Full, true));
-            assert_eq!((history.known, history.facts.newest_event), (known, newest));
-        }
-    }
-
-    #[test]
-    fn an_application_of_nobody_is_scored_and_not_recorded() {
-        let (mut scorer, fixture) = scorer("ahorro-valle");
-        let (_, recorded, history, _) = score(&mut scorer, "", "1", AS_OF);
-        assert!(!recorded && !history.known);
-        assert_eq!(fixture.store.people(), 0);
-    }
-
-    #[test]
-    fn a_batch_is_scored_against_the_histories_before_it_with_the_bits_of_single_scores() {
-        let ((mut one, _one), (mut many, _many)) = (scorer("ahorro-valle"), scorer("ahorro-valle"));
-        let read = ["c-1", "c-2", "c-1"].map(|person| application(&many, person, person));
-        let batch = read.iter().map(|(application, _)| (application, Posted::Envelope("{}".into()))).collect();
-        let (decisions, _) = many.score_all(batch, AS_OF, |_| ()).unwrap();
-        assert!(decisions.iter().all(|decision| decision.recorded && !decision.history.known));
-        let single = score(&mut one, "c-1", "c-1", AS_OF).3;
-        assert!(decisions.iter().all(|decision| decision.score.probability_of_default == single));
-    }
-
-    #[test]
-    fn the_scorecard_answers_where_the_model_cannot() {
-        let (mut scorer, fixture) = scorer("taiwan");
-        let (application, posted) = application(&scorer, "c-1", "1");
-        let decision = scorer.score(&application, posted, AS_OF, |_| ()).unwrap().0;
-        assert_eq!(decision.mode, Mode::Fallback);
-        let expected = fixture.bundle.scorecard().probability(decision.vector);
-        assert_eq!(decision.score.probability_of_default, expected);
-    }
-
-    #[test]
-    fn every_stage_is_over_once_and_in_order() {
-        let ((mut scorer, _fixture), mut stages) = (scorer("ahorro-valle"), Vec::new());
-        let (application, posted) = application(&scorer, "c-1", "1");
-        scorer.score(&application, posted, AS_OF, |stage| stages.push(stage)).unwrap();
-        assert_eq!(stages, [Stage::Features, Stage::Model, Stage::Record]);
-    }
+    /// By the scorecard, since the model failed.
+    pub const FAILED: Self = Self { mode: Mode::Fallback, reasons: Reasons::NONE.with(Reason::ModelFailed), age: None };
 }

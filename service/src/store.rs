@@ -142,6 +142,30 @@ impl Store {
         Ok(look(shard.people.get_mut(person).and_then(Entry::seen)))
     }
 
+    /// The same without ever touching the disk: `None` where it would have to be asked. [`Store::bring`] makes that good.
+    pub fn read_here<R>(&self, person: &str, look: impl FnOnce(Option<&Timeline>) -> R) -> Option<R> {
+        let mut shard = self.shard(person).lock();
+        shard.has(person).then(|| look(shard.people.get_mut(person).and_then(Entry::seen)))
+    }
+
+    /// Whether what there is of a person is in memory, if there is anything.
+    pub fn is_here(&self, person: &str) -> bool {
+        self.shard(person).lock().has(person)
+    }
+
+    /// Has what there is of a person in memory for a while. It may read the disk.
+    pub fn bring(&self, plan: &FeaturePlan, person: &str) -> Result<(), StateError> {
+        let mut shard = self.shard_with(plan, person)?;
+        if let Some(entry) = shard.people.get_mut(person) {
+            entry.set(Entry::REFERENCED);
+        } else if shard.cold > 0 {
+            // That there is nothing is worth remembering too: the disk is not asked again. It goes as anybody does when memory is short.
+            let entry = Entry { timeline: Timeline::default(), flags: Entry::REFERENCED };
+            self.admit(&mut shard, plan, person, entry);
+        }
+        Ok(())
+    }
+
     /// Adds an event to the history of its person. Whether there is room for a new person was asked before ([`Store::has_room`]): what
     /// stands in the log is always applied.
     pub fn apply(&self, plan: &FeaturePlan, event: &Event) -> Result<Applied, StateError> {
@@ -272,7 +296,7 @@ impl Store {
         let mut read: Option<(u64, Option<Timeline>)> = None;
         loop {
             let mut shard = place.lock();
-            if shard.cold == 0 || shard.people.contains_key(person) {
+            if shard.has(person) {
                 return Ok(shard);
             }
             match read.take() {
@@ -333,6 +357,13 @@ impl Store {
         // The map inside takes the low and the top bits of a hash; the shard takes others.
         let hash = self.hasher.hash_one(person);
         &self.shards[(hash >> 24) as usize % SHARDS]
+    }
+}
+
+impl Shard {
+    /// Whether what there is of a person is in memory, if there is anything.
+    fn has(&self, person: &str) -> bool {
+        self.cold == 0 || self.people.contains_key(person)
     }
 }
 

@@ -167,9 +167,9 @@ impl Slice {
     fn score(&self, round: Round<'_>) -> Worked {
         let Round { batch, rules, mut worked, pending } = round;
         worked.scored = pending.len() as u64;
-        let mode = batch.infer();
+        let made = batch.infer();
         for (row, one) in pending.iter().enumerate() {
-            let decision = batch.decision(row, one.history, mode, one.is_recorded);
+            let decision = batch.decision(row, one.history, made, one.is_recorded);
             worked.outputs.push(output::score(self.partition, batch.bundle(), one, &decision, rules.vectors));
         }
         worked

@@ -27,11 +27,19 @@ const ROUTES: [(&str, &str, &str); 19] = [
     ("post", "/predecir", "/predecir"),
 ];
 
-const METRICS: [(&str, &str); 22] = [
+const METRICS: [(&str, &str); 30] = [
     ("cauce_http_requests_total", "counter"),
     ("cauce_http_request_duration_seconds", "histogram"),
     ("cauce_score_stage_duration_seconds", "histogram"),
     ("cauce_scores_total", "counter"),
+    ("cauce_scores_degraded_total", "counter"),
+    ("cauce_over_budget_total", "counter"),
+    ("cauce_model_runs_stopped_total", "counter"),
+    ("cauce_model_sessions_replaced_total", "counter"),
+    ("cauce_breaker_state", "gauge"),
+    ("cauce_breaker_opened_total", "counter"),
+    ("cauce_cache_lookups_total", "counter"),
+    ("cauce_cache_entries", "gauge"),
     ("cauce_applications_unrecorded_total", "counter"),
     ("cauce_events_total", "counter"),
     ("cauce_events_coarsened_total", "counter"),
@@ -114,7 +122,8 @@ fn bundle_is_described_down_to_its_features_and_reasons() {
 fn health_says_what_is_served() {
     let server = server();
     assert_eq!(expect(server.get("/livez")), json!({"status": "alive"}));
-    assert_eq!(expect(server.get("/readyz")), json!({"status": "ready"}));
+    let breakers = json!({"cache": "closed", "log": "closed", "model": "closed", "state": "closed"});
+    assert_eq!(expect(server.get("/readyz")), json!({"status": "ready", "breakers": breakers}));
     let (health, bundle) = (expect(server.get("/healthz")), server.get("/v1/bundle").json());
     assert_eq!(health["status"], "ok");
     assert_eq!(health["bundle"]["hash"], bundle["hash"]);

@@ -37,10 +37,12 @@ fn answer_carries_all_that_a_decision_rests_on() {
     assert!(is_fraction(&scored["probability_of_default"]) && is_fraction(&scored["confidence"]), "{scored}");
     assert!(["approve", "refer", "decline"].contains(&scored["decision"].as_str().unwrap()), "{scored}");
     assert!(bundle["bands"].as_array().unwrap().contains(&scored["band"]), "{scored}");
-    for stage in ["parse", "features", "model", "record", "total"] {
+    for stage in STAGES {
         assert!(scored["timing_us"][stage].as_f64().unwrap() >= 0.0, "{stage}: {scored}");
     }
 }
+
+const STAGES: [&str; 9] = ["receive", "validate", "state", "features", "cache", "model", "ledger", "reply", "total"];
 
 /// Milliseconds by stage, as browsers read them.
 fn expect_server_timing(answer: &Answer) {
@@ -53,7 +55,7 @@ fn expect_server_timing(answer: &Answer) {
             name
         })
         .collect();
-    assert_eq!(stages, ["parse", "features", "model", "record", "total"]);
+    assert_eq!(stages, STAGES);
 }
 
 #[test]

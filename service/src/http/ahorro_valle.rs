@@ -14,28 +14,21 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::answer::Answer;
-use super::body;
 use super::call::Call;
 use super::routes::Endpoint;
-use super::score::{BundleRef, StopWatch};
+use super::score::BundleRef;
+use super::single::{Outcome, Single};
+use crate::deadline::Work;
+use crate::degrade::{Mode, Reasons};
 use crate::error::{ApiError, Code};
 use crate::ingest::Posted;
-use crate::log::Receipt;
-use crate::scoring::{Mode, Stage};
 
 /// Scores one application.
 pub async fn predecir(request: HttpRequest, payload: Payload) -> HttpResponse {
     let call = Call::begin(&request, Endpoint::Predecir);
-    let body = body::document(&call, &request, payload).await;
-    let predicted = match call.attempt(|call| predict(call, body?)) {
-        // The contract has no word for whether the application is recorded: the answer waits, and is the same.
-        Ok((answer, Some(receipt))) => {
-            let _ = receipt.accepted().await;
-            Ok(answer)
-        }
-        Ok((answer, None)) => Ok(answer),
-        Err(error) => Err(error),
-    };
+    let single = Single { call: &call, request: &request, work: Work::Predecir, wants_vector: false };
+    // The contract has no word for whether the application is recorded: the answer is the same.
+    let predicted = single.score(payload, read, |outcome| predict(&call, outcome)).await;
     call.answer_in(error_answer, |_| predicted)
 }
 
@@ -45,28 +38,24 @@ struct Prediccion<'a> {
     datos: &'a RawValue,
 }
 
-fn predict(call: &Call, body: Bytes) -> Result<(Answer, Option<Receipt>), ApiError> {
-    let shared = call.shared();
-    let mut watch = StopWatch::start(&shared.metrics);
-    let (application, posted) = read(call, &body)?;
-    watch.done(Stage::Parse);
-    let as_of = shared.clock.now();
-    let mut scorer = call.worker().scorer.borrow_mut();
-    let (decision, receipt) = scorer.score(&application, posted, as_of, |stage| watch.done(stage))?;
-    shared.metrics.scored(&application, &decision);
-    let probability = decision.score.probability_of_default;
+fn predict(call: &Call, Outcome { decided, .. }: &Outcome<'_>) -> Result<Answer, ApiError> {
+    let Some(score) = decided.score() else {
+        return Err(ApiError::new(Code::NoScore, "neither a score nor the contract's word for none can be given"));
+    };
+    let probability = score.probability_of_default;
     let answer = Respuesta {
         prediccion: u8::from(probability >= 0.5),
         probabilidades: [1.0 - probability, probability],
-        confianza: decision.score.confidence,
+        confianza: score.confidence,
         tiempo_procesamiento: seconds(call.started().elapsed()),
         request_id: call.request_id(),
-        historial: decision.history.known,
-        decision: decision.score.decision.as_str(),
-        modo: decision.mode,
-        modelo: BundleRef::of(&shared.bundle),
+        historial: decided.history.known,
+        decision: score.decision.as_str(),
+        modo: decided.made.mode,
+        motivos: decided.made.reasons,
+        modelo: BundleRef::of(&decided.bundle),
     };
-    Ok((Answer::json(200, &answer), receipt))
+    Ok(Answer::json(200, &answer))
 }
 
 fn read(call: &Call, body: &Bytes) -> Result<(Application, Posted), ApiError> {
@@ -95,6 +84,7 @@ struct Respuesta<'a> {
     historial: bool,
     decision: &'a str,
     modo: Mode,
+    motivos: Reasons,
     modelo: BundleRef<'a>,
 }
 
@@ -122,6 +112,8 @@ fn error_answer(call: &Call, error: &ApiError) -> Answer {
         }
         Code::BodyTooLarge | Code::BodyTimeout => (400, "E001", "el cuerpo es demasiado grande o tarda demasiado"),
         Code::InvalidFields => (400, "E002", "hay campos que faltan, de tipo erróneo o fuera de rango"),
+        Code::InvalidBudget => (400, "E001", "`X-Latency-Budget-Ms` debe ser un número entero de milisegundos"),
+        Code::NoScore | Code::Stopping => (503, "E503", "no se puede dar una respuesta ahora; intente más tarde"),
         _ => (500, "E500", "error interno"),
     };
     let record = &call.shared().bundle.plan().specification().application;

@@ -16,9 +16,13 @@ use serde::Serialize;
 use super::answer::Answer;
 use super::routes::{Endpoint, Route, UNMATCHED};
 use super::{Shared, Worker};
+use crate::deadline::{Deadline, Work};
+use crate::degrade::Rungs;
 use crate::error::{ApiError, Code};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const LATENCY_BUDGET: HeaderName = HeaderName::from_static("x-latency-budget-ms");
+const PRODUCT: HeaderName = HeaderName::from_static("x-product");
 /// Leaves room for what ids of a batch's applications add to it.
 const REQUEST_ID_BYTES_MAX: usize = 96;
 
@@ -27,6 +31,8 @@ pub struct Call {
     worker: Rc<Worker>,
     route: usize,
     started: Instant,
+    /// Where its route has one.
+    budget: Cell<Option<Duration>>,
     request_id: HeaderValue,
 }
 
@@ -46,7 +52,7 @@ impl Call {
         let worker = request.app_data::<Rc<Worker>>().expect("every worker thread registers its worker").clone();
         let given = request.headers().get(REQUEST_ID).filter(|id| is_request_id(id.as_bytes()));
         let request_id = given.cloned().unwrap_or_else(|| worker.ids.next());
-        Self { worker, route, started: Instant::now(), request_id }
+        Self { worker, route, started: Instant::now(), budget: Cell::new(None), request_id }
     }
 
     /// The worker on whose thread this runs.
@@ -67,6 +73,16 @@ impl Call {
     /// When it began.
     pub fn started(&self) -> Instant {
         self.started
+    }
+
+    /// When the answer is due, and which rungs of the ladder may give it.
+    pub fn terms(&self, request: &HttpRequest, work: Work) -> Result<(Deadline, Rungs), ApiError> {
+        let (shared, headers) = (self.shared(), request.headers());
+        let asked = headers.get(LATENCY_BUDGET).map(HeaderValue::as_bytes);
+        let budget = shared.budget.of(work, asked).map_err(|error| ApiError::new(Code::InvalidBudget, error))?;
+        self.budget.set(Some(budget));
+        let product = headers.get(PRODUCT).and_then(|product| product.to_str().ok());
+        Ok((Deadline { started: self.started, budget }, shared.allowed.of(work, product)))
     }
 
     /// Does work that is followed by a wait: a defect is an error like any other.
@@ -114,7 +130,11 @@ impl Call {
         if self.shared().is_stopping() {
             response.head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
         }
-        self.shared().metrics.answered(self.route, answer.status, self.started.elapsed());
+        let took = self.started.elapsed();
+        self.shared().metrics.answered(self.route, answer.status, took);
+        if self.budget.get().is_some_and(|budget| took > budget) {
+            self.shared().metrics.over_budget(self.route);
+        }
         response
     }
 

@@ -12,14 +12,15 @@ use cauce_features::time::Timestamp;
 use serde::Serialize;
 
 use super::answer::Answer;
-use super::batch;
-use super::body::{self, Format};
+use super::batch::{self, Item};
 use super::call::{Call, beside};
 use super::routes::Endpoint;
 use super::score::ItemProblem;
+use super::{body, waiting};
+use crate::deadline::Work;
 use crate::error::{ApiError, Code};
 use crate::ingest::{Admitted, IngestError, Taken};
-use crate::log::{Accepted, Entry, LogError, Position, Receipt, Settled, Stored};
+use crate::log::{Accepted, Entry, LogError, Position, Receipt, Stored};
 
 /// Takes one event: 201 if it is new, 200 if it stands already.
 pub async fn one(request: HttpRequest, payload: Payload) -> HttpResponse {
@@ -64,9 +65,11 @@ struct Standing {
 }
 
 async fn take(call: &Call, request: &HttpRequest, payload: Payload) -> Result<(Key, Standing), ApiError> {
+    let (deadline, _) = call.terms(request, Work::Events)?;
     let body = body::document(call, request, payload).await?;
+    let event = call.attempt(|call| read(call, &body))?;
+    waiting::bring(call, std::iter::once(event.person()), deadline).await.here()?;
     let (key, admitted) = call.attempt(|call| {
-        let event = read(call, &body)?;
         let key = Key {
             person: event.person().to_owned(),
             id: event.id(),
@@ -78,11 +81,12 @@ async fn take(call: &Call, request: &HttpRequest, payload: Payload) -> Result<(K
     let outcome = match admitted {
         Admitted::Standing(taken) => {
             // What stands may be an application that is not on disk yet.
-            call.shared().ingest.settled()?.accepted().await?;
+            waiting::durable(call, call.shared().ingest.settled()?, deadline).await?;
             taken
         }
         Admitted::New(entry) => {
-            let settled = call.shared().ingest.submit(vec![entry])?.accepted().await?;
+            let receipt = call.shared().ingest.submit(vec![entry])?;
+            let settled = waiting::durable(call, receipt, deadline).await?;
             let Some(accepted) = settled.into_iter().next() else {
                 return Err(ApiError::new(Code::Internal, "the log answered for no record"));
             };
@@ -121,28 +125,38 @@ struct Batch {
 }
 
 async fn take_all(call: &Call, request: &HttpRequest, payload: Payload) -> Result<Batch, ApiError> {
+    let (deadline, _) = call.terms(request, Work::Events)?;
     let (format, body) = body::batch(call, request, payload).await?;
-    let (mut batch, receipt) = call.attempt(|call| submit_all(call, format, &body))?;
+    let items = batch::items(&body, format, call.shared().server.batch_items)?;
+    let events = call.attempt(|call| Ok(items.iter().map(|item| read_item(call, item)).collect::<Vec<_>>()))?;
+    waiting::bring(call, events.iter().flatten().map(Event::person), deadline).await.here()?;
+    let (mut batch, receipt) = call.attempt(|call| submit_all(call, items, events))?;
     if let Some(receipt) = receipt {
-        batch.finish(call, receipt.accepted().await)?;
+        batch.finish(call, waiting::durable(call, receipt, deadline).await?);
     }
     Ok(batch)
 }
 
-fn submit_all(call: &Call, format: Format, body: &Bytes) -> Result<(Batch, Option<Receipt>), ApiError> {
-    let server = &call.shared().server;
-    let items = batch::items(body, format, server.batch_items)?;
-    let (count, most) = (items.len(), server.body.bytes());
+fn read_item(call: &Call, item: &Item<'_>) -> Result<Event, ApiError> {
+    let most = call.shared().server.body.bytes();
+    match item.json.len() <= most {
+        true => read(call, item.json),
+        false => Err(ApiError::new(Code::BodyTooLarge, format!("an item has at most {most} bytes here"))),
+    }
+}
+
+fn submit_all(
+    call: &Call,
+    items: Vec<Item<'_>>,
+    events: Vec<Result<Event, ApiError>>,
+) -> Result<(Batch, Option<Receipt>), ApiError> {
+    let count = items.len();
     let stored = call.shared().ingest.log().home("");
     let mut batch = Batch { count, taken: vec![], refused: vec![], written: vec![], positions: None, stored };
     let mut entries: Vec<Entry> = Vec::with_capacity(count);
-    for item in items {
+    for (item, event) in items.into_iter().zip(events) {
         // Copied, so that one event that waits does not hold all of a large body.
-        let admitted = match item.json.len() <= most {
-            true => read(call, item.json).and_then(|event| admit(call, event, Bytes::copy_from_slice(item.json))),
-            false => Err(ApiError::new(Code::BodyTooLarge, format!("an item has at most {most} bytes here"))),
-        };
-        match admitted {
+        match event.and_then(|event| admit(call, event, Bytes::copy_from_slice(item.json))) {
             Ok(Admitted::Standing(taken)) => batch.taken.push(taken),
             Ok(Admitted::New(entry)) => {
                 entries.push(entry);
@@ -157,8 +171,8 @@ fn submit_all(call: &Call, format: Format, body: &Bytes) -> Result<(Batch, Optio
 }
 
 impl Batch {
-    fn finish(&mut self, call: &Call, settled: Settled) -> Result<(), LogError> {
-        for (settled, index) in settled?.into_iter().zip(std::mem::take(&mut self.written)) {
+    fn finish(&mut self, call: &Call, settled: Vec<Result<Accepted, LogError>>) {
+        for (settled, index) in settled.into_iter().zip(std::mem::take(&mut self.written)) {
             match settled {
                 Ok(accepted) => self.add(call, index, accepted),
                 // A log that is kept by partitions may take one event and not the other.
@@ -166,7 +180,6 @@ impl Batch {
             }
         }
         self.refused.sort_by_key(|(index, _)| *index);
-        Ok(())
     }
 
     fn add(&mut self, call: &Call, index: usize, accepted: Accepted) {

@@ -3,6 +3,9 @@
 //! The service listens only once its bundle is loaded and warm, so it is ready from its first answer until it is told to stop; with Kafka
 //! once it has histories: those that were here, or those of the partitions that it was given.
 
+use std::collections::BTreeMap;
+use std::time::Instant;
+
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
 
@@ -10,6 +13,7 @@ use super::answer::Answer;
 use super::call::Call;
 use super::routes::Endpoint;
 use super::score::BundleRef;
+use crate::breaker::STATES;
 use crate::error::{ApiError, Code};
 use crate::metrics::Held;
 use crate::store::Store;
@@ -24,7 +28,7 @@ pub async fn ready(request: HttpRequest) -> HttpResponse {
     Call::begin(&request, Endpoint::Ready).answer(|call| {
         refuse_when_stopping(call)?;
         match call.shared().stream.as_ref().is_none_or(|stream| stream.is_ready()) {
-            true => Ok(Answer::json(200, &json!({"status": "ready"}))),
+            true => Ok(Answer::json(200, &json!({"status": "ready", "breakers": breakers(call)}))),
             false => Err(ApiError::new(Code::Starting, "histories are read from Kafka; ask again after `Retry-After`")),
         }
     })
@@ -36,10 +40,13 @@ pub async fn health(request: HttpRequest) -> HttpResponse {
         refuse_when_stopping(call)?;
         let (version, bundle) = (env!("CARGO_PKG_VERSION"), BundleRef::of(&call.shared().bundle));
         // Scoring goes on without the log: the instance is ready, and says what it cannot do.
-        let status = call.shared().ingest.log().status();
-        let log = status.refuses.map_or("written".to_owned(), |error| error.to_string());
-        let mut document = json!({"status": "ok", "version": version, "bundle": bundle, "log": log});
-        if let Some(brokers) = status.brokers {
+        let written = call.shared().ingest.log().status();
+        let log = written.refuses.map_or("written".to_owned(), |error| error.to_string());
+        let breakers = breakers(call);
+        let status = if breakers.values().all(|state| *state == "closed") { "ok" } else { "degraded" };
+        let mut document =
+            json!({"status": status, "version": version, "bundle": bundle, "log": log, "breakers": breakers});
+        if let Some(brokers) = written.brokers {
             document["kafka"] = json!(brokers);
         }
         if let Some(stream) = &call.shared().stream {
@@ -63,9 +70,15 @@ pub async fn metrics(request: HttpRequest) -> HttpResponse {
             checkpoint: shared.upkeep.covered().0,
             log_end: log.reading().range().end.0,
         };
-        let page = shared.metrics.render(&held, &log.status());
+        let page = shared.metrics.render(&held, &log.status(), &shared.guards);
         Ok(Answer::new(200, "text/plain; version=0.0.4; charset=utf-8", page))
     })
+}
+
+/// How each breaker stands. An instance with open ones is ready all the same: it answers, on a lower rung of the ladder.
+fn breakers(call: &Call) -> BTreeMap<&'static str, &'static str> {
+    let now = Instant::now();
+    call.shared().guards.breakers().map(|breaker| (breaker.name, STATES[breaker.state(now).0 as usize].1)).into()
 }
 
 fn refuse_when_stopping(call: &Call) -> Result<(), ApiError> {

@@ -109,13 +109,20 @@ fn parameters(endpoint: Endpoint) -> Vec<Value> {
         "name": "vector", "in": "query", "schema": { "type": "boolean" },
         "description": "whether the answer carries the features that the model was given",
     });
+    let header = |name: &str, schema: Value, description: &str| json!({ "name": name, "in": "header", "schema": schema, "description": description });
+    let milliseconds = json!({ "type": "integer", "minimum": 1 });
+    let budget = header("X-Latency-Budget-Ms", milliseconds, "within how many milliseconds an answer is needed");
+    let product =
+        header("X-Product", json!({ "type": "string" }), "a product whose rungs of the ladder are configured apart");
     let id = json!({ "name": "id", "in": "path", "required": true, "schema": schemas::reference("Id") });
     let query = |name: &str, schema: Value| json!({ "name": name, "in": "query", "schema": schema });
     let instant = |name: &str| query(name, json!({ "type": "string", "format": "date-time" }));
     let text = |name: &str| query(name, json!({ "type": "string" }));
     match endpoint {
-        Endpoint::Score | Endpoint::ScoreBatch => vec![vector],
-        Endpoint::PersonFeatures => vec![id, instant("as_of")],
+        Endpoint::Score | Endpoint::ScoreBatch => vec![vector, budget, product],
+        Endpoint::Predecir => vec![budget, product],
+        Endpoint::Event | Endpoint::EventBatch => vec![budget],
+        Endpoint::PersonFeatures => vec![id, instant("as_of"), budget],
         Endpoint::PersonTimeline => {
             let limit = json!({ "type": "integer", "minimum": 1, "maximum": 1000, "default": 100 });
             vec![id, instant("from"), instant("to"), text("type"), text("cursor"), query("limit", limit)]

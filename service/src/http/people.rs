@@ -20,6 +20,8 @@ use super::answer::Answer;
 use super::call::Call;
 use super::routes::Endpoint;
 use super::score::{HistoryAnswer, InstantText};
+use super::waiting;
+use crate::deadline::Work;
 use crate::error::{ApiError, Code};
 use crate::scoring::History;
 pub use erasure::erase;
@@ -28,8 +30,8 @@ pub use timeline::{export, records_json, timeline};
 /// The features of a person now, or as of the instant that `as_of` names.
 pub async fn features(request: HttpRequest) -> HttpResponse {
     let call = Call::begin(&request, Endpoint::PersonFeatures);
-    let person = person_of(&request).await;
-    call.answer(|call| read(call, &person?, as_of(call, request.query_string())?))
+    let read = read(&call, &request).await;
+    call.answer(|_| read)
 }
 
 /// Whose address it is.
@@ -61,7 +63,14 @@ pub fn as_of(call: &Call, query: &str) -> Result<Timestamp, ApiError> {
     }
 }
 
-fn read(call: &Call, person: &str, as_of: Timestamp) -> Result<Answer, ApiError> {
+async fn read(call: &Call, request: &HttpRequest) -> Result<Answer, ApiError> {
+    let (person, (deadline, _)) = (person_of(request).await?, call.terms(request, Work::Query)?);
+    let as_of = as_of(call, request.query_string())?;
+    waiting::bring(call, std::iter::once(&person[..]), deadline).await.here()?;
+    call.attempt(|call| features_of(call, &person, as_of))
+}
+
+fn features_of(call: &Call, person: &str, as_of: Timestamp) -> Result<Answer, ApiError> {
     let plan = call.shared().bundle.plan();
     let specification = plan.specification();
     let own = EventId::parse("no application").expect("a constant text is an id");

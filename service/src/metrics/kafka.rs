@@ -199,12 +199,13 @@ mod tests {
     use super::*;
     use crate::log::LogStatus;
     use crate::metrics::Held;
+    use crate::scoring::Guards;
 
     #[test]
     fn every_family_of_the_table_is_on_the_page_once() {
         let metrics = Metrics::new(&[], [("name", "n"), ("version", "1"), ("hash", "00")]);
         let _kafka = KafkaMetrics::new(&metrics, 2);
-        let page = metrics.render(&Held::default(), &LogStatus::default());
+        let page = metrics.render(&Held::default(), &LogStatus::default(), &Guards::for_tests());
         for family in &KAFKA_FAMILIES {
             let kind = format!("# TYPE {} {}\n", family.name, family.kind);
             assert_eq!(page.matches(&kind).count(), 1, "{}", family.name);

@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::point_in_time::Replayed;
 use super::{history, output, point_in_time, progress};
 use crate::http::score::{BundleRef, InstantText, Kept, Scored};
-use crate::scoring::{Decision, Mode};
+use crate::scoring::{Decision, Made};
 
 /// Large enough to share the cost of a run, small enough to stay in the caches.
 const BATCH_ROWS: usize = 256;
@@ -79,13 +79,13 @@ fn write(mut out: impl Write, bundle: &Bundle, replayed: &Replayed) -> io::Resul
 }
 
 /// Probabilities from the model or else, as in the service, from the scorecard.
-fn infer(model: &mut OnnxModel, bundle: &Bundle, vectors: &[f32]) -> (Mode, Vec<f32>) {
+fn infer(model: &mut OnnxModel, bundle: &Bundle, vectors: &[f32]) -> (Made, Vec<f32>) {
     match model.probabilities(vectors) {
-        Ok(probabilities) => (Mode::Full, probabilities.to_vec()),
+        Ok(probabilities) => (Made::FULL, probabilities.to_vec()),
         Err(error) => {
             eprintln!("the model failed, so the scorecard answers: {error}");
             let rows = vectors.chunks_exact(bundle.width());
-            (Mode::Fallback, rows.map(|row| bundle.scorecard().probability(row)).collect())
+            (Made::FAILED, rows.map(|row| bundle.scorecard().probability(row)).collect())
         }
     }
 }
@@ -98,11 +98,11 @@ struct Answer<'a> {
     as_of: InstantText,
 }
 
-fn answer<'a>(bundle: &'a Bundle, replayed: &'a Replayed, row: usize, mode: Mode, probability: f32) -> Answer<'a> {
+fn answer<'a>(bundle: &'a Bundle, replayed: &'a Replayed, row: usize, made: Made, probability: f32) -> Answer<'a> {
     let application = &replayed.applications[row];
     let decision = Decision {
-        score: bundle.policy().score(probability),
-        mode,
+        score: Some(bundle.policy().score(probability)),
+        made,
         history: replayed.histories[row],
         recorded: !application.application.person().is_empty(),
         vector: &replayed.vectors[row * bundle.width()..][..bundle.width()],

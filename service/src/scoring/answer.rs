@@ -1,11 +1,15 @@
 //! What is said of a score, over HTTP, in files and in streams alike.
 
+use std::sync::Arc;
+
 use cauce_features::application::Application;
 use cauce_features::time::Timestamp;
 use cauce_model::bundle::Bundle;
+use cauce_model::score::{self as policy, Score};
 use serde::Serialize;
 
-use super::{Decision, History, Mode};
+use super::{Decision, History, Made};
+use crate::degrade::{Mode, Reason, Reasons};
 
 /// How scored applications are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,8 +18,47 @@ pub enum Kept {
     Relaxed,
     /// In the history, and in the log for good.
     Durable,
-    /// Not: the log failed.
-    Failed,
+    /// Not known to be: the log failed, or did not answer in time.
+    Unknown(Reason),
+}
+
+/// A decision apart from the scorer that made it.
+pub struct Decided {
+    pub bundle: Arc<Bundle>,
+    pub made: Made,
+    pub history: History,
+    probability: Option<f32>,
+    recorded: bool,
+    vector: Option<Vec<f32>>,
+}
+
+impl Decided {
+    /// The same decision, made under a bundle.
+    pub fn of(decision: &Decision<'_>, bundle: Arc<Bundle>, wants_vector: bool) -> Self {
+        let Decision { score, made, history, recorded, vector } = decision;
+        Self {
+            bundle,
+            made: *made,
+            history: *history,
+            probability: score.map(|score| score.probability_of_default),
+            recorded: *recorded,
+            vector: wants_vector.then(|| vector.to_vec()),
+        }
+    }
+
+    /// What it means; `None` where a person has to decide.
+    pub fn score(&self) -> Option<Score<'_>> {
+        self.probability.map(|probability| self.bundle.policy().score(probability))
+    }
+
+    /// As it stands in answers.
+    pub fn answer<'a>(&'a self, application: &'a Application, as_of: Timestamp, kept: Kept) -> Scored<'a> {
+        let Self { made, history, recorded, vector, .. } = self;
+        let (made, history, recorded) = (*made, *history, *recorded);
+        let decision =
+            Decision { score: self.score(), made, history, recorded, vector: vector.as_deref().unwrap_or_default() };
+        Scored::new(application, &decision, as_of, vector.is_some(), kept)
+    }
 }
 
 /// One scored application, as it stands in answers.
@@ -24,11 +67,15 @@ pub struct Scored<'a> {
     person_id: Option<&'a str>,
     application_id: &'a str,
     decision: &'static str,
-    probability_of_default: f32,
-    band: &'a str,
-    confidence: f32,
+    /// Null where a person has to decide, like what follows from it.
+    probability_of_default: Option<f32>,
+    band: Option<&'a str>,
+    confidence: Option<f32>,
     mode: Mode,
-    degraded_reasons: &'static [&'static str],
+    degraded_reasons: Reasons,
+    /// Of a score that was given before: how long ago.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cached_age_seconds: Option<f64>,
     history: HistoryAnswer,
     recorded: bool,
     durable: bool,
@@ -45,20 +92,22 @@ impl<'a> Scored<'a> {
         wants_vector: bool,
         kept: Kept,
     ) -> Self {
-        let score = decision.score;
-        let recorded = decision.recorded && kept != Kept::Failed;
+        let (score, made) = (decision.score, decision.made);
+        let (is_unknown, reasons) = match kept {
+            Kept::Unknown(reason) => (true, made.reasons.with(reason)),
+            Kept::Relaxed | Kept::Durable => (false, made.reasons),
+        };
+        let recorded = decision.recorded && !is_unknown;
         Self {
             person_id: Some(application.person()).filter(|person| !person.is_empty()),
             application_id: application.id_text(),
-            decision: score.decision.as_str(),
-            probability_of_default: score.probability_of_default,
-            band: score.band,
-            confidence: score.confidence,
-            mode: decision.mode,
-            degraded_reasons: match decision.mode {
-                Mode::Full => &[],
-                Mode::Fallback => &["model_failed"],
-            },
+            decision: score.map_or(policy::Decision::Refer, |score| score.decision).as_str(),
+            probability_of_default: score.map(|score| score.probability_of_default),
+            band: score.map(|score| score.band),
+            confidence: score.map(|score| score.confidence),
+            mode: made.mode,
+            degraded_reasons: reasons,
+            cached_age_seconds: made.age.map(|age| age.as_secs_f64()),
             history: HistoryAnswer::of(decision.history, as_of),
             recorded,
             durable: recorded && kept == Kept::Durable,

@@ -98,7 +98,8 @@ impl Store {
             goes
         });
         let gone: Vec<_> = gone.collect();
-        shard.cold += gone.len();
+        // Of whom nothing was there, nothing is in the state either.
+        shard.cold += gone.iter().filter(|(_, entry)| entry.has(Entry::STORED)).count();
         shard.departures += 1;
         drop(shard);
         // Their memory is freed when nobody waits for the lock.

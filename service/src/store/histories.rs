@@ -71,6 +71,11 @@ impl Histories {
         self.of(person)?.read(plan, person, look)
     }
 
+    /// Whether a person's history can be read without touching the disk, or is not kept here at all.
+    pub fn is_here(&self, person: &str) -> bool {
+        person.is_empty() || self.of(person).map_or(true, |store| store.is_here(person))
+    }
+
     /// All slices that are here, with their numbers.
     pub fn here(&self) -> impl Iterator<Item = (usize, Arc<Store>)> + '_ {
         (0..self.slices.len()).filter_map(|partition| Some((partition, self.slice(partition)?)))

@@ -4,6 +4,9 @@ use cauce_features::fixed::{MAX_RAW, unit};
 use cauce_features::spec::{Field, FieldKind, Record, Specification};
 use serde_json::{Map, Value, json};
 
+use crate::degrade::{MODES, REASONS};
+use crate::metrics::STAGES;
+
 const APPLICATION_EVENT: &str = "application";
 
 /// A reference to a schema of this document.
@@ -137,22 +140,23 @@ fn fixed() -> Map<String, Value> {
         "person_id": { "type": ["string", "null"] },
         "application_id": reference("Id"),
         "decision": { "enum": ["approve", "refer", "decline"] },
-        "probability_of_default": probability,
-        "band": text,
-        "confidence": probability,
-        "mode": { "enum": ["full", "fallback"] },
-        "degraded_reasons": { "type": "array", "items": { "enum": ["model_failed"] } },
+        "probability_of_default": nullable(&probability),
+        "band": { "type": ["string", "null"] },
+        "confidence": nullable(&probability),
+        "mode": { "enum": MODES.map(|(_, name)| name) },
+        "degraded_reasons": { "type": "array", "items": { "enum": REASONS.map(|(_, name)| name) } },
         "history": reference("History"),
         "recorded": flag,
         "durable": flag,
+        "cached_age_seconds": { "type": "number", "minimum": 0 },
+        "refer": text,
         "vector": numbers,
     });
     let about = json!({
         "request_id": text, "bundle": reference("BundleReference"), "as_of": time, "timing_us": reference("Timing"),
     });
-    let stages = ["parse", "features", "model", "record", "total"];
-    let timing: Map<String, Value> =
-        stages.map(|stage| (stage.into(), json!({ "type": "number" }))).into_iter().collect();
+    let stages = STAGES.iter().map(|(_, name)| *name).chain(["total"]);
+    let timing: Map<String, Value> = stages.map(|stage| (stage.into(), json!({ "type": "number" }))).collect();
     let schemas = json!({
         "Id": { "type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[^\\u0000-\\u001f\\u007f]+$" },
         "ScoreRequest": {
@@ -273,7 +277,7 @@ fn fixed() -> Map<String, Value> {
         "Fallo": {
             "type": "object",
             "properties": {
-                "error": text, "codigo": { "enum": ["E001", "E002", "E500"] },
+                "error": text, "codigo": { "enum": ["E001", "E002", "E429", "E500", "E503"] },
                 "tiempo_procesamiento": { "type": "number" }, "request_id": text,
                 "errores": { "type": "array", "items": { "type": "object" } },
             },
@@ -286,11 +290,19 @@ fn fixed() -> Map<String, Value> {
     }
 }
 
-/// An object whose properties, but for the optional `vector` and `partition`, are always there.
+/// Members that are not in every answer of their kind.
+const OPTIONAL: [&str; 4] = ["vector", "partition", "cached_age_seconds", "refer"];
+
+/// An object whose properties are always there, but for those that are [`OPTIONAL`].
 fn object(properties: Value) -> Value {
     let names = properties.as_object().into_iter().flat_map(Map::keys);
-    let required: Vec<&String> = names.filter(|name| !matches!(name.as_str(), "vector" | "partition")).collect();
+    let required: Vec<&String> = names.filter(|name| !OPTIONAL.contains(&name.as_str())).collect();
     json!({ "type": "object", "properties": properties, "required": required })
+}
+
+/// The same schema, or null.
+fn nullable(schema: &Value) -> Value {
+    json!({ "oneOf": [schema, { "type": "null" }] })
 }
 
 fn joined(some: &Value, others: &Value) -> Value {

@@ -1,0 +1,345 @@
+//! Scores that were given before: in process (L1), durable (L2), and under way.
+//!
+//! A score is kept under two keys. The one of its *vector* is a 128-bit hash of the vector's bits and the bundle's hash: what is found
+//! there is what the model would say, bit for bit (S3), so it is an answer like any other; with another bundle the same
+//! vector has another key, which is all the invalidation that a swap needs. The one of its *application* (person, fields, bundle) finds
+//! the last score of the same application on whatever history: stale, and so for the `cached` rung alone, which tells its age.
+//!
+//! L1 is moka, bounded by entries and time. L2 is a [`Shelf`] on disk: it survives a restart, and is asked off the request's
+//! thread, since a disk can stand still. Two requests for one vector at the same time run the model once ([`Cache::join`]).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use cauce_features::application::Application;
+use cauce_features::time::Timestamp;
+use parking_lot::{Condvar, Mutex};
+use xxhash_rust::xxh3::xxh3_128_with_seed;
+
+use crate::config;
+use crate::shelf::{Shelf, ShelfError, Shelved};
+
+/// A score that was given.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cached {
+    pub probability: f32,
+    /// As of when.
+    pub at: Timestamp,
+}
+
+/// The two keys of a score.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keys {
+    /// None where the history, and so the vector, cannot be read.
+    pub vector: Option<u128>,
+    pub application: u128,
+}
+
+/// Levels and what became of a look.
+pub const LEVELS: [&str; 2] = ["l1", "l2"];
+
+/// So that the two kinds of keys never meet.
+const VECTOR_SEED: u64 = 1;
+const APPLICATION_SEED: u64 = 2;
+
+/// All levels, shared by all workers.
+pub struct Cache {
+    l1: moka::sync::Cache<u128, Cached>,
+    l2: Option<Arc<Shelf>>,
+    flights: Flights,
+    /// Nothing is kept while memory is short: the cache makes room before anything else does.
+    is_paused: AtomicBool,
+    hits: [AtomicU64; LEVELS.len()],
+    misses: [AtomicU64; LEVELS.len()],
+}
+
+/// How the levels do.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CacheStatus {
+    pub hits: [u64; LEVELS.len()],
+    pub misses: [u64; LEVELS.len()],
+    pub l1_entries: u64,
+    pub is_paused: bool,
+}
+
+impl Keys {
+    /// Of an application, and of the vector that was read for it if there is one, under a bundle. `bytes` is working memory.
+    pub fn of(application: &Application, vector: Option<&[f32]>, bundle_hash: &str, bytes: &mut Vec<u8>) -> Self {
+        let vector = vector.map(|vector| {
+            bytes.clear();
+            vector.iter().for_each(|value| bytes.extend_from_slice(&value.to_bits().to_le_bytes()));
+            bytes.extend_from_slice(bundle_hash.as_bytes());
+            xxh3_128_with_seed(bytes, VECTOR_SEED)
+        });
+        bytes.clear();
+        application.values().iter().for_each(|value| bytes.extend_from_slice(&value.to_le_bytes()));
+        bytes.extend_from_slice(bundle_hash.as_bytes());
+        bytes.extend_from_slice(application.person().as_bytes());
+        Self { vector, application: xxh3_128_with_seed(bytes, APPLICATION_SEED) }
+    }
+}
+
+impl Cache {
+    /// An empty L1 over what L2 holds from before.
+    pub fn new(settings: &config::Cache, l2: Option<Arc<Shelf>>) -> Self {
+        let l1 = moka::sync::Cache::builder().max_capacity(settings.entries).time_to_live(settings.keep.get()).build();
+        Self {
+            l1,
+            l2,
+            flights: Flights::default(),
+            is_paused: AtomicBool::new(false),
+            hits: Default::default(),
+            misses: Default::default(),
+        }
+    }
+
+    /// What the model says of a vector, if it said so before.
+    pub fn score_of(&self, vector: u128) -> Option<Cached> {
+        self.count(0, self.l1.get(&vector))
+    }
+
+    /// The last score of an application that is in process.
+    pub fn last_of(&self, application: u128) -> Option<Cached> {
+        self.l1.get(&application)
+    }
+
+    /// Whether there is an L2 to ask.
+    pub fn has_l2(&self) -> bool {
+        self.l2.is_some()
+    }
+
+    /// Asks L2, which may read the disk: the score of the vector, else the last one of the application; which of the two it is.
+    pub fn fetch(&self, keys: Keys, now: Timestamp) -> Result<Option<(Cached, Fetched)>, ShelfError> {
+        let Some(l2) = &self.l2 else { return Ok(None) };
+        for (key, fetched) in [(keys.vector, Fetched::Score), (Some(keys.application), Fetched::Last)] {
+            let Some(key) = key else { continue };
+            let found = l2.get(key, now)?.and_then(|shelved| Cached::from_shelf(&shelved));
+            if let Some(cached) = found {
+                self.count(1, Some(cached));
+                self.keep_in_process(key, cached);
+                return Ok(Some((cached, fetched)));
+            }
+        }
+        self.count(1, None);
+        Ok(None)
+    }
+
+    /// Keeps a score of the model under both keys, on all levels.
+    pub fn keep(&self, keys: Keys, cached: Cached) {
+        for key in keys.vector.into_iter().chain([keys.application]) {
+            self.keep_in_process(key, cached);
+            if let Some(l2) = &self.l2 {
+                // A full queue drops it: it can be computed again.
+                l2.put(key, Bytes::copy_from_slice(&cached.probability.to_bits().to_le_bytes()), cached.at);
+            }
+        }
+    }
+
+    /// Drops everything in process, as the bundle was swapped: under the new one nothing of it is found any more.
+    pub fn clear(&self) {
+        self.l1.invalidate_all();
+    }
+
+    /// Drops the entries of one score, as it is to be made again.
+    pub fn forget(&self, keys: Keys) {
+        keys.vector.iter().for_each(|vector| self.l1.invalidate(vector));
+    }
+
+    /// Lets everything go, and keeps nothing, while memory is short.
+    pub fn press(&self, is_short: bool) {
+        if is_short && !self.is_paused.swap(true, Ordering::Relaxed) {
+            tracing::warn!("memory is short: the cache is emptied and keeps nothing");
+        }
+        if is_short {
+            self.l1.invalidate_all();
+        } else if self.is_paused.swap(false, Ordering::Relaxed) {
+            tracing::info!("the cache keeps scores again");
+        }
+    }
+
+    /// Who runs the model for a vector: the first who asks. The others wait for the outcome, up to `patience`.
+    pub fn join(&self, vector: u128, patience: Duration) -> Flight<'_> {
+        self.flights.join(vector, patience)
+    }
+
+    /// What metrics show.
+    pub fn status(&self) -> CacheStatus {
+        let read = |counts: &[AtomicU64; LEVELS.len()]| counts.each_ref().map(|count| count.load(Ordering::Relaxed));
+        CacheStatus {
+            hits: read(&self.hits),
+            misses: read(&self.misses),
+            l1_entries: self.l1.entry_count(),
+            is_paused: self.is_paused.load(Ordering::Relaxed),
+        }
+    }
+
+    fn keep_in_process(&self, key: u128, cached: Cached) {
+        if !self.is_paused.load(Ordering::Relaxed) {
+            self.l1.insert(key, cached);
+        }
+    }
+
+    fn count(&self, level: usize, found: Option<Cached>) -> Option<Cached> {
+        let counts = if found.is_some() { &self.hits } else { &self.misses };
+        counts[level].fetch_add(1, Ordering::Relaxed);
+        found
+    }
+}
+
+/// What L2 had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fetched {
+    /// What the model says of the vector.
+    Score,
+    /// The last score of the application.
+    Last,
+}
+
+/// How old a score is.
+pub fn age(cached: Cached, now: Timestamp) -> Duration {
+    Duration::from_millis(u64::try_from(now.millis() - cached.at.millis()).unwrap_or(0))
+}
+
+impl Cached {
+    /// On the shelf: the probability's bits, little-endian.
+    fn from_shelf(Shelved { at, value }: &Shelved) -> Option<Self> {
+        let probability = f32::from_bits(u32::from_le_bytes(value.as_ref().try_into().ok()?));
+        (0.0..=1.0).contains(&probability).then_some(Self { probability, at: *at })
+    }
+}
+
+/// Vectors that the model is being run for.
+#[derive(Default)]
+struct Flights {
+    /// std's locks would do; never held across a run.
+    under_way: Mutex<HashMap<u128, Arc<Landing>>>,
+}
+
+/// Where those who wait learn the outcome.
+#[derive(Default)]
+struct Landing {
+    outcome: Mutex<Option<Option<f32>>>,
+    landed: Condvar,
+}
+
+/// What a request for a vector is to do.
+pub enum Flight<'c> {
+    /// Run the model, and tell the others.
+    Lead(Lead<'c>),
+    /// Somebody else ran it.
+    Landed(f32),
+    /// Somebody else ran it and got nothing, or has not come back in time.
+    Lost,
+}
+
+/// The duty to say how it ended; dropped, it ended with nothing.
+pub struct Lead<'c> {
+    flights: &'c Flights,
+    vector: u128,
+    landing: Arc<Landing>,
+}
+
+impl Flights {
+    fn join(&self, vector: u128, patience: Duration) -> Flight<'_> {
+        let landing = {
+            let mut under_way = self.under_way.lock();
+            match under_way.get(&vector) {
+                Some(landing) => landing.clone(),
+                None => {
+                    let landing = Arc::new(Landing::default());
+                    under_way.insert(vector, landing.clone());
+                    return Flight::Lead(Lead { flights: self, vector, landing });
+                }
+            }
+        };
+        let mut outcome = landing.outcome.lock();
+        landing.landed.wait_while_for(&mut outcome, |outcome| outcome.is_none(), patience);
+        match *outcome {
+            Some(Some(probability)) => Flight::Landed(probability),
+            _ => Flight::Lost,
+        }
+    }
+}
+
+impl Lead<'_> {
+    /// The model gave this.
+    pub fn land(self, probability: f32) {
+        *self.landing.outcome.lock() = Some(Some(probability));
+    }
+}
+
+impl Drop for Lead<'_> {
+    fn drop(&mut self) {
+        self.flights.under_way.lock().remove(&self.vector);
+        self.landing.outcome.lock().get_or_insert(None);
+        self.landing.landed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    const AT: Timestamp = Timestamp::from_millis(1_768_485_600_000);
+
+    fn cache() -> Cache {
+        Cache::new(&config::Config::load(None, std::iter::empty(), Vec::new()).unwrap().cache, None)
+    }
+
+    #[test]
+    fn what_was_kept_is_found_under_both_keys_with_its_bits() {
+        let (cache, keys) = (cache(), Keys { vector: Some(1), application: 2 });
+        let cached = Cached { probability: f32::from_bits(0x3dcc_cccd), at: AT };
+        assert_eq!((cache.score_of(1), cache.last_of(2)), (None, None));
+        cache.keep(keys, cached);
+        assert_eq!((cache.score_of(1), cache.last_of(2)), (Some(cached), Some(cached)));
+        assert_eq!((cache.status().hits[0], cache.status().misses[0]), (1, 1));
+    }
+
+    #[test]
+    fn while_memory_is_short_nothing_is_kept() {
+        let (cache, keys) = (cache(), Keys { vector: Some(1), application: 2 });
+        let cached = Cached { probability: 0.5, at: AT };
+        cache.keep(keys, cached);
+        cache.press(true);
+        assert_eq!(cache.score_of(1), None);
+        cache.keep(keys, cached);
+        assert_eq!(cache.score_of(1), None);
+        cache.press(false);
+        cache.keep(keys, cached);
+        assert_eq!(cache.score_of(1), Some(cached));
+    }
+
+    #[test]
+    fn of_those_who_ask_at_once_one_runs_the_model_and_all_have_its_bits() {
+        let cache = cache();
+        let Flight::Lead(lead) = cache.join(7, Duration::ZERO) else { panic!("the first one leads") };
+        thread::scope(|scope| {
+            let waiting: Vec<_> = (0..3).map(|_| scope.spawn(|| cache.join(7, Duration::from_secs(10)))).collect();
+            assert!(matches!(cache.join(8, Duration::ZERO), Flight::Lead(_)), "another vector is another flight");
+            lead.land(0.25);
+            for flight in waiting {
+                match flight.join().unwrap() {
+                    Flight::Landed(probability) => assert_eq!(probability, 0.25),
+                    // It came when all was over, and would find the score in L1.
+                    Flight::Lead(_) => {}
+                    Flight::Lost => panic!("the outcome was lost"),
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn who_waits_is_let_go_when_the_leader_fails_or_takes_too_long() {
+        let cache = cache();
+        let Flight::Lead(lead) = cache.join(7, Duration::ZERO) else { panic!("the first one leads") };
+        assert!(matches!(cache.join(7, Duration::from_millis(1)), Flight::Lost));
+        drop(lead);
+        assert!(matches!(cache.join(7, Duration::ZERO), Flight::Lead(_)));
+    }
+}

@@ -1,0 +1,104 @@
+//! One application's way over HTTP, whatever the form of its request and answer: read, brought together with its history, scored,
+//! recorded, answered. `POST /v1/score` and `POST /predecir` give it their two ends.
+
+use std::sync::Arc;
+
+use actix_web::HttpRequest;
+use actix_web::web::Payload;
+use bytes::Bytes;
+use cauce_features::application::Application;
+use cauce_features::time::Timestamp;
+use cauce_model::bundle::Bundle;
+
+use super::answer::Answer;
+use super::call::Call;
+use super::timing::StopWatch;
+use super::{body, waiting};
+use crate::deadline::Work;
+use crate::degrade::Reasons;
+use crate::error::ApiError;
+use crate::ingest::Posted;
+use crate::scoring::answer::{Decided, Kept};
+use crate::scoring::{Decision, Progress, Stage, Terms};
+
+/// A request for the score of one application.
+pub struct Single<'r> {
+    pub call: &'r Call,
+    pub request: &'r HttpRequest,
+    pub work: Work,
+    pub wants_vector: bool,
+}
+
+/// What an answer is made of.
+pub struct Outcome<'o> {
+    pub application: &'o Application,
+    pub decided: &'o Decided,
+    pub as_of: Timestamp,
+    pub kept: Kept,
+    pub watch: &'o StopWatch<'o>,
+}
+
+impl Single<'_> {
+    /// Goes the way. `read` finds the application in the body, `write` makes the answer.
+    pub async fn score(
+        self,
+        payload: Payload,
+        read: impl FnOnce(&Call, &Bytes) -> Result<(Application, Posted), ApiError>,
+        write: impl FnOnce(&Outcome<'_>) -> Result<Answer, ApiError>,
+    ) -> Result<Answer, ApiError> {
+        let Self { call, request, work, wants_vector } = self;
+        let watch = StopWatch::start(call);
+        let (deadline, rungs) = call.terms(request, work)?;
+        let body = body::document(call, request, payload).await?;
+        watch.lap(Stage::Receive);
+        let (application, posted) = call.attempt(|call| read(call, &body))?;
+        watch.lap(Stage::Validate);
+        let access = waiting::bring(call, std::iter::once(application.person()), deadline).await;
+        watch.lap(Stage::State);
+        let terms = Terms { as_of: call.shared().clock.now(), deadline, rungs, access };
+        let scored = call.attempt(|call| {
+            let mut scorer = call.worker().scorer.borrow_mut();
+            let bundle = scorer.bundle().clone();
+            let lap = &mut |stage| watch.lap(stage);
+            Ok(match scorer.score(&application, || posted.clone(), &terms, lap)? {
+                Progress::Scored(decision, receipt) => {
+                    Ok((decided(call, &application, &decision, bundle, wants_vector), receipt))
+                }
+                Progress::Asking(asking) => Err(asking),
+            })
+        })?;
+        let (decided, receipt) = match scored {
+            Ok(scored) => scored,
+            Err(asking) => {
+                let found = waiting::fetch(call, asking.keys, deadline).await;
+                call.attempt(|call| {
+                    let mut scorer = call.worker().scorer.borrow_mut();
+                    let bundle = scorer.bundle().clone();
+                    let lap = &mut |stage| watch.lap(stage);
+                    let (decision, receipt) =
+                        scorer.resume(asking, found, &application, || posted.clone(), &terms, lap);
+                    Ok((decided(call, &application, &decision, bundle, wants_vector), receipt))
+                })?
+            }
+        };
+        let kept = waiting::settle(call, receipt, deadline).await;
+        watch.lap(Stage::Ledger);
+        if let Kept::Unknown(reason) = kept {
+            call.shared().metrics.degraded(Reasons::NONE.with(reason));
+        }
+        let outcome = Outcome { application: &application, decided: &decided, as_of: terms.as_of, kept, watch: &watch };
+        call.attempt(|_| write(&outcome))
+    }
+}
+
+/// The decision apart from the scorer, counted: the scorer serves others while this request waits for the log.
+fn decided(
+    call: &Call,
+    application: &Application,
+    decision: &Decision<'_>,
+    bundle: Arc<Bundle>,
+    wants_vector: bool,
+) -> Decided {
+    call.shared().metrics.scored(application, decision);
+    Decided::of(decision, bundle, wants_vector)
+}

@@ -1,0 +1,177 @@
+//! Everything that a request waits for beside its own thread, each wait ending with its budget (S1): histories that rest on disk,
+//! scores that only L2 may have, records that are to be durable.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix_web::rt::time::timeout;
+use actix_web::web::block;
+use tokio::sync::Semaphore;
+
+use super::call::Call;
+use crate::breaker::{Breaker, Outcome};
+use crate::cache::{Cached, Fetched, Keys};
+use crate::deadline::Deadline;
+use crate::degrade::Reason;
+use crate::error::{ApiError, Code};
+use crate::log::{Accepted, LogError, Receipt};
+use crate::scoring::Access;
+use crate::scoring::answer::Kept;
+
+/// What is left to make an answer of when a wait has been in vain.
+const RESERVE: Duration = Duration::from_millis(3);
+
+/// Has the histories of people in memory, as far as they are kept here. Those who are there already, as nearly all are, cost a look.
+pub async fn bring(call: &Call, people: impl Iterator<Item = &str>, deadline: Deadline) -> Access {
+    let histories = &call.shared().histories;
+    let absent: Vec<String> = people.filter(|person| !histories.is_here(person)).map(str::to_owned).collect();
+    if !absent.is_empty()
+        && let Err(reason) = bring_absent(call, absent, deadline).await
+    {
+        return Access::Unavailable(reason);
+    }
+    match call.shared().stream.as_ref().is_some_and(|stream| stream.is_deferring()) {
+        true => Access::Stale,
+        false => Access::Here,
+    }
+}
+
+impl Access {
+    /// For what cannot be done without the histories.
+    pub fn here(self) -> Result<(), ApiError> {
+        match self {
+            Self::Here | Self::Stale => Ok(()),
+            Self::Unavailable(_) => {
+                let detail = "the history is on a disk that does not answer; ask again after `Retry-After`";
+                Err(ApiError::new(Code::StateUnavailable, detail))
+            }
+        }
+    }
+}
+
+async fn bring_absent(call: &Call, people: Vec<String>, deadline: Deadline) -> Result<(), Reason> {
+    let shared = call.shared();
+    let (histories, bundle) = (shared.histories.clone(), shared.bundle.clone());
+    let read = move || {
+        people.iter().try_for_each(|person| match histories.of(person) {
+            Ok(store) => store.bring(bundle.plan(), person),
+            // It went to another instance meanwhile, which the read will tell.
+            Err(_) => Ok(()),
+        })
+    };
+    match on_disk(&shared.guards.state, &shared.disk_reads, deadline, read).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "histories cannot be read");
+            Err(Reason::HistoryUnavailable)
+        }
+        Err(NotRead::LeftAlone) => Err(Reason::HistoryBreakerOpen),
+        Err(NotRead::TooMany | NotRead::TooSlow) => Err(Reason::HistoryUnavailable),
+    }
+}
+
+/// Asks L2 for a score.
+pub async fn fetch(call: &Call, keys: Keys, deadline: Deadline) -> Option<(Cached, Fetched)> {
+    let shared = call.shared();
+    let (guards, now) = (shared.guards.clone(), shared.clock.now());
+    let read = move || guards.cache.fetch(keys, now);
+    match on_disk(&shared.guards.l2, &shared.disk_reads, deadline, read).await {
+        Ok(Ok(found)) => found,
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "the cache on disk cannot be read");
+            None
+        }
+        Err(_) => None,
+    }
+}
+
+/// Why the disk gave nothing.
+enum NotRead {
+    /// The breaker is open.
+    LeftAlone,
+    /// As many reads as may be are under way.
+    TooMany,
+    /// It did not answer in time.
+    TooSlow,
+}
+
+/// Reads the disk on a thread that answers no requests. One that stands still holds a permit until it goes on, so that not more than
+/// these threads wait for it.
+async fn on_disk<T: Send + 'static, E: Send + 'static>(
+    breaker: &Breaker,
+    permits: &Arc<Semaphore>,
+    deadline: Deadline,
+    read: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<Result<T, E>, NotRead> {
+    let began = Instant::now();
+    if !breaker.admit(began) {
+        return Err(NotRead::LeftAlone);
+    }
+    let Ok(permit) = permits.clone().try_acquire_owned() else {
+        breaker.record(began, Outcome::Failed);
+        return Err(NotRead::TooMany);
+    };
+    let read = move || {
+        let _permit = permit;
+        read()
+    };
+    let read = timeout(patience(deadline, began), block(read)).await;
+    let (now, outcome) = (Instant::now(), read.map_err(|_elapsed| NotRead::TooSlow));
+    let outcome = outcome.and_then(|read| read.map_err(|_stopping| NotRead::TooSlow));
+    let went_well = matches!(&outcome, Ok(Ok(_)));
+    breaker.record(now, if went_well { Outcome::Done(now - began) } else { Outcome::Failed });
+    outcome
+}
+
+/// How scored applications are kept, once the log has answered for those that it has to.
+pub async fn settle(call: &Call, receipt: Option<Receipt>, deadline: Deadline) -> Kept {
+    let Some(receipt) = receipt else { return Kept::Relaxed };
+    let settled = accepted(call, receipt, deadline).await;
+    let reason = match settled {
+        Ok(Ok(all)) if all.iter().all(Result::is_ok) => return Kept::Durable,
+        Ok(_) | Err(NotAccepted::LeftAlone) => Reason::LogFailed,
+        Err(NotAccepted::TooSlow) => Reason::LogSlow,
+    };
+    Kept::Unknown(reason)
+}
+
+/// What became of events, each on its own.
+pub async fn durable(
+    call: &Call,
+    receipt: Receipt,
+    deadline: Deadline,
+) -> Result<Vec<Result<Accepted, LogError>>, ApiError> {
+    let detail = "it is not known whether it is durable; send it again after `Retry-After`, an event counts once";
+    match accepted(call, receipt, deadline).await {
+        Ok(settled) => Ok(settled?),
+        Err(NotAccepted::LeftAlone) => Err(ApiError::new(Code::LogUnavailable, detail)),
+        Err(NotAccepted::TooSlow) => Err(ApiError::new(Code::LogSlow, detail)),
+    }
+}
+
+/// Why the log gave no answer.
+enum NotAccepted {
+    LeftAlone,
+    TooSlow,
+}
+
+async fn accepted(call: &Call, receipt: Receipt, deadline: Deadline) -> Result<crate::log::Settled, NotAccepted> {
+    let (breaker, began) = (&call.shared().guards.log, Instant::now());
+    if !breaker.admit(began) {
+        return Err(NotAccepted::LeftAlone);
+    }
+    let settled = timeout(patience(deadline, began), receipt.accepted()).await;
+    let now = Instant::now();
+    let failed = match &settled {
+        Ok(Ok(all)) => all.iter().any(|one| matches!(one, Err(LogError::Unavailable(_) | LogError::Full))),
+        Ok(Err(_)) | Err(_) => true,
+    };
+    breaker.record(now, if failed { Outcome::Failed } else { Outcome::Done(now - began) });
+    settled.map_err(|_elapsed| NotAccepted::TooSlow)
+}
+
+/// How long may be waited, so that an answer can still be made in time.
+fn patience(deadline: Deadline, now: Instant) -> Duration {
+    let left = deadline.left(now);
+    left.saturating_sub(RESERVE.min(left / 4))
+}
