@@ -54,6 +54,10 @@ pub struct Server {
 #[serde(deny_unknown_fields)]
 pub struct Model {
     pub bundle: PathBuf,
+    pub check_memory: Size,
+    pub check_cpu: Duration,
+    pub check_time: Duration,
+    pub watch: Duration,
 }
 
 /// The durable log of events and applications.
@@ -224,11 +228,15 @@ impl Config {
 
     /// Bounds that the layout of files and histories sets to bounds.
     fn check(&self) -> Result<(), ConfigError> {
-        let Self { server, log, store, kafka, .. } = self;
+        let Self { server, model, log, store, kafka, .. } = self;
+        let millis = |duration: &Duration| duration.get().as_millis() as u64;
         let days = |duration: &Duration| duration.get().as_secs() / 86_400;
         let body = server.body.bytes().max(server.batch_body.bytes()) as u64;
         for (key, value, range, expected) in [
             ("server.batch_body", body, 1..=(15 << 20), "like `server.body` at most 15 MiB"),
+            ("model.check_memory", model.check_memory.bytes() as u64, 1..=(1 << 50), "at least 1 B"),
+            ("model.check_cpu", millis(&model.check_cpu), 1..=3_600_000, "from 1 ms to 1 h"),
+            ("model.check_time", millis(&model.check_time), 1..=3_600_000, "from 1 ms to 1 h"),
             ("log.segment", log.segment.bytes() as u64, 1..=(2 << 30), "at most 2 GiB"),
             ("log.group", log.group.bytes() as u64, 1..=(256 << 20), "from 1 B to 256 MiB"),
             ("log.retain_age", days(&log.retain_age), 0..=36_500, "at most 36500 days"),
@@ -252,7 +260,7 @@ impl Config {
 
     /// Every bound by the name of its setting, sizes in bytes and durations in milliseconds (S5).
     pub fn bounds(&self) -> Vec<(&'static str, u64)> {
-        let Self { server, log, store, kafka, .. } = self;
+        let Self { server, model, log, store, kafka, .. } = self;
         vec![
             ("server.workers", server.workers as u64),
             ("server.connections", server.connections as u64),
@@ -264,6 +272,9 @@ impl Config {
             ("server.body_timeout", server.body_timeout.get().as_millis() as u64),
             ("server.keep_alive", server.keep_alive.get().as_millis() as u64),
             ("server.shutdown_timeout", server.shutdown_timeout.get().as_millis() as u64),
+            ("model.check_memory", model.check_memory.bytes() as u64),
+            ("model.check_cpu", model.check_cpu.get().as_millis() as u64),
+            ("model.check_time", model.check_time.get().as_millis() as u64),
             ("log.segment", log.segment.bytes() as u64),
             ("log.retain_age", log.retain_age.get().as_millis() as u64),
             ("log.retain_size", log.retain_size.bytes() as u64),

@@ -23,6 +23,8 @@ mod log;
 mod logging;
 mod metrics;
 mod offline;
+mod reload;
 mod scoring;
+mod serving;
 mod store;
 mod stream;

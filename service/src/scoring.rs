@@ -11,12 +11,13 @@ use cauce_features::time::Timestamp;
 use cauce_features::timeline::Timeline;
 use cauce_features::vector::{ReadFacts, Scratch};
 use cauce_model::bundle::Bundle;
-use cauce_model::onnx::OnnxModel;
+use cauce_model::onnx::{ModelError, OnnxModel};
 use cauce_model::score::Score;
 use serde::Serialize;
 
 use crate::ingest::{Ingest, Posted};
 use crate::log::Receipt;
+use crate::serving::{Seat, Slot};
 use crate::store::{Histories, StateError, Store};
 
 pub mod answer;
@@ -33,6 +34,8 @@ pub struct Scorer {
 
 /// Applications that are scored in one run of the model: the model's session and the working memory are one thread's own.
 pub struct Batch {
+    /// Where it learns that another bundle is served; without, it keeps to its own.
+    seat: Option<Seat>,
     bundle: Arc<Bundle>,
     model: OnnxModel,
     scratch: Scratch,
@@ -83,9 +86,19 @@ pub enum Stage {
 }
 
 impl Scorer {
-    /// A scorer for one thread.
-    pub fn new(bundle: Arc<Bundle>, histories: Arc<Histories>, ingest: Arc<Ingest>, model: OnnxModel) -> Self {
-        Self { histories, ingest, batch: Batch::new(bundle, model) }
+    /// A scorer for one thread, of the bundle that is served.
+    pub fn new(slot: &Arc<Slot>, histories: Arc<Histories>, ingest: Arc<Ingest>) -> Result<Self, ModelError> {
+        Ok(Self { histories, ingest, batch: Batch::seated(slot)? })
+    }
+
+    /// Goes on with the bundle that is served now. Between two requests, never within one.
+    pub fn follow(&mut self) {
+        self.batch.follow();
+    }
+
+    /// What scores until it follows again.
+    pub fn bundle(&self) -> &Arc<Bundle> {
+        self.batch.bundle()
     }
 
     /// Scores one application. `done` is told when a stage is over. With a receipt, it is recorded once that says so.
@@ -138,10 +151,24 @@ impl Scorer {
 }
 
 impl Batch {
-    /// A batch for one thread.
+    /// A batch for one thread, of this bundle for good.
     pub fn new(bundle: Arc<Bundle>, model: OnnxModel) -> Self {
         let (scratch, nobody) = (bundle.plan().scratch(), Timeline::default());
-        Self { bundle, model, scratch, rows: Vec::new(), probabilities: Vec::new(), nobody }
+        Self { seat: None, bundle, model, scratch, rows: Vec::new(), probabilities: Vec::new(), nobody }
+    }
+
+    /// A batch for one thread, of the bundle that is served.
+    pub fn seated(slot: &Arc<Slot>) -> Result<Self, ModelError> {
+        let (seat, bundle, model) = Seat::take(slot)?;
+        Ok(Self { seat: Some(seat), ..Self::new(bundle, model) })
+    }
+
+    /// Goes on with the bundle that is served now, whose rows are read anew.
+    pub fn follow(&mut self) {
+        let Some(bundle) = self.seat.as_mut().and_then(|seat| seat.follow(&mut self.model)) else { return };
+        self.clear();
+        self.scratch = bundle.plan().scratch();
+        self.bundle = bundle;
     }
 
     /// Begins anew.
@@ -219,7 +246,8 @@ mod tests {
         let fixture = Fixture::new(100, Durability::Relaxed);
         let model = OnnxModel::new(&bundle(model_of)).unwrap();
         let Fixture { histories, ingest, bundle, .. } = &fixture;
-        (Scorer::new(bundle.clone(), histories.clone(), ingest.clone(), model), fixture)
+        let batch = Batch::new(bundle.clone(), model);
+        (Scorer { histories: histories.clone(), ingest: ingest.clone(), batch }, fixture)
     }
 
     fn application(scorer: &Scorer, person: &str, id: &str) -> (Application, Posted) {

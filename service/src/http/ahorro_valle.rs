@@ -51,7 +51,8 @@ fn predict(call: &Call, body: Bytes) -> Result<(Answer, Option<Receipt>), ApiErr
     let (application, posted) = read(call, &body)?;
     watch.done(Stage::Parse);
     let as_of = shared.clock.now();
-    let mut scorer = call.worker().scorer.borrow_mut();
+    let mut scorer = call.worker().scorer();
+    let bundle = scorer.bundle().clone();
     let (decision, receipt) = scorer.score(&application, posted, as_of, |stage| watch.done(stage))?;
     shared.metrics.scored(&application, &decision);
     let probability = decision.score.probability_of_default;
@@ -64,7 +65,7 @@ fn predict(call: &Call, body: Bytes) -> Result<(Answer, Option<Receipt>), ApiErr
         historial: decision.history.known,
         decision: decision.score.decision.as_str(),
         modo: decision.mode,
-        modelo: BundleRef::of(&shared.bundle),
+        modelo: BundleRef::of(&bundle),
     };
     Ok((Answer::json(200, &answer), receipt))
 }
@@ -78,7 +79,7 @@ fn read(call: &Call, body: &Bytes) -> Result<(Application, Posted), ApiError> {
         return Err(not_the_contract());
     }
     let person = text_member(fields, &["user_id", "cliente_id"]).or_else(|| text_member(body, &["session_id"]));
-    let specification = call.shared().bundle.plan().specification();
+    let specification = call.shared().plan().specification();
     let person = person.unwrap_or_default();
     let application = Application::from_fields(specification, &person, call.request_id(), fields, Unknown::Ignore)?;
     Ok((application, Posted::Fields(body.slice_ref(fields))))
@@ -124,7 +125,7 @@ fn error_answer(call: &Call, error: &ApiError) -> Answer {
         Code::InvalidFields => (400, "E002", "hay campos que faltan, de tipo erróneo o fuera de rango"),
         _ => (500, "E500", "error interno"),
     };
-    let record = &call.shared().bundle.plan().specification().application;
+    let record = &call.shared().plan().specification().application;
     let fields = error.errors.iter().map(|error| CampoErroneo { campo: front_end_name(record, &error.path), error });
     let fallo = Fallo {
         error: message,

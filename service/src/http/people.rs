@@ -62,7 +62,7 @@ pub fn as_of(call: &Call, query: &str) -> Result<Timestamp, ApiError> {
 }
 
 fn read(call: &Call, person: &str, as_of: Timestamp) -> Result<Answer, ApiError> {
-    let plan = call.shared().bundle.plan();
+    let plan = call.shared().plan();
     let specification = plan.specification();
     let own = EventId::parse("no application").expect("a constant text is an id");
     let application = Application::new(person, own, vec![MISSING; specification.application.fields.len()]);

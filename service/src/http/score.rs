@@ -74,10 +74,11 @@ fn settling(receipt: Option<Receipt>, answer: impl Fn(Kept) -> Answer) -> Settli
 fn score(call: &Call, body: Bytes, wants_vector: bool) -> Result<Settling, ApiError> {
     let shared = call.shared();
     let mut watch = StopWatch::start(&shared.metrics);
-    let application = Application::from_json(shared.bundle.plan().specification(), &body, call.request_id())?;
+    let application = Application::from_json(shared.plan().specification(), &body, call.request_id())?;
     watch.done(Stage::Parse);
     let as_of = shared.clock.now();
-    let mut scorer = call.worker().scorer.borrow_mut();
+    let mut scorer = call.worker().scorer();
+    let bundle = scorer.bundle().clone();
     let posted = Posted::Envelope(body);
     let (decision, receipt) = scorer.score(&application, posted, as_of, |stage| watch.done(stage))?;
     shared.metrics.scored(&application, &decision);
@@ -86,7 +87,7 @@ fn score(call: &Call, body: Bytes, wants_vector: bool) -> Result<Settling, ApiEr
         let document = ScoreAnswer {
             request_id: call.request_id(),
             scored: Scored::new(&application, &decision, as_of, wants_vector, kept),
-            bundle: BundleRef::of(&shared.bundle),
+            bundle: BundleRef::of(&bundle),
             as_of: InstantText(as_of),
             timing_us: &timing,
         };
@@ -104,7 +105,8 @@ fn score_batch(call: &Call, format: Format, body: &Bytes, wants_vector: bool) ->
     let valid: Vec<_> = valid.collect();
     watch.done(Stage::Parse);
     let as_of = shared.clock.now();
-    let mut scorer = call.worker().scorer.borrow_mut();
+    let mut scorer = call.worker().scorer();
+    let bundle = scorer.bundle().clone();
     let (decisions, receipt) = scorer.score_all(valid, as_of, |stage| watch.done(stage))?;
     for (decision, application) in decisions.iter().zip(read.iter().flatten()) {
         shared.metrics.scored(application, decision);
@@ -127,7 +129,7 @@ fn score_batch(call: &Call, format: Format, body: &Bytes, wants_vector: bool) ->
             count: items.len(),
             scored: decisions.len(),
             results: results.collect(),
-            bundle: BundleRef::of(&shared.bundle),
+            bundle: BundleRef::of(&bundle),
             as_of: InstantText(as_of),
             timing_us: &timing,
         };
@@ -142,7 +144,7 @@ fn read_item(call: &Call, item: &Item<'_>) -> Result<Application, ApiError> {
         return Err(ApiError::new(Code::BodyTooLarge, format!("an item has at most {most} bytes here")));
     }
     let id = format!("{}.{}", call.request_id(), item.index);
-    Ok(Application::from_json(call.shared().bundle.plan().specification(), item.json, &id)?)
+    Ok(Application::from_json(call.shared().plan().specification(), item.json, &id)?)
 }
 
 fn answer(document: &impl Serialize, timing: &Timing) -> Answer {
