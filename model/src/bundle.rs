@@ -42,6 +42,9 @@ const REASONS: &str = "reasons.toml";
 const REFERENCE: &str = "reference.json";
 const CARD: &str = "MODEL_CARD.md";
 
+/// The files of a bundle.
+pub const FILES: [&str; 7] = [MANIFEST, SPECIFICATION, MODEL, SCORECARD, REASONS, REFERENCE, CARD];
+
 /// A loaded bundle: everything in it belongs together and has been seen to work.
 #[derive(Debug)]
 pub struct Bundle {

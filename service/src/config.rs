@@ -234,7 +234,12 @@ impl Config {
         let body = server.body.bytes().max(server.batch_body.bytes()) as u64;
         for (key, value, range, expected) in [
             ("server.batch_body", body, 1..=(15 << 20), "like `server.body` at most 15 MiB"),
-            ("model.check_memory", model.check_memory.bytes() as u64, 1..=(1 << 50), "at least 1 B"),
+            (
+                "model.check_memory",
+                model.check_memory.bytes() as u64,
+                (16 << 20)..=(1 << 50),
+                "at least 16 MiB: ONNX Runtime itself needs that",
+            ),
             ("model.check_cpu", millis(&model.check_cpu), 1..=3_600_000, "from 1 ms to 1 h"),
             ("model.check_time", millis(&model.check_time), 1..=3_600_000, "from 1 ms to 1 h"),
             ("log.segment", log.segment.bytes() as u64, 1..=(2 << 30), "at most 2 GiB"),

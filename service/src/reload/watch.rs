@@ -1,7 +1,7 @@
 //! Looks at the configured directory from time to time, where `model.watch` says so: a change that has held for one interval is tried,
 //! once.
 //!
-//! Looking needs no more than a small file and the times of six: a kernel's notices would miss network disks and mounted secrets.
+//! Looking needs no more than one small file and the times of seven: a kernel's notices would miss network disks and mounted secrets.
 //! All files count, since whoever copies a bundle may write `bundle.json` before the model: what was refused half copied is tried
 //! again once another file has come. A bundle that was rolled back from is not taken up again while its files lie there unchanged.
 
@@ -9,18 +9,15 @@ use std::fs;
 use std::path::Path;
 use std::time::SystemTime;
 
-use cauce_model::bundle::{Bundle, Limits};
-
-/// More than a bundle has; what else lies there is not worth the looking.
-const FILES: usize = 64;
+use cauce_model::bundle::{Bundle, FILES, Limits};
 
 /// What a directory held when it was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamp {
     /// Of the bundle as a whole.
     hash: String,
-    /// Length and time of each file, by name.
-    files: Vec<(std::ffi::OsString, u64, Option<SystemTime>)>,
+    /// Length and time of each of its files that is there.
+    files: [Option<(u64, SystemTime)>; FILES.len()],
 }
 
 /// What was seen last, and what was tried last.
@@ -33,12 +30,10 @@ impl Stamp {
     /// Nothing while there is no whole directory to look at, as between two renames.
     pub fn of(directory: &Path) -> Option<Self> {
         let hash = Bundle::hash_at(directory, &Limits::default()).ok()?;
-        let mut files = Vec::new();
-        for entry in fs::read_dir(directory).ok()?.take(FILES) {
-            let (entry, name) = entry.and_then(|entry| Ok((entry.path().metadata()?, entry.file_name()))).ok()?;
-            files.push((name, entry.len(), entry.modified().ok()));
-        }
-        files.sort();
+        let files = FILES.map(|file| {
+            let metadata = fs::metadata(directory.join(file)).ok()?;
+            Some((metadata.len(), metadata.modified().ok()?))
+        });
         Some(Self { hash, files })
     }
 }
@@ -67,7 +62,7 @@ mod tests {
     use crate::ingest::tests::bundle;
 
     fn stamp(hash: &str, length: u64) -> Option<Stamp> {
-        Some(Stamp { hash: hash.to_owned(), files: vec![("model.onnx".into(), length, None)] })
+        Some(Stamp { hash: hash.to_owned(), files: [Some((length, SystemTime::UNIX_EPOCH)); FILES.len()] })
     }
 
     fn watch() -> Watch {
