@@ -59,7 +59,7 @@ fn feature(server: &Server, scored: &Value, name: &str) -> Value {
 
 /// The value of one series on the metrics page.
 #[track_caller]
-fn metric(server: &Server, series: &str) -> f64 {
+pub(crate) fn metric(server: &Server, series: &str) -> f64 {
     let page = server.get("/metrics").text();
     let line = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("`{series}` is not on the page")).parse().unwrap()

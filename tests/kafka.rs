@@ -17,6 +17,8 @@ mod dead_letters;
 mod http;
 /// Far behind, or with little room.
 mod pressure;
+/// Another bundle in service.
+mod reload;
 /// The same events give the same bits, through Kafka or over HTTP.
 mod same_bits;
 /// Applications in, scores out.

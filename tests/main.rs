@@ -17,3 +17,5 @@ mod durable;
 mod http;
 /// `cauce serve` as one of a group of instances at a real Kafka.
 mod kafka;
+/// Another bundle in service while requests come, and back.
+mod reload;

@@ -42,6 +42,9 @@ const REASONS: &str = "reasons.toml";
 const REFERENCE: &str = "reference.json";
 const CARD: &str = "MODEL_CARD.md";
 
+/// The files of a bundle.
+pub const FILES: [&str; 7] = [MANIFEST, SPECIFICATION, MODEL, SCORECARD, REASONS, REFERENCE, CARD];
+
 /// A loaded bundle: everything in it belongs together and has been seen to work.
 #[derive(Debug)]
 pub struct Bundle {
@@ -136,6 +139,11 @@ impl Bundle {
         })
     }
 
+    /// The hash of the bundle that lies in a directory, whether or not it would load: whoever watches one sees by it what has changed.
+    pub fn hash_at(directory: &Path, limits: &Limits) -> Result<String, BundleError> {
+        Ok(sha256(&read(directory, MANIFEST, limits.file_bytes_max)?))
+    }
+
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -153,6 +161,11 @@ impl Bundle {
     /// What applies events and computes vectors for this model.
     pub fn plan(&self) -> &FeaturePlan {
         &self.plan
+    }
+
+    /// Hex hash of the canonical feature specification: bundles that agree on it read the same histories.
+    pub fn specification_hash(&self) -> String {
+        hex(&self.plan.specification().hash)
     }
 
     /// The model's metadata, training facts among them.

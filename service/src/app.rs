@@ -4,12 +4,13 @@
 //! the first request. On SIGTERM or SIGINT the service says that it is not ready, answers what is in flight and ends.
 
 mod embedded;
+mod reloading;
 mod stream;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
@@ -18,7 +19,7 @@ use actix_web::rt::System;
 use actix_web::rt::signal::unix::{SignalKind, signal};
 use actix_web::{App as ActixApp, HttpServer};
 use cauce_model::bundle::{Bundle, BundleError, Limits};
-use cauce_model::onnx::{ModelError, OnnxModel};
+use cauce_model::onnx::ModelError;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::Semaphore;
 
@@ -33,7 +34,9 @@ use crate::keeper::Upkeep;
 use crate::log::embedded::OpenError;
 use crate::log::{EventLog, Position};
 use crate::metrics::Metrics;
+use crate::reload::Reloader;
 use crate::scoring::{Guards, Scorer};
+use crate::serving::{Serving, Slot};
 use crate::shelf::{self, OnDamage, Shelf, ShelfError};
 use crate::store::{Histories, StateError};
 
@@ -49,8 +52,6 @@ pub struct App {
     stream: Option<stream::Stream>,
     /// What keeps log and state in shape.
     threads: Vec<JoinHandle<()>>,
-    /// One for each worker, taken when its thread starts.
-    models: Vec<OnnxModel>,
 }
 
 /// Why the service cannot start, or stopped.
@@ -97,12 +98,14 @@ impl App {
         if config.server.workers == 0 {
             config.server.workers = thread::available_parallelism().map_or(1, usize::from);
         }
-        let models = (0..config.server.workers).map(|_| OnnxModel::new(&bundle)).collect::<Result<_, _>>()?;
+        // What reads from Kafka spreads its work over as many threads of its own.
+        let seats = config.server.workers * if config.kafka.brokers.is_empty() { 1 } else { 2 };
+        let slot = Arc::new(Slot::new(Serving::prepare(bundle.clone(), seats)?));
         let clock = clock(&config.server.clock)?;
         let metrics = Arc::new(Metrics::new(&config.bounds(), BundleRef::of(&bundle).labels()));
         let backend = match config.kafka.brokers.is_empty() {
             true => embedded::open(&config, &bundle, clock, &metrics, recovery)?,
-            false => stream::open(&config, &bundle, clock, &metrics, recovery)?,
+            false => stream::open(&config, &bundle, &slot, clock, &metrics, recovery)?,
         };
         let Backend { log, histories, upkeep, mut threads, stream } = backend;
         let guards = guards(&config, &clock)?;
@@ -110,6 +113,7 @@ impl App {
         // Caches make room before histories do.
         let press = move || pressed.cache.press(held.here().any(|(_, store)| store.is_over_budget()));
         threads.push(guards.watchdog.start(press)?);
+        let reloader = Reloader::new(config.model.clone(), slot.clone(), seats, metrics.clone());
         let shared = Shared {
             ingest: Arc::new(Ingest::new(log, histories.clone(), bundle.clone(), config.log.applications)),
             histories,
@@ -123,17 +127,19 @@ impl App {
             metrics,
             clock,
             openapi: http::document(bundle.plan().specification()),
-            bundle,
+            reloader: Arc::new(reloader),
+            started_with: bundle,
+            slot,
             server: config.server.clone(),
             stopping: AtomicBool::new(false),
         };
-        Ok(Self { config, shared: Arc::new(shared), stream, threads, models })
+        Ok(Self { config, shared: Arc::new(shared), stream, threads })
     }
 
     /// Serves until told to stop. `listening` is told the address, whose port the system may have chosen.
     pub fn run(self, listening: impl FnOnce(SocketAddr)) -> Result<(), AppError> {
-        let Self { config, shared, stream, threads, models } = self;
-        let served = System::new().block_on(serve(config.server, shared.clone(), models, listening));
+        let Self { config, shared, stream, threads } = self;
+        let served = System::new().block_on(serve(config.server, shared.clone(), listening));
         let streamed = stream.map_or(Ok(()), stream::Stream::stop);
         shared.upkeep.stop();
         shared.guards.watchdog.stop();
@@ -165,18 +171,14 @@ pub struct Recovery {
 async fn serve(
     server: config::Server,
     shared: Arc<Shared>,
-    models: Vec<OnnxModel>,
     listening: impl FnOnce(SocketAddr),
 ) -> Result<(), AppError> {
-    let (models, worker_shared, workers) =
-        (Arc::new(Mutex::new(models)), shared.clone(), Arc::new(AtomicUsize::new(0)));
+    let (worker_shared, workers) = (shared.clone(), Arc::new(AtomicUsize::new(0)));
     let application = move || {
-        // A worker thread that died is started anew, and by then the prepared sessions are used up.
-        let prepared = models.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let model = prepared.unwrap_or_else(|| OnnxModel::new(&worker_shared.bundle).expect("it could be made before"));
-        let Shared { bundle, histories, ingest, guards, .. } = &*worker_shared;
-        let slot = workers.fetch_add(1, Ordering::Relaxed);
-        let scorer = Scorer::new(bundle.clone(), histories.clone(), ingest.clone(), model, guards.clone(), slot);
+        let Shared { slot, histories, ingest, guards, .. } = &*worker_shared;
+        let number = workers.fetch_add(1, Ordering::Relaxed);
+        let scorer = Scorer::new(slot, histories.clone(), ingest.clone(), guards.clone(), number);
+        let scorer = scorer.expect("a session could be made before");
         ActixApp::new()
             .app_data(Worker::new(worker_shared.clone(), scorer))
             .wrap_fn(http::hold)
@@ -196,6 +198,7 @@ async fn serve(
     if let Some(address) = bound.addrs().first() {
         listening(*address);
     }
+    reloading::start(&shared.reloader, shared.started_with.clone());
     let running = bound.run();
     actix_web::rt::spawn(stop_on_signal(running.handle(), shared));
     Ok(running.await?)
@@ -217,6 +220,7 @@ async fn stop_on_signal(handle: ServerHandle, shared: Arc<Shared>) {
     .await;
     tracing::info!("told to stop: answering what is in flight");
     shared.stopping.store(true, Ordering::Relaxed);
+    shared.reloader.stop();
     handle.stop(true).await;
 }
 

@@ -62,7 +62,6 @@ pub struct CacheStatus {
     pub hits: [u64; LEVELS.len()],
     pub misses: [u64; LEVELS.len()],
     pub l1_entries: u64,
-    pub is_paused: bool,
 }
 
 impl Keys {
@@ -168,12 +167,7 @@ impl Cache {
     /// What metrics show.
     pub fn status(&self) -> CacheStatus {
         let read = |counts: &[AtomicU64; LEVELS.len()]| counts.each_ref().map(|count| count.load(Ordering::Relaxed));
-        CacheStatus {
-            hits: read(&self.hits),
-            misses: read(&self.misses),
-            l1_entries: self.l1.entry_count(),
-            is_paused: self.is_paused.load(Ordering::Relaxed),
-        }
+        CacheStatus { hits: read(&self.hits), misses: read(&self.misses), l1_entries: self.l1.entry_count() }
     }
 
     fn keep_in_process(&self, key: u128, cached: Cached) {

@@ -12,7 +12,7 @@ use crate::kafka::dead_letters::DeadLetters;
 use crate::kafka::lag::Lag;
 use crate::kafka::topics::Topics;
 use crate::logging;
-use crate::offline::{Backfill, Check, Health, Inspect, Replay, Score, Verify};
+use crate::offline::{Backfill, Check, Health, Inspect, Replay, Score, TryBundle, Verify};
 
 #[derive(Debug, Parser)]
 #[command(name = "cauce", version, about = "Real-time default-risk scoring on live history")]
@@ -71,7 +71,15 @@ enum Command {
     },
     Backfill(Backfill),
     Score(Score),
-    Check(Check),
+    /// Check a bundle as the service does before it puts it in service; ends with 1 and the reasons if it would be refused.
+    Check {
+        #[command(flatten)]
+        serve: ServeArgs,
+        #[command(flatten)]
+        check: Check,
+    },
+    #[command(hide = true)]
+    TryBundle(TryBundle),
     Health(Health),
 }
 
@@ -132,7 +140,8 @@ pub fn run() -> Result<ExitCode, Box<dyn Error>> {
         Command::DeadLetters { serve, dead_letters } => return dead_letters.run(&serve.load()?),
         Command::Backfill(command) => return command.run(),
         Command::Score(command) => return command.run(),
-        Command::Check(command) => return command.run(),
+        Command::Check { serve, check } => return check.run(&serve.load()?),
+        Command::TryBundle(command) => return command.run(),
         Command::Health(command) => return command.run(),
     }
     Ok(ExitCode::SUCCESS)

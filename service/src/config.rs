@@ -110,6 +110,10 @@ pub struct Breaker {
 #[serde(deny_unknown_fields)]
 pub struct Model {
     pub bundle: PathBuf,
+    pub check_memory: Size,
+    pub check_cpu: Duration,
+    pub check_time: Duration,
+    pub watch: Duration,
 }
 
 /// The durable log of events and applications.
@@ -282,7 +286,7 @@ impl Config {
 
     /// Bounds that the layout of files and histories sets to bounds.
     fn check(&self) -> Result<(), ConfigError> {
-        let Self { server, budget, cache, breaker, log, store, kafka, .. } = self;
+        let Self { server, budget, cache, breaker, model, log, store, kafka, .. } = self;
         if let Err((key, cause)) = Allowed::parse(&self.ladder) {
             return Err(ConfigError::Wrong { key, cause });
         }
@@ -307,6 +311,14 @@ impl Config {
             ),
             ("breaker.probes", u64::from(breaker.probes), 1..=1_000, "from 1 to 1000"),
             ("breaker.reads", breaker.reads as u64, 1..=10_000, "from 1 to 10000"),
+            (
+                "model.check_memory",
+                model.check_memory.bytes() as u64,
+                (16 << 20)..=(1 << 50),
+                "at least 16 MiB: ONNX Runtime itself needs that",
+            ),
+            ("model.check_cpu", ms(&model.check_cpu), 1..=3_600_000, "from 1 ms to 1 h"),
+            ("model.check_time", ms(&model.check_time), 1..=3_600_000, "from 1 ms to 1 h"),
             ("log.segment", log.segment.bytes() as u64, 1..=(2 << 30), "at most 2 GiB"),
             ("log.group", log.group.bytes() as u64, 1..=(256 << 20), "from 1 B to 256 MiB"),
             ("log.retain_age", days(&log.retain_age), 0..=36_500, "at most 36500 days"),
@@ -330,7 +342,7 @@ impl Config {
 
     /// Every bound by the name of its setting, sizes in bytes and durations in milliseconds (S5).
     pub fn bounds(&self) -> Vec<(&'static str, u64)> {
-        let Self { server, budget, cache, breaker, log, store, kafka, .. } = self;
+        let Self { server, budget, cache, breaker, model, log, store, kafka, .. } = self;
         let ms = |duration: &Duration| duration.get().as_millis() as u64;
         vec![
             ("server.workers", server.workers as u64),
@@ -351,6 +363,9 @@ impl Config {
             ("cache.entries", cache.entries),
             ("cache.disk_entries", cache.disk_entries as u64),
             ("breaker.reads", breaker.reads as u64),
+            ("model.check_memory", model.check_memory.bytes() as u64),
+            ("model.check_cpu", model.check_cpu.get().as_millis() as u64),
+            ("model.check_time", model.check_time.get().as_millis() as u64),
             ("log.segment", log.segment.bytes() as u64),
             ("log.retain_age", log.retain_age.get().as_millis() as u64),
             ("log.retain_size", log.retain_size.bytes() as u64),

@@ -188,6 +188,7 @@ impl Plan {
 
 impl Rungs {
     /// All of them.
+    #[cfg(test)]
     pub const ALL: Self = Self(0b1111);
 
     /// Reads names of rungs, best first, between blanks: `full fallback refer`.

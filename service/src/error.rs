@@ -9,6 +9,7 @@ use cauce_features::record::{FieldError, RecordErrors};
 
 use crate::ingest::{IngestError, Refusal};
 use crate::log::LogError;
+use crate::reload::ReloadError;
 use crate::store::StateError;
 
 /// A stable code. Clients may match on it; its row in [`CODES`] says the rest.
@@ -31,6 +32,9 @@ pub enum Code {
     BodyTooLarge,
     UnsupportedMediaType,
     PartitionElsewhere,
+    BundleRefused,
+    ReloadInProgress,
+    NoPreviousBundle,
     StoreFull,
     DiskFull,
     LogBusy,
@@ -57,7 +61,7 @@ const fn row(code: Code, name: &'static str, status: u16, title: &'static str) -
 }
 
 /// All codes, in the order of [`Code`].
-pub const CODES: [CodeRow; 27] = [
+pub const CODES: [CodeRow; 30] = [
     row(Code::MalformedJson, "malformed_json", 400, "The body is not JSON of the form that is expected"),
     row(Code::EmptyBody, "empty_body", 400, "The body is empty"),
     row(Code::IncompleteBody, "incomplete_body", 400, "The body ended before its announced length"),
@@ -85,6 +89,9 @@ pub const CODES: [CodeRow; 27] = [
         "The body is not of a content type that is understood",
     ),
     row(Code::PartitionElsewhere, "partition_elsewhere", 421, "Another instance keeps this person's history"),
+    row(Code::BundleRefused, "bundle_refused", 422, "The bundle cannot serve; the one in service goes on"),
+    row(Code::ReloadInProgress, "reload_in_progress", 409, "The bundle is being reloaded already"),
+    row(Code::NoPreviousBundle, "no_previous_bundle", 409, "There is no bundle to go back to"),
     row(Code::StoreFull, "store_full", 507, "No further person fits into the store"),
     row(Code::DiskFull, "disk_full", 507, "The disk is full: nothing can be recorded until there is space"),
     row(Code::LogBusy, "log_busy", 503, "More waits to be written than is allowed"),
@@ -131,7 +138,7 @@ impl ApiError {
     pub fn retry_after_seconds(&self) -> Option<u32> {
         match self.code {
             Code::DiskFull | Code::LogSlow | Code::LogUnavailable | Code::StateUnavailable => Some(2),
-            Code::LogBusy | Code::NoScore | Code::Starting | Code::Stopping => Some(1),
+            Code::LogBusy | Code::NoScore | Code::ReloadInProgress | Code::Starting | Code::Stopping => Some(1),
             _ => None,
         }
     }
@@ -177,6 +184,17 @@ impl From<IngestError> for ApiError {
             IngestError::Log(error) => error.into(),
             IngestError::State(error) => error.into(),
         }
+    }
+}
+
+impl From<ReloadError> for ApiError {
+    fn from(error: ReloadError) -> Self {
+        let code = match error {
+            ReloadError::InProgress => Code::ReloadInProgress,
+            ReloadError::Elsewhere { .. } | ReloadError::Refused(_) => Code::BundleRefused,
+            ReloadError::NoPrevious => Code::NoPreviousBundle,
+        };
+        Self::new(code, error.to_string())
     }
 }
 

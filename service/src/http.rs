@@ -16,6 +16,7 @@ mod events;
 mod health;
 mod openapi;
 pub mod people;
+mod reload;
 pub mod routes;
 pub mod score;
 mod single;
@@ -23,12 +24,13 @@ mod timing;
 mod unread;
 mod waiting;
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use cauce_features::plan::FeaturePlan;
 use cauce_model::bundle::Bundle;
 use tokio::sync::Semaphore;
 
@@ -39,7 +41,9 @@ use crate::ingest::Ingest;
 use crate::kafka::worker::Control;
 use crate::keeper::Upkeep;
 use crate::metrics::Metrics;
+use crate::reload::Reloader;
 use crate::scoring::{Guards, Scorer};
+use crate::serving::Slot;
 use crate::store::Histories;
 
 pub use openapi::document;
@@ -48,7 +52,11 @@ pub use unread::hold;
 
 /// What all worker threads share.
 pub struct Shared {
-    pub bundle: Arc<Bundle>,
+    /// The bundle of the start. Histories are kept under its specification, which that of every bundle served later is, too.
+    pub started_with: Arc<Bundle>,
+    /// The bundle in service.
+    pub slot: Arc<Slot>,
+    pub reloader: Arc<Reloader>,
     pub histories: Arc<Histories>,
     pub ingest: Arc<Ingest>,
     pub upkeep: Arc<dyn Upkeep>,
@@ -84,9 +92,21 @@ impl Worker {
     pub fn new(shared: Arc<Shared>, scorer: Scorer) -> Rc<Self> {
         Rc::new(Self { shared, scorer: RefCell::new(scorer), ids: call::RequestIds::new() })
     }
+
+    /// The scorer, of the bundle that is served as this request begins to be scored and until it is.
+    fn scorer(&self) -> RefMut<'_, Scorer> {
+        let mut scorer = self.scorer.borrow_mut();
+        scorer.follow();
+        scorer
+    }
 }
 
 impl Shared {
+    /// What reads records and histories, whichever bundle is served.
+    fn plan(&self) -> &FeaturePlan {
+        self.started_with.plan()
+    }
+
     fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
     }

@@ -6,19 +6,22 @@
 
 pub mod kafka;
 
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cauce_features::application::Application;
 use cauce_model::score::Decision;
-use metrics::{Counter, Gauge, Histogram, Label};
+use metrics::{Counter, Gauge, Histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use parking_lot::Mutex;
 
 use crate::cache;
 use crate::degrade::{MODES, REASONS, Reasons};
 use crate::http::routes::{ROUTES, UNMATCHED};
 use crate::ingest::{Refusal, Taken};
 use crate::log::LogStatus;
+use crate::reload::Outcome;
 use crate::scoring::{self, Guards, Stage};
 
 /// A named group of series.
@@ -70,10 +73,11 @@ const CHECKPOINT: &str = "cauce_checkpoint_position";
 const ERASURES: &str = "cauce_erasures_pending";
 const BOUND: &str = "cauce_bound";
 const BUNDLE: &str = "cauce_bundle_info";
+const RELOADS: &str = "cauce_bundle_reloads_total";
 const PANICS: &str = "cauce_panics_total";
 
 /// Every family there is.
-pub const FAMILIES: [Family; 30] = [
+pub const FAMILIES: [Family; 31] = [
     counter(REQUESTS, "Requests answered, by route and class of status."),
     histogram(REQUEST_SECONDS, "Time from the head of a request to its answer, by route."),
     histogram(STAGE_SECONDS, "Time spent on an application, or on a batch of them, by stage."),
@@ -109,6 +113,7 @@ pub const FAMILIES: [Family; 30] = [
     gauge(ERASURES, "Erased people whose records are still in a file."),
     gauge(BOUND, "Configured bounds by setting, in bytes, milliseconds or items."),
     gauge(BUNDLE, "Always 1; the labels say which bundle is served."),
+    counter(RELOADS, "Reloads of the bundle and ways back, by what became of them."),
     counter(PANICS, "Requests that met a defect and were answered 500."),
 ];
 
@@ -157,6 +162,10 @@ pub struct Metrics {
     events: [Counter; OUTCOMES.len()],
     coarsened: Counter,
     held: [Gauge; HELD.len()],
+    reloads: [Counter; Outcome::ALL.len()],
+    /// The family of the bundle's labels as it stands on the page. The exporter forgets no series, and one for each bundle that was ever
+    /// served would be without bound (S5).
+    bundle: Mutex<String>,
     panics: Counter,
 }
 
@@ -199,7 +208,6 @@ impl Metrics {
             for &(setting, bound) in bounds {
                 metrics::gauge!(BOUND, "setting" => setting).set(bound as f64);
             }
-            metrics::gauge!(BUNDLE, bundle.map(|(name, value)| Label::new(name, value.to_owned())).to_vec()).set(1.0);
             let status = |route: &'static str| {
                 STATUSES.map(|status| metrics::counter!(REQUESTS, "route" => route, "status" => status))
             };
@@ -220,6 +228,8 @@ impl Metrics {
                 events: OUTCOMES.map(|outcome| metrics::counter!(EVENTS, "outcome" => outcome)),
                 coarsened: metrics::counter!(COARSENED),
                 held: HELD.map(|name| metrics::gauge!(name)),
+                reloads: Outcome::ALL.map(|of| metrics::counter!(RELOADS, "outcome" => of.as_str())),
+                bundle: Mutex::new(bundle_info(bundle)),
                 panics: metrics::counter!(PANICS),
             }
         })
@@ -281,6 +291,16 @@ impl Metrics {
         self.events[6].increment(1);
     }
 
+    /// Counts a reload, or a way back.
+    pub fn reloaded(&self, outcome: Outcome) {
+        self.reloads[outcome as usize].increment(1);
+    }
+
+    /// Another bundle is served.
+    pub fn serves(&self, bundle: [(&'static str, &str); 3]) {
+        *self.bundle.lock() = bundle_info(bundle);
+    }
+
     /// Counts a defect.
     pub fn panicked(&self) {
         self.panics.increment(1);
@@ -310,7 +330,7 @@ impl Metrics {
         ];
         self.held.iter().zip(values).for_each(|(gauge, value)| gauge.set(value));
         self.coarsened.absolute(held.coarsened);
-        self.exporter.render()
+        self.exporter.render() + &self.bundle.lock()
     }
 }
 
@@ -331,6 +351,17 @@ fn observe(guards: &Guards) {
     metrics::gauge!(CACHE_ENTRIES).set(cache.l1_entries as f64);
     metrics::counter!(STOPPED).absolute(guards.watchdog.stopped());
     metrics::counter!(SESSIONS).absolute(guards.sessions_replaced.load(std::sync::atomic::Ordering::Relaxed));
+}
+
+fn bundle_info(labels: [(&'static str, &str); 3]) -> String {
+    let help = FAMILIES.iter().find(|family| family.name == BUNDLE).map_or("", |family| family.help);
+    let mut text = format!("# HELP {BUNDLE} {help}\n# TYPE {BUNDLE} gauge\n{BUNDLE}{{");
+    for (place, (name, value)) in labels.into_iter().enumerate() {
+        let comma = if place == 0 { "" } else { "," };
+        let value = value.replace('\\', r"\\").replace('"', r#"\""#).replace('\n', r"\n");
+        write!(text, "{comma}{name}=\"{value}\"").expect("a String takes all text");
+    }
+    text + "} 1\n"
 }
 
 impl Family {
@@ -389,6 +420,7 @@ mod tests {
     #[test]
     fn positions_in_the_tables_are_those_of_the_enums() {
         assert!(STAGES.iter().enumerate().all(|(position, (stage, _))| *stage as usize == position));
+        assert!(Outcome::ALL.iter().enumerate().all(|(position, outcome)| *outcome as usize == position));
         assert!(DECISIONS.iter().enumerate().all(|(position, decision)| *decision as usize == position));
     }
 }

@@ -30,7 +30,7 @@ use cauce_features::spec::Specification;
 use crate::config::Config;
 
 pub(crate) use backfill::Backfill;
-pub(crate) use check::Check;
+pub(crate) use check::{Check, TryBundle};
 pub(crate) use health::Health;
 pub(crate) use inspect::Inspect;
 pub(crate) use replay::Replay;

@@ -24,6 +24,7 @@ pub use crate::degrade::Mode;
 use crate::degrade::{Reason, Reasons, Rungs};
 use crate::ingest::{Ingest, Posted};
 use crate::log::Receipt;
+use crate::serving::{Seat, Slot};
 use crate::store::{Histories, StateError, Store};
 
 pub mod answer;
@@ -47,6 +48,8 @@ pub struct Scorer {
 
 /// Applications that are scored in one run of the model: the model's session and the working memory are one thread's own.
 pub struct Batch {
+    /// Where it learns that another bundle is served; without, it keeps to its own.
+    seat: Option<Seat>,
     bundle: Arc<Bundle>,
     model: OnnxModel,
     scratch: Scratch,
@@ -88,6 +91,8 @@ pub enum Progress<'s> {
 /// A request that waits for L2, with what was read for it: the scorer serves others meanwhile.
 pub struct Asking {
     pub keys: Keys,
+    /// What the keys are of: another may be served when it goes on.
+    bundle: Arc<Bundle>,
     since: Instant,
     vector: Vec<f32>,
     read: Result<History, Reason>,
@@ -145,16 +150,27 @@ pub enum Stage {
 pub type Lap<'w> = dyn FnMut(Stage) -> Instant + 'w;
 
 impl Scorer {
-    /// A scorer for one thread, whose number is `slot`.
+    /// A scorer for one thread, whose number this is, of the bundle that is served.
     pub fn new(
-        bundle: Arc<Bundle>,
+        slot: &Arc<Slot>,
         histories: Arc<Histories>,
         ingest: Arc<Ingest>,
-        model: OnnxModel,
         guards: Arc<Guards>,
-        slot: usize,
-    ) -> Self {
-        Self { histories, ingest, batch: Batch::new(bundle, model), ladder: Ladder::new(guards, slot) }
+        number: usize,
+    ) -> Result<Self, ModelError> {
+        Ok(Self { histories, ingest, batch: Batch::seated(slot)?, ladder: Ladder::new(guards, number) })
+    }
+
+    /// Goes on with the bundle that is served now. Between two requests, never within one.
+    pub fn follow(&mut self) {
+        if self.batch.follow() {
+            self.ladder.begin_anew();
+        }
+    }
+
+    /// What scores until it follows again.
+    pub fn bundle(&self) -> &Arc<Bundle> {
+        self.batch.bundle()
     }
 
     /// Scores one application and records it, unless L2 is to be asked first. With a receipt, it is recorded once that says so.
@@ -176,7 +192,8 @@ impl Scorer {
             }
             Climbed::Ask => {
                 let since = lap(Stage::Cache);
-                Ok(Progress::Asking(Asking { keys, since, vector: self.batch.rows.clone(), read }))
+                let (bundle, vector) = (self.batch.bundle.clone(), self.batch.rows.clone());
+                Ok(Progress::Asking(Asking { keys, bundle, since, vector, read }))
             }
         }
     }
@@ -191,10 +208,15 @@ impl Scorer {
         terms: &Terms,
         lap: &mut Lap<'_>,
     ) -> (Decision<'_>, Option<Receipt>) {
-        let Asking { keys, since, vector, read } = asking;
+        let Asking { mut keys, bundle, since, vector, read } = asking;
         self.batch.rows = vector;
         let now = lap(Stage::Cache);
         self.ladder.asked(since, now);
+        let is_same = Arc::ptr_eq(&bundle, &self.batch.bundle);
+        let found = found.filter(|_| is_same);
+        if !is_same {
+            keys = self.ladder.keys(&self.batch, application, read.is_ok());
+        }
         let climb = Climb { keys, read: read.err(), found: Some(found), terms, now };
         match self.ladder.climb(&mut self.batch, &climb, lap) {
             Climbed::Made(made) => self.finish(application, posted(), terms, read, made, lap),
@@ -227,11 +249,6 @@ impl Scorer {
         let outcomes = histories.into_iter().zip(recording.recorded).enumerate();
         let decisions = outcomes.map(|(row, (history, recorded))| self.batch.decision(row, history, made, recorded));
         Ok((decisions.collect(), recording.receipt))
-    }
-
-    /// What is served.
-    pub fn bundle(&self) -> &Arc<Bundle> {
-        &self.batch.bundle
     }
 
     fn finish(
@@ -280,10 +297,25 @@ impl History {
 }
 
 impl Batch {
-    /// A batch for one thread.
+    /// A batch for one thread, of this bundle for good.
     pub fn new(bundle: Arc<Bundle>, model: OnnxModel) -> Self {
         let (scratch, nobody) = (bundle.plan().scratch(), Timeline::default());
-        Self { bundle, model, scratch, rows: Vec::new(), probabilities: Vec::new(), nobody }
+        Self { seat: None, bundle, model, scratch, rows: Vec::new(), probabilities: Vec::new(), nobody }
+    }
+
+    /// A batch for one thread, of the bundle that is served.
+    pub fn seated(slot: &Arc<Slot>) -> Result<Self, ModelError> {
+        let (seat, bundle, model) = Seat::take(slot)?;
+        Ok(Self { seat: Some(seat), ..Self::new(bundle, model) })
+    }
+
+    /// Goes on with the bundle that is served now, whose rows are read anew; whether it is another.
+    pub fn follow(&mut self) -> bool {
+        let Some(bundle) = self.seat.as_mut().and_then(|seat| seat.follow(&mut self.model)) else { return false };
+        self.clear();
+        self.scratch = bundle.plan().scratch();
+        self.bundle = bundle;
+        true
     }
 
     /// Begins anew.

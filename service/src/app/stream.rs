@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use cauce_model::bundle::Bundle;
-use cauce_model::onnx::OnnxModel;
 
 use super::{AppError, Backend, Recovery};
 use crate::clock::Clock;
@@ -23,6 +22,7 @@ use crate::kafka::{Cluster, ClusterError};
 use crate::metrics::Metrics;
 use crate::metrics::kafka::KafkaMetrics;
 use crate::scoring::Batch;
+use crate::serving::Slot;
 use crate::store::{Embedded, Histories, StateError};
 
 /// How many partitions there are, as was last heard.
@@ -48,6 +48,7 @@ impl Stream {
 pub(super) fn open(
     config: &Config,
     bundle: &Arc<Bundle>,
+    slot: &Arc<Slot>,
     clock: Clock,
     metrics: &Arc<Metrics>,
     recovery: Recovery,
@@ -68,11 +69,10 @@ pub(super) fn open(
         false => held_here(config, bundle, &histories, &tending)?,
     };
     let log = KafkaLog::new(&cluster, applied.clone(), &config.log, recovery.accept_data_loss)?;
-    let batch = |_| Ok::<_, AppError>(Batch::new(bundle.clone(), OnnxModel::new(bundle)?));
     let parts = Parts {
         cluster,
         bundle: bundle.clone(),
-        batches: (0..config.server.workers).map(batch).collect::<Result<_, _>>()?,
+        batches: (0..config.server.workers).map(|_| Batch::seated(slot)).collect::<Result<_, _>>()?,
         histories: histories.clone(),
         applied,
         tending: tending.clone(),

@@ -51,7 +51,7 @@ pub async fn checkpoint(request: HttpRequest) -> HttpResponse {
 async fn digested(call: &Call, query: &str) -> Result<(crate::store::StateDigest, Timestamp, Position), ApiError> {
     let shared = call.shared();
     let as_of = if query.is_empty() { end_of_day(shared.clock.now()) } else { people::as_of(call, query)? };
-    let (histories, bundle) = (shared.histories.clone(), shared.bundle.clone());
+    let (histories, bundle) = (shared.histories.clone(), shared.started_with.clone());
     let position = shared.ingest.log().reading().range().end;
     let digest = beside(move || histories.digest(bundle.plan(), as_of)).await?;
     Ok((digest, as_of, position))

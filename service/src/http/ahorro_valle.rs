@@ -67,7 +67,7 @@ fn read(call: &Call, body: &Bytes) -> Result<(Application, Posted), ApiError> {
         return Err(not_the_contract());
     }
     let person = text_member(fields, &["user_id", "cliente_id"]).or_else(|| text_member(body, &["session_id"]));
-    let specification = call.shared().bundle.plan().specification();
+    let specification = call.shared().plan().specification();
     let person = person.unwrap_or_default();
     let application = Application::from_fields(specification, &person, call.request_id(), fields, Unknown::Ignore)?;
     Ok((application, Posted::Fields(body.slice_ref(fields))))
@@ -116,7 +116,7 @@ fn error_answer(call: &Call, error: &ApiError) -> Answer {
         Code::NoScore | Code::Stopping => (503, "E503", "no se puede dar una respuesta ahora; intente más tarde"),
         _ => (500, "E500", "error interno"),
     };
-    let record = &call.shared().bundle.plan().specification().application;
+    let record = &call.shared().plan().specification().application;
     let fields = error.errors.iter().map(|error| CampoErroneo { campo: front_end_name(record, &error.path), error });
     let fallo = Fallo {
         error: message,

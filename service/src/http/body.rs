@@ -41,6 +41,24 @@ pub async fn document(call: &Call, request: &HttpRequest, payload: Payload) -> R
     }
 }
 
+/// Reads the body of one JSON document, where there may be none: then it needs no type either.
+pub async fn optional_document(
+    call: &Call,
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<Option<Bytes>, ApiError> {
+    if request.headers().contains_key(header::CONTENT_TYPE) {
+        return match document(call, request, payload).await {
+            Err(error) if error.code == Code::EmptyBody => Ok(None),
+            read => read.map(Some),
+        };
+    }
+    match read(call, request, payload, call.shared().server.body.bytes()).await {
+        Err(error) if error.code == Code::EmptyBody => Ok(None),
+        read => read.and_then(|_| Err(unsupported("`Content-Type` must be `application/json` here"))),
+    }
+}
+
 /// Reads the body of many documents.
 pub async fn batch(call: &Call, request: &HttpRequest, payload: Payload) -> Result<(Format, Bytes), ApiError> {
     let format = format(request.headers())?;

@@ -1,7 +1,6 @@
 //! `GET /v1/bundle`: what is served, down to the features and their reasons.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
@@ -10,11 +9,12 @@ use super::answer::Answer;
 use super::call::Call;
 use super::people::Origin;
 use super::routes::Endpoint;
+use super::score::BundleRef;
 
 /// Describes the bundle.
 pub async fn describe(request: HttpRequest) -> HttpResponse {
     Call::begin(&request, Endpoint::Bundle).answer(|call| {
-        let bundle = &call.shared().bundle;
+        let (bundle, previous) = (call.shared().slot.bundle(), call.shared().slot.previous());
         let specification = bundle.plan().specification();
         let policy = bundle.policy();
         let features = specification.features.iter().enumerate().map(|(position, feature)| {
@@ -27,10 +27,6 @@ pub async fn describe(request: HttpRequest) -> HttpResponse {
                 origin: Origin::of(specification, feature),
             }
         });
-        let hash = specification.hash.iter().fold(String::with_capacity(64), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        });
         Ok(Answer::json(
             200,
             &BundleAnswer {
@@ -38,7 +34,7 @@ pub async fn describe(request: HttpRequest) -> HttpResponse {
                 name: bundle.name(),
                 version: bundle.version(),
                 hash: bundle.hash(),
-                specification: hash,
+                specification: bundle.specification_hash(),
                 horizon: specification.horizon.to_string(),
                 clock_skew: specification.clock_skew.to_string(),
                 approve_below: policy.approve_below(),
@@ -46,6 +42,7 @@ pub async fn describe(request: HttpRequest) -> HttpResponse {
                 bands: policy.bands().collect(),
                 features: features.collect(),
                 model: bundle.metadata(),
+                previous: previous.as_deref().map(BundleRef::of),
             },
         ))
     })
@@ -67,6 +64,8 @@ struct BundleAnswer<'a> {
     features: Vec<FeatureAnswer<'a>>,
     /// What the model file says about itself.
     model: &'a BTreeMap<String, String>,
+    /// The bundle that `POST /admin/bundle/rollback` would go back to.
+    previous: Option<BundleRef<'a>>,
 }
 
 #[derive(Serialize)]

@@ -219,7 +219,7 @@ impl Batch {
 
 fn read(call: &Call, json: &[u8]) -> Result<Event, ApiError> {
     let shared = call.shared();
-    let specification = shared.bundle.plan().specification();
+    let specification = shared.plan().specification();
     Ok(Event::from_json(specification, json).inspect_err(|_| shared.metrics.invalid_event())?)
 }
 

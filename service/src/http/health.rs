@@ -38,7 +38,8 @@ pub async fn ready(request: HttpRequest) -> HttpResponse {
 pub async fn health(request: HttpRequest) -> HttpResponse {
     Call::begin(&request, Endpoint::Health).answer(|call| {
         refuse_when_stopping(call)?;
-        let (version, bundle) = (env!("CARGO_PKG_VERSION"), BundleRef::of(&call.shared().bundle));
+        let (version, served) = (env!("CARGO_PKG_VERSION"), call.shared().slot.bundle());
+        let bundle = BundleRef::of(&served);
         // Scoring goes on without the log: the instance is ready, and says what it cannot do.
         let written = call.shared().ingest.log().status();
         let log = written.refuses.map_or("written".to_owned(), |error| error.to_string());
@@ -70,6 +71,7 @@ pub async fn metrics(request: HttpRequest) -> HttpResponse {
             checkpoint: shared.upkeep.covered().0,
             log_end: log.reading().range().end.0,
         };
+        shared.metrics.serves(BundleRef::of(&shared.slot.bundle()).labels());
         let page = shared.metrics.render(&held, &log.status(), &shared.guards);
         Ok(Answer::new(200, "text/plain; version=0.0.4; charset=utf-8", page))
     })

@@ -56,7 +56,7 @@ fn operation(route: &Route, specification: &Specification) -> Value {
         operation["description"] = description.into();
     }
     if let Some(content) = request(route.endpoint, specification) {
-        operation["requestBody"] = json!({ "required": true, "content": content });
+        operation["requestBody"] = json!({ "required": route.endpoint != Endpoint::Reload, "content": content });
     }
     let parameters = parameters(route.endpoint);
     if !parameters.is_empty() {
@@ -98,6 +98,14 @@ fn description(endpoint: Endpoint) -> Option<&'static str> {
         Endpoint::Digest => {
             "Two instances that took the same events have the same digest as of the same instant; without `as_of` it is the \
              end of this day (UTC)."
+        }
+        Endpoint::Reload => {
+            "`path` is a directory beside the configured one, which is taken without a body. The bundle is loaded in a child process under \
+             limits first; 422 says why it cannot serve, and the one in service goes on. After 200 whatever is scored is scored by `new`. \
+             A start serves the configured directory whatever was put in service here."
+        }
+        Endpoint::Rollback => {
+            "The bundle before this one is held in memory whole, and serves at once. There is one step back: asked again, the answer is 409."
         }
         Endpoint::PersonFeatures => "Features that need an application are null unless they have a default.",
         _ => return None,
@@ -149,6 +157,7 @@ fn request(endpoint: Endpoint, specification: &Specification) -> Option<Value> {
         Endpoint::ScoreBatch => many("ScoreRequest", application()),
         Endpoint::Event => one("Event", event()),
         Endpoint::EventBatch => many("Event", event()),
+        Endpoint::Reload => one("ReloadRequest", json!({})),
         Endpoint::Predecir => one("Prediccion", schemas::predecir_example(specification)),
         _ => return None,
     })
@@ -168,6 +177,7 @@ fn responses(endpoint: Endpoint) -> Value {
         Endpoint::PersonErasure => json!({ "200": answer("ErasureAnswer"), "202": answer("ErasureAnswer") }),
         Endpoint::Digest => json!({ "200": answer("DigestAnswer") }),
         Endpoint::Checkpoint => json!({ "200": answer("CheckpointAnswer") }),
+        Endpoint::Reload | Endpoint::Rollback => json!({ "200": answer("ReloadAnswer") }),
         Endpoint::Predecir => {
             return json!({ "200": answer("Respuesta"), "400": answer("Fallo"), "500": answer("Fallo") });
         }

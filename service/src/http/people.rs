@@ -71,7 +71,7 @@ async fn read(call: &Call, request: &HttpRequest) -> Result<Answer, ApiError> {
 }
 
 fn features_of(call: &Call, person: &str, as_of: Timestamp) -> Result<Answer, ApiError> {
-    let plan = call.shared().bundle.plan();
+    let plan = call.shared().plan();
     let specification = plan.specification();
     let own = EventId::parse("no application").expect("a constant text is an id");
     let application = Application::new(person, own, vec![MISSING; specification.application.fields.len()]);

@@ -3,7 +3,7 @@
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, Route as ActixRoute, guard};
 
-use super::{admin, ahorro_valle, bundle, call, docs, events, health, openapi, people, score};
+use super::{admin, ahorro_valle, bundle, call, docs, events, health, openapi, people, reload, score};
 
 /// One served address.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub enum Endpoint {
     Digest,
     Checkpoint,
     Bundle,
+    Reload,
+    Rollback,
     Health,
     Live,
     Ready,
@@ -59,7 +61,7 @@ const fn delete(endpoint: Endpoint, path: &'static str, summary: &'static str) -
 }
 
 /// Everything that is served. Rows of one path stand together.
-pub const ROUTES: [Route; 19] = [
+pub const ROUTES: [Route; 21] = [
     post(Endpoint::Score, "/v1/score", "Score one application and record it"),
     post(Endpoint::ScoreBatch, "/v1/score/batch", "Score many applications in one run of the model"),
     post(Endpoint::Event, "/v1/events", "Add one event to a person's history"),
@@ -71,6 +73,8 @@ pub const ROUTES: [Route; 19] = [
     get(Endpoint::Digest, "/v1/admin/digest", "One digest over all histories, to compare two instances by"),
     post(Endpoint::Checkpoint, "/v1/admin/checkpoint", "Write a checkpoint now"),
     get(Endpoint::Bundle, "/v1/bundle", "The bundle that is served"),
+    post(Endpoint::Reload, "/admin/bundle", "Put another bundle in service"),
+    post(Endpoint::Rollback, "/admin/bundle/rollback", "Put the bundle before this one in service again"),
     get(Endpoint::Health, "/healthz", "Whether the service is well, and what it serves"),
     get(Endpoint::Live, "/livez", "Whether the process answers"),
     get(Endpoint::Ready, "/readyz", "Whether requests should be sent here"),
@@ -123,6 +127,8 @@ fn handler(route: &Route) -> ActixRoute {
         Endpoint::Digest => on.to(admin::digest),
         Endpoint::Checkpoint => on.to(admin::checkpoint),
         Endpoint::Bundle => on.to(bundle::describe),
+        Endpoint::Reload => on.to(reload::reload),
+        Endpoint::Rollback => on.to(reload::roll_back),
         Endpoint::Health => on.to(health::health),
         Endpoint::Live => on.to(health::live),
         Endpoint::Ready => on.to(health::ready),

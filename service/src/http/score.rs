@@ -30,7 +30,7 @@ pub async fn one(request: HttpRequest, payload: Payload) -> HttpResponse {
     let call = Call::begin(&request, Endpoint::Score);
     let single = Single { call: &call, request: &request, work: Work::Score, wants_vector: wants_vector(&request) };
     let read = |call: &Call, body: &Bytes| {
-        let specification = call.shared().bundle.plan().specification();
+        let specification = call.shared().plan().specification();
         let application = Application::from_json(specification, body, call.request_id())?;
         Ok((application, Posted::Envelope(body.clone())))
     };
@@ -68,17 +68,18 @@ async fn score_batch(call: &Call, request: &HttpRequest, payload: Payload) -> Re
     let access = waiting::bring(call, read.iter().flatten().map(Application::person), deadline).await;
     watch.lap(Stage::State);
     let terms = Terms { as_of: shared.clock.now(), deadline, rungs, access };
-    let (decided, receipt) = call.attempt(|call| {
+    let (bundle, decided, receipt) = call.attempt(|call| {
         let posted = |item: &Item<'_>| Posted::Envelope(Bytes::copy_from_slice(item.json));
         let valid = items.iter().zip(&read).filter_map(|(item, read)| Some((read.as_ref().ok()?, posted(item))));
-        let mut scorer = call.worker().scorer.borrow_mut();
+        let mut scorer = call.worker().scorer();
         let bundle = scorer.bundle().clone();
         let (decisions, receipt) = scorer.score_all(valid.collect(), &terms, &mut |stage| watch.lap(stage))?;
         let decided = decisions.iter().zip(read.iter().flatten()).map(|(decision, application)| {
             call.shared().metrics.scored(application, decision);
             Decided::of(decision, bundle.clone(), wants_vector(request))
         });
-        Ok((decided.collect::<Vec<_>>(), receipt))
+        let decided = decided.collect::<Vec<_>>();
+        Ok((bundle, decided, receipt))
     })?;
     let kept = waiting::settle(call, receipt, deadline).await;
     watch.lap(Stage::Ledger);
@@ -99,7 +100,7 @@ async fn score_batch(call: &Call, request: &HttpRequest, payload: Payload) -> Re
             count: items.len(),
             scored: decided.len(),
             results: results.collect(),
-            bundle: BundleRef::of(&shared.bundle),
+            bundle: BundleRef::of(&bundle),
             as_of: InstantText(terms.as_of),
             timing_us: &watch,
         };
@@ -114,7 +115,7 @@ fn read_item(call: &Call, item: &Item<'_>) -> Result<Application, ApiError> {
         return Err(ApiError::new(Code::BodyTooLarge, format!("an item has at most {most} bytes here")));
     }
     let id = format!("{}.{}", call.request_id(), item.index);
-    Ok(Application::from_json(call.shared().bundle.plan().specification(), item.json, &id)?)
+    Ok(Application::from_json(call.shared().plan().specification(), item.json, &id)?)
 }
 
 /// The document ends the last stage as its last member is written; the header tells all of them.

@@ -57,7 +57,7 @@ impl Single<'_> {
         watch.lap(Stage::State);
         let terms = Terms { as_of: call.shared().clock.now(), deadline, rungs, access };
         let scored = call.attempt(|call| {
-            let mut scorer = call.worker().scorer.borrow_mut();
+            let mut scorer = call.worker().scorer();
             let bundle = scorer.bundle().clone();
             let lap = &mut |stage| watch.lap(stage);
             Ok(match scorer.score(&application, || posted.clone(), &terms, lap)? {
@@ -72,7 +72,7 @@ impl Single<'_> {
             Err(asking) => {
                 let found = waiting::fetch(call, asking.keys, deadline).await;
                 call.attempt(|call| {
-                    let mut scorer = call.worker().scorer.borrow_mut();
+                    let mut scorer = call.worker().scorer();
                     let bundle = scorer.bundle().clone();
                     let lap = &mut |stage| watch.lap(stage);
                     let (decision, receipt) =

@@ -51,7 +51,7 @@ impl Access {
 
 async fn bring_absent(call: &Call, people: Vec<String>, deadline: Deadline) -> Result<(), Reason> {
     let shared = call.shared();
-    let (histories, bundle) = (shared.histories.clone(), shared.bundle.clone());
+    let (histories, bundle) = (shared.histories.clone(), shared.started_with.clone());
     let read = move || {
         people.iter().try_for_each(|person| match histories.of(person) {
             Ok(store) => store.bring(bundle.plan(), person),

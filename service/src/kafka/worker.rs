@@ -263,6 +263,10 @@ impl Worker {
     /// Works off whatever is in turn, on all cores.
     fn work(&mut self) {
         let Self { parts, slices, pressure, .. } = self;
+        // Between rounds only: a round is of one bundle, and what it has made is committed as it stands.
+        for batch in &mut parts.batches {
+            batch.follow();
+        }
         let settings = &parts.cluster.settings;
         let now = Instant::now();
         let mut due: Vec<&mut Owned> = slices.values_mut().filter(|owned| owned.is_due(now)).collect();

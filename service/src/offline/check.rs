@@ -1,28 +1,56 @@
-//! `cauce check`: loads a bundle as the service would, and says what was found.
+//! `cauce check`: loads a bundle as the service would before it puts it in place of another, and says what was found.
+//!
+//! It is the very same trial, in a child process under the same limits ([`crate::reload::trial`]), so the verdict is the same.
 
 use std::error::Error;
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
 
-use cauce_model::bundle::{Bundle, Limits};
+use cauce_model::bundle::Bundle;
 use cauce_model::reference::GOLDEN_TOLERANCE;
 use clap::Args;
 
-/// Check a bundle as the service does before it serves one; ends with 1 and the reasons if it would be refused.
+use crate::config::Config;
+use crate::reload::trial::{self, Sound, Verdict};
+
 #[derive(Debug, Args)]
+#[group(skip)]
 pub(crate) struct Check {
     /// The bundle directory.
-    bundle: PathBuf,
+    #[arg(value_name = "BUNDLE")]
+    directory: PathBuf,
+}
+
+/// Load a bundle under limits and print the verdict as JSON: what `check` and a service that reloads run as a child.
+#[derive(Debug, Args)]
+pub(crate) struct TryBundle {
+    /// Bytes of data at most.
+    #[arg(long)]
+    memory: u64,
+    /// Seconds of CPU at most.
+    #[arg(long)]
+    cpu: u64,
+    directory: PathBuf,
 }
 
 impl Check {
-    /// Loads and describes it.
-    pub(crate) fn run(self) -> Result<ExitCode, Box<dyn Error>> {
-        let bundle = Bundle::load(&self.bundle, &Limits::default())
-            .map_err(|error| format!("`{}` is not a bundle that can serve:\n{error}", self.bundle.display()))?;
-        print!("{}", describe(&bundle));
+    /// Has it loaded, and describes it.
+    pub(crate) fn run(self, config: &Config) -> Result<ExitCode, Box<dyn Error>> {
+        let Sound { description, .. } = trial::hold(&self.directory, &config.model, &AtomicBool::new(false))
+            .map_err(|reason| format!("`{}` is not a bundle that can serve:\n{reason}", self.directory.display()))?;
+        print!("{description}");
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl TryBundle {
+    /// Loads it here.
+    pub(crate) fn run(self) -> Result<ExitCode, Box<dyn Error>> {
+        let verdict = trial::in_child(&self.directory, self.memory, self.cpu, describe);
+        println!("{}", serde_json::to_string(&verdict)?);
+        Ok(if matches!(verdict, Verdict::Sound(_)) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 

@@ -83,7 +83,8 @@ impl Guards {
 /// One thread's way down the ladder.
 pub(super) struct Ladder {
     guards: Arc<Guards>,
-    slot: usize,
+    /// Of the thread: its place with the watchdog.
+    number: usize,
     model_took: Recent,
     fallback_took: Recent,
     /// Of looks into L2, as the caller measures them.
@@ -123,10 +124,16 @@ pub(super) enum Climbed {
 }
 
 impl Ladder {
-    pub(super) fn new(guards: Arc<Guards>, slot: usize) -> Self {
+    pub(super) fn new(guards: Arc<Guards>, number: usize) -> Self {
         let (recent, bytes, repair) = (Recent::default, Vec::new(), Repair::default());
         let (model_took, fallback_took, l2_took) = (recent(), recent(), recent());
-        Self { guards, slot, model_took, fallback_took, l2_took, l2_asked: None, bytes, repair }
+        Self { guards, number, model_took, fallback_took, l2_took, l2_asked: None, bytes, repair }
+    }
+
+    /// Another bundle is served: what is known of the model was known of another one.
+    pub(super) fn begin_anew(&mut self) {
+        (self.model_took, self.repair) = (Recent::default(), Repair::default());
+        self.guards.model.reset();
     }
 
     /// The keys of the last row, and of its application.
@@ -323,7 +330,7 @@ impl Ladder {
         }
         let (began, stopper) = (*now, batch.model.stopper());
         let until = terms.deadline.ends().checked_sub(self.fallback_took.p99(began) + RESERVE).unwrap_or(began);
-        let (ran, was_stopped) = watchdog.watch(self.slot, &stopper, until, || batch.run());
+        let (ran, was_stopped) = watchdog.watch(self.number, &stopper, until, || batch.run());
         *now = lap(Stage::Model);
         let took = now.saturating_duration_since(began);
         if was_stopped && let Err(error) = batch.model.resume() {

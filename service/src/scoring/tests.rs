@@ -14,7 +14,8 @@ fn scorer(model_of: &str) -> (Scorer, Fixture) {
     let model = OnnxModel::new(&bundle(model_of)).unwrap();
     let Fixture { histories, ingest, bundle, .. } = &fixture;
     let guards = Arc::new(Guards::for_tests());
-    (Scorer::new(bundle.clone(), histories.clone(), ingest.clone(), model, guards, 0), fixture)
+    let (batch, ladder) = (Batch::new(bundle.clone(), model), Ladder::new(guards, 0));
+    (Scorer { histories: histories.clone(), ingest: ingest.clone(), batch, ladder }, fixture)
 }
 
 /// Everything is allowed, and there is an hour.

@@ -226,6 +226,16 @@ fn fixed() -> Map<String, Value> {
         "CheckpointAnswer": object(json!({
             "request_id": text, "position": count, "people": count, "took_ms": { "type": "number" },
         })),
+        "ReloadRequest": { "type": "object", "additionalProperties": false, "properties": { "path": text } },
+        "ReloadAnswer": {
+            "type": "object",
+            "properties": {
+                "request_id": text, "outcome": { "enum": ["swapped", "unchanged", "rolled_back"] },
+                "old": reference("BundleReference"), "new": reference("BundleReference"),
+                "took_ms": { "type": "object", "additionalProperties": { "type": "number" } },
+            },
+            "required": ["request_id", "outcome", "old", "new"],
+        },
         "FeatureValue": {
             "type": "object",
             "properties": {

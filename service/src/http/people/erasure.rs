@@ -50,7 +50,7 @@ struct Erased {
 async fn erased(call: &Call, request: &HttpRequest) -> Result<Erased, ApiError> {
     let person = person_of(request).await?;
     let shared = call.shared();
-    let plan = shared.bundle.plan();
+    let plan = shared.plan();
     let events = shared.histories.read(plan, &person, |timeline| timeline.map(|timeline| timeline.len(plan)))?;
     let records = match shared.ingest.log().reading().has_index() {
         true => Some(records_of(call, &person).await?),

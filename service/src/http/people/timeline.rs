@@ -47,7 +47,7 @@ pub async fn export(request: HttpRequest) -> HttpResponse {
     let found = everything(&call, &request).await;
     call.answer(|call| {
         let (person, records) = found?;
-        let plan = call.shared().bundle.plan();
+        let plan = call.shared().plan();
         let history = call.shared().histories.read(plan, &person, |timeline| {
             timeline.map(|timeline| HistorySummary {
                 events: timeline.len(plan),
