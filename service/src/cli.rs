@@ -101,8 +101,8 @@ struct ServeArgs {
     /// Worker threads; 0 is one per available core.
     #[arg(long)]
     workers: Option<usize>,
-    /// Where log and state are kept: sets `log.directory` to `DIR/log`, `store.directory` to `DIR/state` and
-    /// `kafka.outbox` to `DIR/outbox`.
+    /// Where log and state are kept: sets `log.directory` to `DIR/log`, `store.directory` to `DIR/state`, `kafka.outbox` to
+    /// `DIR/outbox` and `ledger.directory` to `DIR/decisions`.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Freeze the clock at an instant (RFC 3339) to replay history: every application is scored as of then.
@@ -146,6 +146,7 @@ impl ServeArgs {
             ("log.directory", below("log")),
             ("store.directory", below("state")),
             ("kafka.outbox", below("outbox")),
+            ("ledger.directory", below("decisions")),
             ("server.listen", self.listen),
             ("model.bundle", self.bundle),
             ("server.workers", workers),

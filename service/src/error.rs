@@ -19,6 +19,7 @@ pub enum Code {
     IncompleteBody,
     InvalidFields,
     InvalidQuery,
+    InvalidIdempotencyKey,
     EventTooLate,
     EventInFuture,
     EmptyBatch,
@@ -27,9 +28,11 @@ pub enum Code {
     NotFound,
     MethodNotAllowed,
     BodyTimeout,
+    RequestInFlight,
     BodyTooLarge,
     UnsupportedMediaType,
     PartitionElsewhere,
+    IdempotencyKeyReused,
     StoreFull,
     DiskFull,
     LogBusy,
@@ -54,12 +57,13 @@ const fn row(code: Code, name: &'static str, status: u16, title: &'static str) -
 }
 
 /// All codes, in the order of [`Code`].
-pub const CODES: [CodeRow; 24] = [
+pub const CODES: [CodeRow; 27] = [
     row(Code::MalformedJson, "malformed_json", 400, "The body is not JSON of the form that is expected"),
     row(Code::EmptyBody, "empty_body", 400, "The body is empty"),
     row(Code::IncompleteBody, "incomplete_body", 400, "The body ended before its announced length"),
     row(Code::InvalidFields, "invalid_fields", 400, "Fields are missing, unknown, of the wrong type or out of range"),
     row(Code::InvalidQuery, "invalid_query", 400, "The query of the address has a parameter that is wrong"),
+    row(Code::InvalidIdempotencyKey, "invalid_idempotency_key", 400, "The idempotency key is not one"),
     row(
         Code::EventTooLate,
         "event_too_late",
@@ -73,6 +77,7 @@ pub const CODES: [CodeRow; 24] = [
     row(Code::NotFound, "not_found", 404, "There is nothing at this address"),
     row(Code::MethodNotAllowed, "method_not_allowed", 405, "This address does not take this method"),
     row(Code::BodyTimeout, "body_timeout", 408, "The body took too long to arrive"),
+    row(Code::RequestInFlight, "request_in_flight", 409, "The same request is being answered"),
     row(Code::BodyTooLarge, "body_too_large", 413, "The body is larger than allowed"),
     row(
         Code::UnsupportedMediaType,
@@ -81,6 +86,7 @@ pub const CODES: [CodeRow; 24] = [
         "The body is not of a content type that is understood",
     ),
     row(Code::PartitionElsewhere, "partition_elsewhere", 421, "Another instance keeps this person's history"),
+    row(Code::IdempotencyKeyReused, "idempotency_key_reused", 422, "The idempotency key was used with another request"),
     row(Code::StoreFull, "store_full", 507, "No further person fits into the store"),
     row(Code::DiskFull, "disk_full", 507, "The disk is full: nothing can be recorded until there is space"),
     row(Code::LogBusy, "log_busy", 503, "More waits to be written than is allowed"),
@@ -125,7 +131,7 @@ impl ApiError {
     pub fn retry_after_seconds(&self) -> Option<u32> {
         match self.code {
             Code::DiskFull | Code::LogUnavailable | Code::StateUnavailable => Some(2),
-            Code::LogBusy | Code::Starting | Code::Stopping => Some(1),
+            Code::LogBusy | Code::RequestInFlight | Code::Starting | Code::Stopping => Some(1),
             _ => None,
         }
     }
