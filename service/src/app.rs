@@ -27,10 +27,13 @@ use crate::http::{self, Shared, Worker};
 use crate::ingest::{Ingest, IngestError};
 use crate::kafka::ClusterError;
 use crate::keeper::Upkeep;
+use crate::ledger::Ledger;
 use crate::log::embedded::OpenError;
 use crate::log::{EventLog, Position};
 use crate::metrics::Metrics;
+use crate::metrics::ledger::LedgerMetrics;
 use crate::scoring::Scorer;
+use crate::shelf::{OnDamage, ShelfError};
 use crate::store::{Histories, StateError};
 
 /// The service, ready to run.
@@ -65,6 +68,11 @@ pub enum AppError {
     Replay(IngestError),
     #[error("the state stands for records up to position {covered}, but the log holds {from} to {to}: {advice}")]
     Apart { covered: Position, from: Position, to: Position, advice: &'static str },
+    #[error(
+        "the answers kept at `{path}` cannot be used: {cause}. Put the files back as they were, or start with `--accept-data-loss` to go \
+         on without them if they are damaged"
+    )]
+    Ledger { path: String, cause: ShelfError },
     #[error(transparent)]
     Clock(#[from] ClockError),
     #[error("cannot listen on `{listen}`: {cause}")]
@@ -93,7 +101,10 @@ impl App {
             false => stream::open(&config, &bundle, clock, &metrics, recovery)?,
         };
         let Backend { log, histories, upkeep, threads, stream } = backend;
+        let ledger = ledger(&config, clock, recovery)?.map(Arc::new);
         let shared = Shared {
+            ledger,
+            ledger_metrics: LedgerMetrics::new(&metrics),
             ingest: Arc::new(Ingest::new(log, histories.clone(), bundle.clone(), config.log.applications)),
             histories,
             upkeep,
@@ -114,6 +125,9 @@ impl App {
         let served = System::new().block_on(serve(config.server, shared.clone(), models, listening));
         let streamed = stream.map_or(Ok(()), stream::Stream::stop);
         shared.upkeep.stop();
+        if let Some(ledger) = &shared.ledger {
+            ledger.stop();
+        }
         if threads.into_iter().any(|thread| thread.join().is_err()) {
             tracing::error!("a thread that keeps log and state met a defect");
         }
@@ -208,6 +222,17 @@ fn load(config: &config::Model) -> Result<Bundle, AppError> {
         .map_err(|cause| AppError::Bundle { path: config.bundle.display().to_string(), cause })?;
     tracing::info!(name = bundle.name(), version = bundle.version(), hash = bundle.hash(), "bundle loaded");
     Ok(bundle)
+}
+
+/// Answers kept for their repetition, unless none are to be.
+fn ledger(config: &Config, clock: Clock, recovery: Recovery) -> Result<Option<Ledger>, AppError> {
+    let settings = &config.ledger;
+    if settings.keep.get().is_zero() {
+        return Ok(None);
+    }
+    let on_damage = if recovery.accept_data_loss { OnDamage::StartAnew } else { OnDamage::Refuse };
+    let opened = Ledger::open(settings, config.log.applications, on_damage, clock.now());
+    opened.map(Some).map_err(|cause| AppError::Ledger { path: settings.directory.display().to_string(), cause })
 }
 
 fn clock(setting: &str) -> Result<Clock, ClockError> {

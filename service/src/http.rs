@@ -14,6 +14,7 @@ mod call;
 mod docs;
 mod events;
 mod health;
+mod idempotency;
 mod openapi;
 pub mod people;
 pub mod routes;
@@ -33,7 +34,9 @@ use crate::config::Server;
 use crate::ingest::Ingest;
 use crate::kafka::worker::Control;
 use crate::keeper::Upkeep;
+use crate::ledger::Ledger;
 use crate::metrics::Metrics;
+use crate::metrics::ledger::LedgerMetrics;
 use crate::scoring::Scorer;
 use crate::store::Histories;
 
@@ -50,6 +53,9 @@ pub struct Shared {
     /// What reads from Kafka, if anything does.
     pub stream: Option<Arc<Control>>,
     pub metrics: Arc<Metrics>,
+    /// Answers kept for their repetition, unless none are.
+    pub ledger: Option<Arc<Ledger>>,
+    pub ledger_metrics: LedgerMetrics,
     pub clock: Clock,
     pub server: Server,
     /// The OpenAPI document of the bundle that is served.

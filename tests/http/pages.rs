@@ -27,7 +27,7 @@ const ROUTES: [(&str, &str, &str); 19] = [
     ("post", "/predecir", "/predecir"),
 ];
 
-const METRICS: [(&str, &str); 22] = [
+const METRICS: [(&str, &str); 31] = [
     ("cauce_http_requests_total", "counter"),
     ("cauce_http_request_duration_seconds", "histogram"),
     ("cauce_score_stage_duration_seconds", "histogram"),
@@ -50,6 +50,15 @@ const METRICS: [(&str, &str); 22] = [
     ("cauce_bound", "gauge"),
     ("cauce_bundle_info", "gauge"),
     ("cauce_panics_total", "counter"),
+    ("cauce_decisions_replayed_total", "counter"),
+    ("cauce_ledger_entries", "gauge"),
+    ("cauce_ledger_memory_bytes", "gauge"),
+    ("cauce_ledger_waiting_bytes", "gauge"),
+    ("cauce_ledger_writable", "gauge"),
+    ("cauce_ledger_dropped_total", "counter"),
+    ("cauce_ledger_too_large_total", "counter"),
+    ("cauce_ledger_evicted_early_total", "counter"),
+    ("cauce_ledger_unreadable_total", "counter"),
 ];
 
 fn named<'a>(document: &'a Value, name: &str) -> &'a Value {

@@ -16,8 +16,9 @@ use serde_json::value::RawValue;
 use super::answer::Answer;
 use super::body;
 use super::call::Call;
+use super::idempotency::{self, Named, Step};
 use super::routes::Endpoint;
-use super::score::{BundleRef, StopWatch};
+use super::score::{self, BundleRef, StopWatch};
 use crate::error::{ApiError, Code};
 use crate::ingest::Posted;
 use crate::log::Receipt;
@@ -26,17 +27,42 @@ use crate::scoring::{Mode, Stage};
 /// Scores one application.
 pub async fn predecir(request: HttpRequest, payload: Payload) -> HttpResponse {
     let call = Call::begin(&request, Endpoint::Predecir);
-    let body = body::document(&call, &request, payload).await;
-    let predicted = match call.attempt(|call| predict(call, body?)) {
-        // The contract has no word for whether the application is recorded: the answer waits, and is the same.
-        Ok((answer, Some(receipt))) => {
-            let _ = receipt.accepted().await;
-            Ok(answer)
-        }
-        Ok((answer, None)) => Ok(answer),
-        Err(error) => Err(error),
+    let answer = answer(&call, &request, payload).await;
+    call.answer_in(error_answer, |_| answer)
+}
+
+async fn answer(call: &Call, request: &HttpRequest, payload: Payload) -> Result<Answer, ApiError> {
+    let body = body::document(call, request, payload).await?;
+    let mut watch = StopWatch::start(&call.shared().metrics);
+    let (application, posted) = call.attempt(|call| read(call, &body))?;
+    watch.done(Stage::Parse);
+    // The contract has no id of an application: only a header names a request.
+    let named = Named { body: &body, variant: "", application: None };
+    let reservation = match idempotency::step(call, request, named, [application.person()]).await? {
+        Step::Answered(answer) => return Ok(answer),
+        Step::Score(reservation) => reservation,
     };
-    call.answer_in(error_answer, |_| predicted)
+    let Predicted { answer, receipt, is_recorded } = call.attempt(|call| predict(call, &application, posted, watch))?;
+    let reservation = reservation.filter(|_| is_recorded);
+    let Some(receipt) = receipt else {
+        idempotency::keep(reservation.as_ref(), &answer).await;
+        return Ok(answer);
+    };
+    let settled = async move {
+        // The contract has no word for whether the application is recorded: the answer waits, and is the same.
+        if receipt.accepted().await.is_ok_and(|all| all.iter().all(Result::is_ok)) {
+            idempotency::keep(reservation.as_ref(), &answer).await;
+        }
+        answer
+    };
+    idempotency::finish(settled).await
+}
+
+/// An answer, and what it waits for.
+struct Predicted {
+    answer: Answer,
+    receipt: Option<Receipt>,
+    is_recorded: bool,
 }
 
 #[derive(Deserialize)]
@@ -45,15 +71,17 @@ struct Prediccion<'a> {
     datos: &'a RawValue,
 }
 
-fn predict(call: &Call, body: Bytes) -> Result<(Answer, Option<Receipt>), ApiError> {
+fn predict(
+    call: &Call,
+    application: &Application,
+    posted: Posted,
+    mut watch: StopWatch<'_>,
+) -> Result<Predicted, ApiError> {
     let shared = call.shared();
-    let mut watch = StopWatch::start(&shared.metrics);
-    let (application, posted) = read(call, &body)?;
-    watch.done(Stage::Parse);
     let as_of = shared.clock.now();
     let mut scorer = call.worker().scorer.borrow_mut();
-    let (decision, receipt) = scorer.score(&application, posted, as_of, |stage| watch.done(stage))?;
-    shared.metrics.scored(&application, &decision);
+    let (decision, receipt) = scorer.score(application, posted, as_of, |stage| watch.done(stage))?;
+    shared.metrics.scored(application, &decision);
     let probability = decision.score.probability_of_default;
     let answer = Respuesta {
         prediccion: u8::from(probability >= 0.5),
@@ -65,8 +93,10 @@ fn predict(call: &Call, body: Bytes) -> Result<(Answer, Option<Receipt>), ApiErr
         decision: decision.score.decision.as_str(),
         modo: decision.mode,
         modelo: BundleRef::of(&shared.bundle),
+        replayed: false,
     };
-    Ok((Answer::json(200, &answer), receipt))
+    let is_recorded = score::is_recorded(application, &decision);
+    Ok(Predicted { answer: Answer::json(200, &answer), receipt, is_recorded })
 }
 
 fn read(call: &Call, body: &Bytes) -> Result<(Application, Posted), ApiError> {
@@ -96,6 +126,8 @@ struct Respuesta<'a> {
     decision: &'a str,
     modo: Mode,
     modelo: BundleRef<'a>,
+    /// The last member: see `idempotency`.
+    replayed: bool,
 }
 
 #[derive(Serialize)]
@@ -122,6 +154,11 @@ fn error_answer(call: &Call, error: &ApiError) -> Answer {
         }
         Code::BodyTooLarge | Code::BodyTimeout => (400, "E001", "el cuerpo es demasiado grande o tarda demasiado"),
         Code::InvalidFields => (400, "E002", "hay campos que faltan, de tipo erróneo o fuera de rango"),
+        Code::InvalidIdempotencyKey => {
+            (400, "E003", "`Idempotency-Key` no es válida: de 1 a 255 caracteres ASCII visibles")
+        }
+        Code::IdempotencyKeyReused => (422, "E003", "`Idempotency-Key` ya se usó con otro cuerpo"),
+        Code::RequestInFlight => (409, "E003", "la misma solicitud se está respondiendo: intente de nuevo"),
         _ => (500, "E500", "error interno"),
     };
     let record = &call.shared().bundle.plan().specification().application;

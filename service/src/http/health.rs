@@ -63,6 +63,9 @@ pub async fn metrics(request: HttpRequest) -> HttpResponse {
             checkpoint: shared.upkeep.covered().0,
             log_end: log.reading().range().end.0,
         };
+        if let Some(ledger) = &shared.ledger {
+            shared.ledger_metrics.show(&ledger.status());
+        }
         let page = shared.metrics.render(&held, &log.status());
         Ok(Answer::new(200, "text/plain; version=0.0.4; charset=utf-8", page))
     })

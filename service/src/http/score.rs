@@ -1,7 +1,8 @@
 //! `POST /v1/score` and `POST /v1/score/batch`.
 //!
 //! A batch is scored in order against the histories as they stood before it; then its applications are recorded. An item
-//! that cannot be scored has its problem in its place and does not touch the others.
+//! that cannot be scored has its problem in its place and does not touch the others. A request that was answered before gets that
+//! answer (see `idempotency`).
 
 use std::time::{Duration, Instant};
 
@@ -17,33 +18,59 @@ use super::answer::Answer;
 use super::batch::{self, Item};
 use super::body::{self, Format};
 use super::call::{Call, microseconds};
+use super::idempotency::{self, Named, Step};
 use super::routes::Endpoint;
 use crate::error::{ApiError, Code};
 use crate::ingest::Posted;
+use crate::ledger::Reservation;
 use crate::log::Receipt;
 use crate::metrics::Metrics;
-use crate::scoring::Stage;
 pub use crate::scoring::answer::{BundleRef, HistoryAnswer, InstantText, Kept, Scored};
+use crate::scoring::{Decision, Stage};
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// Scores one application.
 pub async fn one(request: HttpRequest, payload: Payload) -> HttpResponse {
     let call = Call::begin(&request, Endpoint::Score);
-    let body = body::document(&call, &request, payload).await;
-    let scored = call.attempt(|call| score(call, body?, wants_vector(&request)));
-    settle(call, scored).await
+    let answer = answer_one(&call, &request, payload).await;
+    call.answer(|_| answer)
+}
+
+async fn answer_one(call: &Call, request: &HttpRequest, payload: Payload) -> Result<Answer, ApiError> {
+    let body = body::document(call, request, payload).await?;
+    let wants_vector = wants_vector(request);
+    let (application, watch) = call.attempt(|_| read(call, &body))?;
+    let named = Named { body: &body, variant: variant(wants_vector), application: Some(&application) };
+    match idempotency::step(call, request, named, [application.person()]).await? {
+        Step::Answered(answer) => Ok(answer),
+        Step::Score(reservation) => {
+            let scored = call.attempt(|call| score(call, &application, body, watch, wants_vector))?;
+            settle(scored, reservation).await
+        }
+    }
 }
 
 /// Scores many applications.
 pub async fn many(request: HttpRequest, payload: Payload) -> HttpResponse {
     let call = Call::begin(&request, Endpoint::ScoreBatch);
-    let body = body::batch(&call, &request, payload).await;
-    let scored = call.attempt(|call| {
-        let (format, body) = body?;
-        score_batch(call, format, &body, wants_vector(&request))
-    });
-    settle(call, scored).await
+    let answer = answer_many(&call, &request, payload).await;
+    call.answer(|_| answer)
+}
+
+async fn answer_many(call: &Call, request: &HttpRequest, payload: Payload) -> Result<Answer, ApiError> {
+    let (format, body) = body::batch(call, request, payload).await?;
+    let wants_vector = wants_vector(request);
+    let (batch, watch) = call.attempt(|_| read_batch(call, format, &body))?;
+    let named = Named { body: &body, variant: variant(wants_vector), application: None };
+    let people = batch.read.iter().flatten().map(Application::person).filter(|person| !person.is_empty());
+    match idempotency::step(call, request, named, people).await? {
+        Step::Answered(answer) => Ok(answer),
+        Step::Score(reservation) => {
+            let scored = call.attempt(|call| score_batch(call, &batch, watch, wants_vector))?;
+            settle(scored, reservation).await
+        }
+    }
 }
 
 /// An answer, and what is answered instead should its applications not become durable: the score is good all the same. Both are
@@ -51,41 +78,68 @@ pub async fn many(request: HttpRequest, payload: Payload) -> HttpResponse {
 struct Settling {
     answer: Answer,
     wait: Option<(Receipt, Answer)>,
+    /// Whether all could be recorded: if not, a repetition tries again.
+    is_recorded: bool,
 }
 
-async fn settle(call: Call, scored: Result<Settling, ApiError>) -> HttpResponse {
-    let answer = match scored {
-        Ok(Settling { answer, wait: None }) => Ok(answer),
-        Ok(Settling { answer, wait: Some((receipt, instead)) }) => {
-            Ok(if receipt.accepted().await.is_ok_and(|all| all.iter().all(Result::is_ok)) { answer } else { instead })
-        }
-        Err(error) => Err(error),
+async fn settle(settling: Settling, reservation: Option<Reservation>) -> Result<Answer, ApiError> {
+    let Settling { answer, wait, is_recorded } = settling;
+    let reservation = reservation.filter(|_| is_recorded);
+    let Some((receipt, instead)) = wait else {
+        idempotency::keep(reservation.as_ref(), &answer).await;
+        return Ok(answer);
     };
-    call.answer(|_| answer)
+    let settled = async move {
+        if !receipt.accepted().await.is_ok_and(|all| all.iter().all(Result::is_ok)) {
+            return instead;
+        }
+        idempotency::keep(reservation.as_ref(), &answer).await;
+        answer
+    };
+    idempotency::finish(settled).await
 }
 
-fn settling(receipt: Option<Receipt>, answer: impl Fn(Kept) -> Answer) -> Settling {
+fn settling(receipt: Option<Receipt>, is_recorded: bool, answer: impl Fn(Kept) -> Answer) -> Settling {
     match receipt {
-        None => Settling { answer: answer(Kept::Relaxed), wait: None },
-        Some(receipt) => Settling { answer: answer(Kept::Durable), wait: Some((receipt, answer(Kept::Failed))) },
+        None => Settling { answer: answer(Kept::Relaxed), wait: None, is_recorded },
+        Some(receipt) => {
+            Settling { answer: answer(Kept::Durable), wait: Some((receipt, answer(Kept::Failed))), is_recorded }
+        }
     }
 }
 
-fn score(call: &Call, body: Bytes, wants_vector: bool) -> Result<Settling, ApiError> {
+/// Whether a decision is as recorded as it can be: nobody in particular has no history.
+pub fn is_recorded(application: &Application, decision: &Decision<'_>) -> bool {
+    decision.recorded || application.person().is_empty()
+}
+
+fn read<'a>(call: &'a Call, body: &Bytes) -> Result<(Application, StopWatch<'a>), ApiError> {
     let shared = call.shared();
     let mut watch = StopWatch::start(&shared.metrics);
-    let application = Application::from_json(shared.bundle.plan().specification(), &body, call.request_id())?;
+    let application = Application::from_json(shared.bundle.plan().specification(), body, call.request_id())?;
     watch.done(Stage::Parse);
+    Ok((application, watch))
+}
+
+fn score(
+    call: &Call,
+    application: &Application,
+    body: Bytes,
+    mut watch: StopWatch<'_>,
+    wants_vector: bool,
+) -> Result<Settling, ApiError> {
+    let shared = call.shared();
     let as_of = shared.clock.now();
     let mut scorer = call.worker().scorer.borrow_mut();
     let posted = Posted::Envelope(body);
-    let (decision, receipt) = scorer.score(&application, posted, as_of, |stage| watch.done(stage))?;
-    shared.metrics.scored(&application, &decision);
+    let (decision, receipt) = scorer.score(application, posted, as_of, |stage| watch.done(stage))?;
+    shared.metrics.scored(application, &decision);
     let timing = watch.timing(call.started());
-    Ok(settling(receipt, |kept| {
+    Ok(settling(receipt, is_recorded(application, &decision), |kept| {
         let document = ScoreAnswer {
+            replayed: false,
             request_id: call.request_id(),
-            scored: Scored::new(&application, &decision, as_of, wants_vector, kept),
+            scored: Scored::new(application, &decision, as_of, wants_vector, kept),
             bundle: BundleRef::of(&shared.bundle),
             as_of: InstantText(as_of),
             timing_us: &timing,
@@ -94,25 +148,43 @@ fn score(call: &Call, body: Bytes, wants_vector: bool) -> Result<Settling, ApiEr
     }))
 }
 
-fn score_batch(call: &Call, format: Format, body: &Bytes, wants_vector: bool) -> Result<Settling, ApiError> {
+/// The items of a batch, and what each of them is.
+struct Batch<'a> {
+    items: Vec<Item<'a>>,
+    read: Vec<Result<Application, ApiError>>,
+}
+
+fn read_batch<'a, 'b>(call: &'a Call, format: Format, body: &'b Bytes) -> Result<(Batch<'b>, StopWatch<'a>), ApiError> {
     let shared = call.shared();
     let mut watch = StopWatch::start(&shared.metrics);
     let items = batch::items(body, format, shared.server.batch_items)?;
-    let read: Vec<_> = items.iter().map(|item| read_item(call, item)).collect();
-    let posted = |item: &Item<'_>| Posted::Envelope(Bytes::copy_from_slice(item.json));
-    let valid = items.iter().zip(&read).filter_map(|(item, read)| Some((read.as_ref().ok()?, posted(item))));
-    let valid: Vec<_> = valid.collect();
+    let read = items.iter().map(|item| read_item(call, item)).collect();
     watch.done(Stage::Parse);
+    Ok((Batch { items, read }, watch))
+}
+
+fn score_batch(
+    call: &Call,
+    Batch { items, read }: &Batch<'_>,
+    mut watch: StopWatch<'_>,
+    wants_vector: bool,
+) -> Result<Settling, ApiError> {
+    let shared = call.shared();
+    let posted = |item: &Item<'_>| Posted::Envelope(Bytes::copy_from_slice(item.json));
+    let valid = items.iter().zip(read).filter_map(|(item, read)| Some((read.as_ref().ok()?, posted(item))));
+    let valid: Vec<_> = valid.collect();
     let as_of = shared.clock.now();
     let mut scorer = call.worker().scorer.borrow_mut();
     let (decisions, receipt) = scorer.score_all(valid, as_of, |stage| watch.done(stage))?;
+    let mut all_recorded = true;
     for (decision, application) in decisions.iter().zip(read.iter().flatten()) {
         shared.metrics.scored(application, decision);
+        all_recorded &= is_recorded(application, decision);
     }
     let timing = watch.timing(call.started());
-    Ok(settling(receipt, |kept| {
+    Ok(settling(receipt, all_recorded, |kept| {
         let mut decided = decisions.iter();
-        let results = items.iter().zip(&read).map(|(item, read)| ItemAnswer {
+        let results = items.iter().zip(read).map(|(item, read)| ItemAnswer {
             index: item.index,
             outcome: match read {
                 Ok(application) => {
@@ -123,6 +195,7 @@ fn score_batch(call: &Call, format: Format, body: &Bytes, wants_vector: bool) ->
             },
         });
         let document = BatchAnswer {
+            replayed: false,
             request_id: call.request_id(),
             count: items.len(),
             scored: decisions.len(),
@@ -151,12 +224,19 @@ fn answer(document: &impl Serialize, timing: &Timing) -> Answer {
     answer
 }
 
+/// An answer without the vector is not the one with it.
+fn variant(wants_vector: bool) -> &'static str {
+    if wants_vector { "vector" } else { "" }
+}
+
 fn wants_vector(request: &HttpRequest) -> bool {
     request.query_string().split('&').any(|parameter| parameter == "vector=true")
 }
 
 #[derive(Serialize)]
 struct ScoreAnswer<'a> {
+    /// The first member: a repetition has another word here and is the same otherwise.
+    replayed: bool,
     request_id: &'a str,
     #[serde(flatten)]
     scored: Scored<'a>,
@@ -167,6 +247,8 @@ struct ScoreAnswer<'a> {
 
 #[derive(Serialize)]
 struct BatchAnswer<'a> {
+    /// As of one application.
+    replayed: bool,
     request_id: &'a str,
     count: usize,
     scored: usize,

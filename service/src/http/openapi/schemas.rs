@@ -148,7 +148,8 @@ fn fixed() -> Map<String, Value> {
         "vector": numbers,
     });
     let about = json!({
-        "request_id": text, "bundle": reference("BundleReference"), "as_of": time, "timing_us": reference("Timing"),
+        "replayed": flag, "request_id": text, "bundle": reference("BundleReference"), "as_of": time,
+        "timing_us": reference("Timing"),
     });
     let stages = ["parse", "features", "model", "record", "total"];
     let timing: Map<String, Value> =
@@ -267,13 +268,14 @@ fn fixed() -> Map<String, Value> {
                 "prediccion": { "enum": [0, 1] },
                 "probabilidades": { "type": "array", "items": probability, "minItems": 2, "maxItems": 2 },
                 "confianza": probability, "tiempo_procesamiento": { "type": "number" }, "request_id": text,
+                "replayed": flag,
             },
             "required": ["prediccion", "probabilidades", "confianza", "tiempo_procesamiento", "request_id"],
         },
         "Fallo": {
             "type": "object",
             "properties": {
-                "error": text, "codigo": { "enum": ["E001", "E002", "E500"] },
+                "error": text, "codigo": { "enum": ["E001", "E002", "E003", "E500"] },
                 "tiempo_procesamiento": { "type": "number" }, "request_id": text,
                 "errores": { "type": "array", "items": { "type": "object" } },
             },
