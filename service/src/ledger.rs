@@ -5,7 +5,7 @@
 //! needs it says so ([`Begin::OnDisk`]), and the caller chooses the thread. Answers are kept sealed (see `entry`).
 //!
 //! Keeps S1: when the disk fails, requests are answered as if they were new, and counted. Keeps S5: answers are bounded in size, number,
-//! time, on disk and in memory; keys are reserved by requests under way, as many as there are connections. Neither HTTP nor a clock here.
+//! time, on disk and in memory; keys are reserved by requests that have a connection or a record in the log's queue. Neither HTTP nor a clock here.
 
 mod entry;
 #[cfg(test)]

@@ -48,6 +48,7 @@ async fn answer(call: &Call, request: &HttpRequest, payload: Payload) -> Result<
         idempotency::keep(reservation.as_ref(), &answer).await;
         return Ok(answer);
     };
+    let is_named = reservation.is_some();
     let settled = async move {
         // The contract has no word for whether the application is recorded: the answer waits, and is the same.
         if receipt.accepted().await.is_ok_and(|all| all.iter().all(Result::is_ok)) {
@@ -55,7 +56,7 @@ async fn answer(call: &Call, request: &HttpRequest, payload: Payload) -> Result<
         }
         answer
     };
-    idempotency::finish(settled).await
+    idempotency::finish(is_named, settled).await
 }
 
 /// An answer, and what it waits for.

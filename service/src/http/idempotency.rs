@@ -5,10 +5,12 @@
 //! that whatever failed can be tried again. A repetition that needs the disk is read on a thread that answers no requests (S1).
 
 use std::future::Future;
+use std::time::Duration;
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::rt;
+use actix_web::rt::time::timeout;
 use bytes::Bytes;
 use cauce_features::application::Application;
 use cauce_features::record::text_member;
@@ -21,6 +23,8 @@ use crate::ledger::{Asked, Begin, Key, Reservation, Stored};
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const KEY_BYTES_MAX: usize = 255;
+/// How long an answer waits for the disk: the decision is worth more than its repetition.
+const KEEP_MOST: Duration = Duration::from_secs(1);
 
 /// Answers begin or end with it.
 const FIRST: (&[u8], &[u8]) = (br#"{"replayed":false"#, br#"{"replayed":true"#);
@@ -61,19 +65,23 @@ pub async fn step<'a>(
     }
 }
 
-/// Keeps the answer of a request that named itself; in durable mode it returns once the answer is on disk.
+/// Keeps the answer of a request that named itself; in durable mode it returns once the answer is on disk, or soon if that does not answer.
 pub async fn keep(reservation: Option<&Reservation>, answer: &Answer) {
     let Some(reservation) = reservation.filter(|_| answer.status == 200) else { return };
     let receipt = reservation.keep(Stored { status: answer.status, body: answer.body.clone() });
-    if let Some(receipt) = receipt
-        && let Err(error) = receipt.stored().await
-    {
-        tracing::warn!(%error, "an answer leaves that is not kept for its repetition");
+    let Some(receipt) = receipt else { return };
+    match timeout(KEEP_MOST, receipt.stored()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "an answer leaves that is not kept for its repetition"),
+        Err(_elapsed) => tracing::warn!("an answer leaves before it is on disk for its repetition"),
     }
 }
 
-/// Finishes what was begun even if the client goes away meanwhile: what is in the log has its answer in the ledger.
-pub async fn finish(work: impl Future<Output = Answer> + 'static) -> Result<Answer, ApiError> {
+/// Finishes what was begun. If it named itself, also when the client goes away meanwhile: what is in the log has its answer in the ledger.
+pub async fn finish(is_named: bool, work: impl Future<Output = Answer> + 'static) -> Result<Answer, ApiError> {
+    if !is_named {
+        return Ok(work.await);
+    }
     rt::spawn(work).await.map_err(|_| ApiError::new(Code::Internal, "a defect was met; the log has where"))
 }
 

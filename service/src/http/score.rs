@@ -89,6 +89,7 @@ async fn settle(settling: Settling, reservation: Option<Reservation>) -> Result<
         idempotency::keep(reservation.as_ref(), &answer).await;
         return Ok(answer);
     };
+    let is_named = reservation.is_some();
     let settled = async move {
         if !receipt.accepted().await.is_ok_and(|all| all.iter().all(Result::is_ok)) {
             return instead;
@@ -96,7 +97,7 @@ async fn settle(settling: Settling, reservation: Option<Reservation>) -> Result<
         idempotency::keep(reservation.as_ref(), &answer).await;
         answer
     };
-    idempotency::finish(settled).await
+    idempotency::finish(is_named, settled).await
 }
 
 fn settling(receipt: Option<Receipt>, is_recorded: bool, answer: impl Fn(Kept) -> Answer) -> Settling {
