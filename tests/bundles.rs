@@ -101,7 +101,7 @@ fn file_is_scored_as_the_service_scores_it() {
     assert_eq!(scored.len(), served.len());
     for (scored, mut served) in scored.into_iter().zip(served) {
         // What belongs to a request.
-        for key in ["request_id", "timing_us"] {
+        for key in ["replayed", "request_id", "timing_us"] {
             served.as_object_mut().unwrap().remove(key).unwrap();
         }
         assert_eq!(scored, served);

@@ -6,6 +6,8 @@ mod bad_input;
 mod events;
 /// `POST /predecir`: the contract of the Ahorro Valle front-end.
 mod front_end;
+/// The same request again.
+mod idempotency;
 /// What is read rather than sent: features, bundle, health, metrics, the interface itself.
 mod pages;
 /// The process: slow clients, signals, a start that fails.
@@ -41,6 +43,13 @@ fn take(server: &Server, event: &Value) {
 #[track_caller]
 fn score(server: &Server, application: &Value) -> Value {
     expect(server.post("/v1/score?vector=true", JSON, application.to_string()))
+}
+
+/// The same under a key, so that an application may be scored more than once.
+#[track_caller]
+fn score_under(server: &Server, key: &str, application: &Value) -> Value {
+    let headers = [("content-type", JSON), ("idempotency-key", key)];
+    expect(server.send("POST", "/v1/score?vector=true", &headers, application.to_string().as_bytes()))
 }
 
 /// The document of a successful answer.

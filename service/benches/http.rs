@@ -140,6 +140,7 @@ fn start_cauce() -> SocketAddr {
         ("model.bundle", format!("{root}/model/artifacts/ahorro-valle")),
         ("log.directory", format!("{data}/log")),
         ("store.directory", format!("{data}/state")),
+        ("ledger.directory", format!("{data}/decisions")),
     ];
     let flags = flags.map(|(path, value)| Override { path: path.into(), value });
     let config = Config::load(None, std::iter::empty(), flags.into()).expect("a valid configuration");

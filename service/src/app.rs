@@ -31,9 +31,11 @@ use crate::http::{self, Shared, Worker};
 use crate::ingest::{Ingest, IngestError};
 use crate::kafka::ClusterError;
 use crate::keeper::Upkeep;
+use crate::ledger::Ledger;
 use crate::log::embedded::OpenError;
 use crate::log::{EventLog, Position};
 use crate::metrics::Metrics;
+use crate::metrics::ledger::LedgerMetrics;
 use crate::reload::Reloader;
 use crate::scoring::{Guards, Scorer};
 use crate::serving::{Serving, Slot};
@@ -74,6 +76,11 @@ pub enum AppError {
     Replay(IngestError),
     #[error("the state stands for records up to position {covered}, but the log holds {from} to {to}: {advice}")]
     Apart { covered: Position, from: Position, to: Position, advice: &'static str },
+    #[error(
+        "the answers kept at `{path}` cannot be used: {cause}. Put the files back as they were, or start with `--accept-data-loss` to go \
+         on without them if they are damaged"
+    )]
+    Ledger { path: String, cause: ShelfError },
     #[error(transparent)]
     Clock(#[from] ClockError),
     #[error("cannot listen on `{listen}`: {cause}")]
@@ -114,7 +121,10 @@ impl App {
         let press = move || pressed.cache.press(held.here().any(|(_, store)| store.is_over_budget()));
         threads.push(guards.watchdog.start(press)?);
         let reloader = Reloader::new(config.model.clone(), slot.clone(), seats, metrics.clone());
+        let ledger = ledger(&config, clock, recovery)?.map(Arc::new);
         let shared = Shared {
+            ledger,
+            ledger_metrics: LedgerMetrics::new(&metrics),
             ingest: Arc::new(Ingest::new(log, histories.clone(), bundle.clone(), config.log.applications)),
             histories,
             upkeep,
@@ -143,6 +153,10 @@ impl App {
         let streamed = stream.map_or(Ok(()), stream::Stream::stop);
         shared.upkeep.stop();
         shared.guards.watchdog.stop();
+        shared.guards.cache.stop();
+        if let Some(ledger) = &shared.ledger {
+            ledger.stop();
+        }
         if threads.into_iter().any(|thread| thread.join().is_err()) {
             tracing::error!("a thread that keeps log and state met a defect");
         }
@@ -249,6 +263,17 @@ fn load(config: &config::Model) -> Result<Bundle, AppError> {
         .map_err(|cause| AppError::Bundle { path: config.bundle.display().to_string(), cause })?;
     tracing::info!(name = bundle.name(), version = bundle.version(), hash = bundle.hash(), "bundle loaded");
     Ok(bundle)
+}
+
+/// Answers kept for their repetition, unless none are to be.
+fn ledger(config: &Config, clock: Clock, recovery: Recovery) -> Result<Option<Ledger>, AppError> {
+    let settings = &config.ledger;
+    if settings.keep.get().is_zero() {
+        return Ok(None);
+    }
+    let on_damage = if recovery.accept_data_loss { OnDamage::StartAnew } else { OnDamage::Refuse };
+    let opened = Ledger::open(settings, config.log.applications, on_damage, clock.now());
+    opened.map(Some).map_err(|cause| AppError::Ledger { path: settings.directory.display().to_string(), cause })
 }
 
 fn clock(setting: &str) -> Result<Clock, ClockError> {

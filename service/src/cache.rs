@@ -105,9 +105,10 @@ impl Cache {
         self.l1.get(&application)
     }
 
-    /// Whether there is an L2 to ask.
-    pub fn has_l2(&self) -> bool {
-        self.l2.is_some()
+    /// Whether L2 may have either of the two. It knows its keys in memory.
+    pub fn may_fetch(&self, keys: Keys) -> bool {
+        let l2 = self.l2.as_deref();
+        l2.is_some_and(|l2| keys.vector.is_some_and(|vector| l2.holds(vector)) || l2.holds(keys.application))
     }
 
     /// Asks L2, which may read the disk: the score of the vector, else the last one of the application; which of the two it is.
@@ -156,6 +157,13 @@ impl Cache {
             self.l1.invalidate_all();
         } else if self.is_paused.swap(false, Ordering::Relaxed) {
             tracing::info!("the cache keeps scores again");
+        }
+    }
+
+    /// Writes what L2 still has to, and ends it.
+    pub fn stop(&self) {
+        if let Some(l2) = &self.l2 {
+            l2.stop();
         }
     }
 

@@ -110,7 +110,7 @@ struct ServeArgs {
     #[arg(long)]
     workers: Option<usize>,
     /// Where log and state are kept: sets `log.directory` to `DIR/log`, `store.directory` to `DIR/state`, `kafka.outbox` to
-    /// `DIR/outbox` and `cache.directory` to `DIR/cache`.
+    /// `DIR/outbox`, `cache.directory` to `DIR/cache` and `ledger.directory` to `DIR/decisions`.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Freeze the clock at an instant (RFC 3339) to replay history: every application is scored as of then.
@@ -156,6 +156,7 @@ impl ServeArgs {
             ("store.directory", below("state")),
             ("kafka.outbox", below("outbox")),
             ("cache.directory", below("cache")),
+            ("ledger.directory", below("decisions")),
             ("server.listen", self.listen),
             ("model.bundle", self.bundle),
             ("server.workers", workers),

@@ -33,6 +33,7 @@ pub struct Config {
     pub log: Log,
     pub store: Store,
     pub kafka: Kafka,
+    pub ledger: Ledger,
     pub logging: Logging,
 }
 
@@ -195,6 +196,19 @@ pub enum WhenDown {
     Forward,
 }
 
+/// Answers kept by idempotency key.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ledger {
+    pub directory: PathBuf,
+    pub keep: Duration,
+    pub entries: usize,
+    pub disk: Size,
+    pub memory: Size,
+    pub answer: Size,
+    pub queue: Size,
+}
+
 /// What the process says of itself, and how.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -286,7 +300,7 @@ impl Config {
 
     /// Bounds that the layout of files and histories sets to bounds.
     fn check(&self) -> Result<(), ConfigError> {
-        let Self { server, budget, cache, breaker, model, log, store, kafka, .. } = self;
+        let Self { server, budget, cache, breaker, model, log, store, kafka, ledger, .. } = self;
         if let Err((key, cause)) = Allowed::parse(&self.ladder) {
             return Err(ConfigError::Wrong { key, cause });
         }
@@ -331,6 +345,9 @@ impl Config {
             ("kafka.round_records", kafka.round_records as u64, 1..=1_000_000, "from 1 to 1000000"),
             ("kafka.buffer_records", kafka.buffer_records as u64, 1..=10_000_000, "from 1 to 10000000"),
             ("kafka.lag_low", kafka.lag_low, 0..=kafka.lag_high, "at most `kafka.lag_high`"),
+            ("ledger.keep", days(&ledger.keep), 0..=36_500, "at most 36500 days"),
+            ("ledger.entries", ledger.entries as u64, 2..=100_000_000, "from 2 to 100000000"),
+            ("ledger.answer", ledger.answer.bytes() as u64, 1..=(64 << 20), "from 1 B to 64 MiB"),
         ] {
             if !range.contains(&value) {
                 let key = key.to_owned();
@@ -342,7 +359,7 @@ impl Config {
 
     /// Every bound by the name of its setting, sizes in bytes and durations in milliseconds (S5).
     pub fn bounds(&self) -> Vec<(&'static str, u64)> {
-        let Self { server, budget, cache, breaker, model, log, store, kafka, .. } = self;
+        let Self { server, budget, cache, breaker, model, log, store, kafka, ledger, .. } = self;
         let ms = |duration: &Duration| duration.get().as_millis() as u64;
         vec![
             ("server.workers", server.workers as u64),
@@ -380,6 +397,12 @@ impl Config {
             ("kafka.lag_high", kafka.lag_high),
             ("kafka.lag_low", kafka.lag_low),
             ("kafka.ack_timeout", kafka.ack_timeout.get().as_millis() as u64),
+            ("ledger.keep", ledger.keep.get().as_millis() as u64),
+            ("ledger.entries", ledger.entries as u64),
+            ("ledger.disk", ledger.disk.bytes() as u64),
+            ("ledger.memory", ledger.memory.bytes() as u64),
+            ("ledger.answer", ledger.answer.bytes() as u64),
+            ("ledger.queue", ledger.queue.bytes() as u64),
         ]
     }
 

@@ -21,6 +21,7 @@ pub enum Code {
     InvalidFields,
     InvalidQuery,
     InvalidBudget,
+    InvalidIdempotencyKey,
     EventTooLate,
     EventInFuture,
     EmptyBatch,
@@ -29,12 +30,14 @@ pub enum Code {
     NotFound,
     MethodNotAllowed,
     BodyTimeout,
+    RequestInFlight,
     BodyTooLarge,
     UnsupportedMediaType,
     PartitionElsewhere,
     BundleRefused,
     ReloadInProgress,
     NoPreviousBundle,
+    IdempotencyKeyReused,
     StoreFull,
     DiskFull,
     LogBusy,
@@ -61,13 +64,14 @@ const fn row(code: Code, name: &'static str, status: u16, title: &'static str) -
 }
 
 /// All codes, in the order of [`Code`].
-pub const CODES: [CodeRow; 30] = [
+pub const CODES: [CodeRow; 33] = [
     row(Code::MalformedJson, "malformed_json", 400, "The body is not JSON of the form that is expected"),
     row(Code::EmptyBody, "empty_body", 400, "The body is empty"),
     row(Code::IncompleteBody, "incomplete_body", 400, "The body ended before its announced length"),
     row(Code::InvalidFields, "invalid_fields", 400, "Fields are missing, unknown, of the wrong type or out of range"),
     row(Code::InvalidQuery, "invalid_query", 400, "The query of the address has a parameter that is wrong"),
     row(Code::InvalidBudget, "invalid_budget", 400, "The latency budget of the request is no number of milliseconds"),
+    row(Code::InvalidIdempotencyKey, "invalid_idempotency_key", 400, "The idempotency key is not one"),
     row(
         Code::EventTooLate,
         "event_too_late",
@@ -81,6 +85,7 @@ pub const CODES: [CodeRow; 30] = [
     row(Code::NotFound, "not_found", 404, "There is nothing at this address"),
     row(Code::MethodNotAllowed, "method_not_allowed", 405, "This address does not take this method"),
     row(Code::BodyTimeout, "body_timeout", 408, "The body took too long to arrive"),
+    row(Code::RequestInFlight, "request_in_flight", 409, "The same request is being answered"),
     row(Code::BodyTooLarge, "body_too_large", 413, "The body is larger than allowed"),
     row(
         Code::UnsupportedMediaType,
@@ -92,6 +97,7 @@ pub const CODES: [CodeRow; 30] = [
     row(Code::BundleRefused, "bundle_refused", 422, "The bundle cannot serve; the one in service goes on"),
     row(Code::ReloadInProgress, "reload_in_progress", 409, "The bundle is being reloaded already"),
     row(Code::NoPreviousBundle, "no_previous_bundle", 409, "There is no bundle to go back to"),
+    row(Code::IdempotencyKeyReused, "idempotency_key_reused", 422, "The idempotency key was used with another request"),
     row(Code::StoreFull, "store_full", 507, "No further person fits into the store"),
     row(Code::DiskFull, "disk_full", 507, "The disk is full: nothing can be recorded until there is space"),
     row(Code::LogBusy, "log_busy", 503, "More waits to be written than is allowed"),
@@ -138,7 +144,7 @@ impl ApiError {
     pub fn retry_after_seconds(&self) -> Option<u32> {
         match self.code {
             Code::DiskFull | Code::LogSlow | Code::LogUnavailable | Code::StateUnavailable => Some(2),
-            Code::LogBusy | Code::NoScore | Code::ReloadInProgress | Code::Starting | Code::Stopping => Some(1),
+            Code::LogBusy | Code::NoScore | Code::ReloadInProgress | Code::RequestInFlight | Code::Starting | Code::Stopping => Some(1),
             _ => None,
         }
     }

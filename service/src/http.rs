@@ -14,6 +14,7 @@ mod call;
 mod docs;
 mod events;
 mod health;
+mod idempotency;
 mod openapi;
 pub mod people;
 mod reload;
@@ -40,7 +41,9 @@ use crate::degrade::Allowed;
 use crate::ingest::Ingest;
 use crate::kafka::worker::Control;
 use crate::keeper::Upkeep;
+use crate::ledger::Ledger;
 use crate::metrics::Metrics;
+use crate::metrics::ledger::LedgerMetrics;
 use crate::reload::Reloader;
 use crate::scoring::{Guards, Scorer};
 use crate::serving::Slot;
@@ -63,6 +66,9 @@ pub struct Shared {
     /// What reads from Kafka, if anything does.
     pub stream: Option<Arc<Control>>,
     pub metrics: Arc<Metrics>,
+    /// Answers kept for their repetition, unless none are.
+    pub ledger: Option<Arc<Ledger>>,
+    pub ledger_metrics: LedgerMetrics,
     pub clock: Clock,
     pub server: Server,
     pub budget: Budget,

@@ -23,6 +23,7 @@ mod http;
 mod ingest;
 mod kafka;
 mod keeper;
+mod ledger;
 mod log;
 mod logging;
 mod metrics;

@@ -5,6 +5,7 @@
 //! keeps a histogram's samples until they are added up: [`Metrics::add_up`] is called every few seconds, scraped or not.
 
 pub mod kafka;
+pub mod ledger;
 
 use std::fmt::Write;
 use std::sync::Arc;

@@ -315,3 +315,45 @@ fn checkpoint_that_cannot_be_written_is_tried_again_and_loses_nothing() {
     server.kill();
     expect_all(&disk.serve(), 0..200);
 }
+
+/// Scores an application of its own; whether it was a repetition.
+#[track_caller]
+fn is_repeated(server: &Server, id: &str) -> bool {
+    let scored = server.post("/v1/score", JSON, application("c-1", id).to_string());
+    assert_eq!(scored.status, 200, "{}", scored.text());
+    scored.json()["replayed"] == json!(true)
+}
+
+/// Waits until the page of metrics has this line.
+#[track_caller]
+fn wait_for(server: &Server, line: &str) {
+    let start = Instant::now();
+    while !server.get("/metrics").text().lines().any(|found| found == line) {
+        assert!(start.elapsed() < RECOVERY, "no `{line}` within {RECOVERY:?}: {}", server.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn decisions_are_made_while_they_cannot_be_kept_and_kept_again_by_themselves() {
+    let disk = FailingDisk::new("failing-decisions");
+    let server = disk.serve();
+    // What nobody waits for is synced within a second of being written, and this disk loses what is not.
+    let synced = || std::thread::sleep(Duration::from_secs(3));
+    assert!(!is_repeated(&server, "before"));
+    synced();
+    for (outage, call) in ["sync", "write"].into_iter().enumerate() {
+        disk.fail(call, 5);
+        assert!(!is_repeated(&server, &format!("first during {outage}")));
+        wait_for(&server, "cauce_ledger_writable 0");
+        (0..20).for_each(|number| assert!(!is_repeated(&server, &format!("{number} during {outage}"))));
+        assert!(is_repeated(&server, "before"), "what is there is still read");
+        disk.heal();
+        wait_for(&server, "cauce_ledger_writable 1");
+        assert!(!is_repeated(&server, &format!("after {outage}")));
+        synced();
+    }
+    server.kill();
+    let server = disk.serve();
+    ["before", "after 0", "after 1"].iter().for_each(|id| assert!(is_repeated(&server, id), "{id}"));
+}

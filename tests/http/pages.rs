@@ -61,6 +61,15 @@ const METRICS: [(&str, &str); 31] = [
     ("cauce_bundle_info", "gauge"),
     ("cauce_bundle_reloads_total", "counter"),
     ("cauce_panics_total", "counter"),
+    ("cauce_decisions_replayed_total", "counter"),
+    ("cauce_ledger_entries", "gauge"),
+    ("cauce_ledger_memory_bytes", "gauge"),
+    ("cauce_ledger_waiting_bytes", "gauge"),
+    ("cauce_ledger_writable", "gauge"),
+    ("cauce_ledger_dropped_total", "counter"),
+    ("cauce_ledger_too_large_total", "counter"),
+    ("cauce_ledger_evicted_early_total", "counter"),
+    ("cauce_ledger_unreadable_total", "counter"),
 ];
 
 fn named<'a>(document: &'a Value, name: &str) -> &'a Value {
@@ -125,7 +134,7 @@ fn bundle_is_described_down_to_its_features_and_reasons() {
 fn health_says_what_is_served() {
     let server = server();
     assert_eq!(expect(server.get("/livez")), json!({"status": "alive"}));
-    let breakers = json!({"cache": "closed", "log": "closed", "model": "closed", "state": "closed"});
+    let breakers = json!({"log": "closed", "model": "closed", "shelf": "closed", "state": "closed"});
     assert_eq!(expect(server.get("/readyz")), json!({"status": "ready", "breakers": breakers}));
     let (health, bundle) = (expect(server.get("/healthz")), server.get("/v1/bundle").json());
     assert_eq!(health["status"], "ok");

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{JSON, application, expect, feature, lines, metric, payment, score, server, take};
+use super::{JSON, application, expect, feature, lines, metric, payment, score, score_under, server, take};
 use crate::support::Answer;
 
 fn is_fraction(value: &Value) -> bool {
@@ -84,9 +84,9 @@ fn late_payment_posted_afterwards_raises_the_probability() {
         take(&server, &payment("c-1", id, &format!("2026-06-{day:02}T10:00:00Z"), 0));
     }
     // The same application both times: it does not see itself, so that nothing but the payment is new.
-    let before = score(&server, &application("c-1", "a"));
+    let before = score_under(&server, "before", &application("c-1", "a"));
     take(&server, &payment("c-1", "4", "2026-06-18T10:00:00Z", 60));
-    let after = score(&server, &application("c-1", "a"));
+    let after = score_under(&server, "after", &application("c-1", "a"));
     assert_eq!(feature(&server, &before, "late_payments_30d"), json!(0.0));
     assert_eq!(feature(&server, &after, "late_payments_30d"), json!(1.0));
     let [before, after] = [before, after].map(|scored| scored["probability_of_default"].as_f64().unwrap());
@@ -96,8 +96,9 @@ fn late_payment_posted_afterwards_raises_the_probability() {
 #[test]
 fn scored_application_is_seen_by_the_next_of_its_person_and_by_nobody_elses() {
     let server = server();
-    let [first, again, second, other] = [("c-1", "a"), ("c-1", "a"), ("c-1", "b"), ("c-2", "a")].map(|(person, id)| {
-        let scored = score(&server, &application(person, id));
+    let applications = [("c-1", "a", "1"), ("c-1", "a", "2"), ("c-1", "b", "3"), ("c-2", "a", "4")];
+    let [first, again, second, other] = applications.map(|(person, id, key)| {
+        let scored = score_under(&server, key, &application(person, id));
         (feature(&server, &scored, "applications_30d"), feature(&server, &scored, "since_application"))
     });
     assert_eq!(first, (json!(0.0), json!(null)));

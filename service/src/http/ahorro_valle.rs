@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 
 use super::answer::Answer;
 use super::call::Call;
+use super::idempotency;
 use super::routes::Endpoint;
 use super::score::BundleRef;
 use super::single::{Outcome, Single};
@@ -26,7 +27,13 @@ use crate::ingest::Posted;
 /// Scores one application.
 pub async fn predecir(request: HttpRequest, payload: Payload) -> HttpResponse {
     let call = Call::begin(&request, Endpoint::Predecir);
-    let single = Single { call: &call, request: &request, work: Work::Predecir, wants_vector: false };
+    idempotency::to_the_end(call, |call| score(call, request, payload)).await
+}
+
+async fn score(call: Call, request: HttpRequest, payload: Payload) -> HttpResponse {
+    // The contract has no id of an application: only a header names a request.
+    let (work, wants_vector, is_named_by_its_id) = (Work::Predecir, false, false);
+    let single = Single { call: &call, request: &request, work, wants_vector, is_named_by_its_id };
     // The contract has no word for whether the application is recorded: the answer is the same.
     let predicted = single.score(payload, read, |outcome| predict(&call, outcome)).await;
     call.answer_in(error_answer, |_| predicted)
@@ -54,6 +61,7 @@ fn predict(call: &Call, Outcome { decided, .. }: &Outcome<'_>) -> Result<Answer,
         modo: decided.made.mode,
         motivos: decided.made.reasons,
         modelo: BundleRef::of(&decided.bundle),
+        replayed: false,
     };
     Ok(Answer::json(200, &answer))
 }
@@ -86,6 +94,8 @@ struct Respuesta<'a> {
     modo: Mode,
     motivos: Reasons,
     modelo: BundleRef<'a>,
+    /// The last member: see `idempotency`.
+    replayed: bool,
 }
 
 #[derive(Serialize)]
@@ -114,6 +124,11 @@ fn error_answer(call: &Call, error: &ApiError) -> Answer {
         Code::InvalidFields => (400, "E002", "hay campos que faltan, de tipo erróneo o fuera de rango"),
         Code::InvalidBudget => (400, "E001", "`X-Latency-Budget-Ms` debe ser un número entero de milisegundos"),
         Code::NoScore | Code::Stopping => (503, "E503", "no se puede dar una respuesta ahora; intente más tarde"),
+        Code::InvalidIdempotencyKey => {
+            (400, "E003", "`Idempotency-Key` no es válida: de 1 a 255 caracteres ASCII visibles")
+        }
+        Code::IdempotencyKeyReused => (422, "E003", "`Idempotency-Key` ya se usó con otro cuerpo"),
+        Code::RequestInFlight => (409, "E003", "la misma solicitud se está respondiendo: intente de nuevo"),
         _ => (500, "E500", "error interno"),
     };
     let record = &call.shared().plan().specification().application;

@@ -14,7 +14,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 
 use super::answer::Answer;
-use super::routes::{Endpoint, Route, UNMATCHED};
+use super::routes::{Endpoint, ROUTES, Route, UNMATCHED};
 use super::{Shared, Worker};
 use crate::deadline::{Deadline, Work};
 use crate::degrade::Rungs;
@@ -53,6 +53,11 @@ impl Call {
         let given = request.headers().get(REQUEST_ID).filter(|id| is_request_id(id.as_bytes()));
         let request_id = given.cloned().unwrap_or_else(|| worker.ids.next());
         Self { worker, route, started: Instant::now(), budget: Cell::new(None), request_id }
+    }
+
+    /// The path of its route.
+    pub fn path(&self) -> &'static str {
+        ROUTES.get(self.route).map_or("", |route| route.path)
     }
 
     /// The worker on whose thread this runs.

@@ -72,6 +72,9 @@ pub async fn metrics(request: HttpRequest) -> HttpResponse {
             log_end: log.reading().range().end.0,
         };
         shared.metrics.serves(BundleRef::of(&shared.slot.bundle()).labels());
+        if let Some(ledger) = &shared.ledger {
+            shared.ledger_metrics.show(&ledger.status());
+        }
         let page = shared.metrics.render(&held, &log.status(), &shared.guards);
         Ok(Answer::new(200, "text/plain; version=0.0.4; charset=utf-8", page))
     })

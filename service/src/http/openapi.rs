@@ -126,9 +126,14 @@ fn parameters(endpoint: Endpoint) -> Vec<Value> {
     let query = |name: &str, schema: Value| json!({ "name": name, "in": "query", "schema": schema });
     let instant = |name: &str| query(name, json!({ "type": "string", "format": "date-time" }));
     let text = |name: &str| query(name, json!({ "type": "string" }));
+    let key = json!({
+        "name": "Idempotency-Key", "in": "header", "schema": { "type": "string", "pattern": "^[!-~]{1,255}$" },
+        "description": "names the request: sent again with the same body it gets the answer that it got, with `replayed: true`; with another \
+            body it is refused. For `/v1/score`, a person's `application_id` does the same where there is no key.",
+    });
     match endpoint {
-        Endpoint::Score | Endpoint::ScoreBatch => vec![vector, budget, product],
-        Endpoint::Predecir => vec![budget, product],
+        Endpoint::Score | Endpoint::ScoreBatch => vec![vector, budget, product, key],
+        Endpoint::Predecir => vec![budget, product, key],
         Endpoint::Event | Endpoint::EventBatch => vec![budget],
         Endpoint::PersonFeatures => vec![id, instant("as_of"), budget],
         Endpoint::PersonTimeline => {
@@ -179,7 +184,10 @@ fn responses(endpoint: Endpoint) -> Value {
         Endpoint::Checkpoint => json!({ "200": answer("CheckpointAnswer") }),
         Endpoint::Reload | Endpoint::Rollback => json!({ "200": answer("ReloadAnswer") }),
         Endpoint::Predecir => {
-            return json!({ "200": answer("Respuesta"), "400": answer("Fallo"), "500": answer("Fallo") });
+            let failures = ["400", "409", "422", "500"].map(|status| (status.to_owned(), answer("Fallo")));
+            let mut responses: Map<_, _> = failures.into_iter().collect();
+            responses.insert("200".into(), answer("Respuesta"));
+            return responses.into();
         }
         Endpoint::Metrics => json!({ "200": plain("text/plain") }),
         Endpoint::Docs => json!({ "200": plain("text/html") }),

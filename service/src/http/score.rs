@@ -1,7 +1,8 @@
 //! `POST /v1/score` and `POST /v1/score/batch`.
 //!
 //! A batch is scored in order against the histories as they stood before it; then its applications are recorded. An item
-//! that cannot be scored has its problem in its place and does not touch the others.
+//! that cannot be scored has its problem in its place and does not touch the others. A request that was answered before gets that
+//! answer (see `idempotency`).
 
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
@@ -13,6 +14,7 @@ use serde::Serialize;
 use super::answer::Answer;
 use super::batch::{self, Item};
 use super::call::Call;
+use super::idempotency::{self, Named, Step};
 use super::routes::Endpoint;
 use super::single::{Outcome, Single};
 use super::timing::{SERVER_TIMING, StopWatch};
@@ -28,7 +30,17 @@ use crate::scoring::{Stage, Terms};
 /// Scores one application.
 pub async fn one(request: HttpRequest, payload: Payload) -> HttpResponse {
     let call = Call::begin(&request, Endpoint::Score);
-    let single = Single { call: &call, request: &request, work: Work::Score, wants_vector: wants_vector(&request) };
+    idempotency::to_the_end(call, |call| score_one(call, request, payload)).await
+}
+
+async fn score_one(call: Call, request: HttpRequest, payload: Payload) -> HttpResponse {
+    let single = Single {
+        call: &call,
+        request: &request,
+        work: Work::Score,
+        wants_vector: wants_vector(&request),
+        is_named_by_its_id: true,
+    };
     let read = |call: &Call, body: &Bytes| {
         let specification = call.shared().plan().specification();
         let application = Application::from_json(specification, body, call.request_id())?;
@@ -37,6 +49,7 @@ pub async fn one(request: HttpRequest, payload: Payload) -> HttpResponse {
     let scored = single.score(payload, read, |outcome| {
         let Outcome { application, decided, as_of, kept, watch } = *outcome;
         let document = ScoreAnswer {
+            replayed: false,
             request_id: call.request_id(),
             scored: decided.answer(application, as_of, kept),
             refer: (decided.made.mode == Mode::Refer).then_some(&call.shared().refer[..]),
@@ -53,8 +66,11 @@ pub async fn one(request: HttpRequest, payload: Payload) -> HttpResponse {
 /// Scores many applications.
 pub async fn many(request: HttpRequest, payload: Payload) -> HttpResponse {
     let call = Call::begin(&request, Endpoint::ScoreBatch);
-    let scored = score_batch(&call, &request, payload).await;
-    call.answer(|_| scored)
+    let work = |call: Call| async move {
+        let scored = score_batch(&call, &request, payload).await;
+        call.answer(|_| scored)
+    };
+    idempotency::to_the_end(call, work).await
 }
 
 async fn score_batch(call: &Call, request: &HttpRequest, payload: Payload) -> Result<Answer, ApiError> {
@@ -65,6 +81,13 @@ async fn score_batch(call: &Call, request: &HttpRequest, payload: Payload) -> Re
     let items = batch::items(&body, format, shared.server.batch_items)?;
     let read = call.attempt(|call| Ok(items.iter().map(|item| read_item(call, item)).collect::<Vec<_>>()))?;
     watch.lap(Stage::Validate);
+    let named = Named { body: &body, variant: variant(wants_vector(request)), application: None };
+    let people = read.iter().flatten().map(Application::person).filter(|person| !person.is_empty());
+    let reservation = match idempotency::step(call, request, named, people, deadline).await? {
+        Step::Answered(answer) => return Ok(answer),
+        Step::Score(reservation) => reservation,
+    };
+    watch.lap(Stage::Ledger);
     let access = waiting::bring(call, read.iter().flatten().map(Application::person), deadline).await;
     watch.lap(Stage::State);
     let terms = Terms { as_of: shared.clock.now(), deadline, rungs, access };
@@ -83,7 +106,8 @@ async fn score_batch(call: &Call, request: &HttpRequest, payload: Payload) -> Re
     })?;
     let kept = waiting::settle(call, receipt, deadline).await;
     watch.lap(Stage::Ledger);
-    call.attempt(|call| {
+    let is_recorded = decided.iter().zip(read.iter().flatten()).all(|(decided, of)| decided.is_recorded(of, kept));
+    let answer = call.attempt(|call| {
         let mut next = decided.iter();
         let results = items.iter().zip(&read).map(|(item, read)| ItemAnswer {
             index: item.index,
@@ -96,6 +120,7 @@ async fn score_batch(call: &Call, request: &HttpRequest, payload: Payload) -> Re
             },
         });
         let document = BatchAnswer {
+            replayed: false,
             request_id: call.request_id(),
             count: items.len(),
             scored: decided.len(),
@@ -105,7 +130,9 @@ async fn score_batch(call: &Call, request: &HttpRequest, payload: Payload) -> Re
             timing_us: &watch,
         };
         Ok(answer(&document, &watch))
-    })
+    })?;
+    idempotency::keep(reservation.filter(|_| is_recorded).as_ref(), &answer, deadline).await;
+    Ok(answer)
 }
 
 /// An application of a batch without an id takes that of the request and its place.
@@ -125,12 +152,19 @@ fn answer(document: &impl Serialize, watch: &StopWatch<'_>) -> Answer {
     answer
 }
 
+/// An answer without the vector is not the one with it.
+pub fn variant(wants_vector: bool) -> &'static str {
+    if wants_vector { "vector" } else { "" }
+}
+
 fn wants_vector(request: &HttpRequest) -> bool {
     request.query_string().split('&').any(|parameter| parameter == "vector=true")
 }
 
 #[derive(Serialize)]
 struct ScoreAnswer<'a> {
+    /// The first member: a repetition has another word here and is the same otherwise.
+    replayed: bool,
     request_id: &'a str,
     #[serde(flatten)]
     scored: Scored<'a>,
@@ -144,6 +178,8 @@ struct ScoreAnswer<'a> {
 
 #[derive(Serialize)]
 struct BatchAnswer<'a> {
+    /// As of one application.
+    replayed: bool,
     request_id: &'a str,
     count: usize,
     scored: usize,

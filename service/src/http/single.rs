@@ -12,6 +12,8 @@ use cauce_model::bundle::Bundle;
 
 use super::answer::Answer;
 use super::call::Call;
+use super::idempotency::{self, Named, Step};
+use super::score::variant;
 use super::timing::StopWatch;
 use super::{body, waiting};
 use crate::deadline::Work;
@@ -27,6 +29,8 @@ pub struct Single<'r> {
     pub request: &'r HttpRequest,
     pub work: Work,
     pub wants_vector: bool,
+    /// Whether the `application_id` of a person stands for an idempotency key.
+    pub is_named_by_its_id: bool,
 }
 
 /// What an answer is made of.
@@ -46,13 +50,20 @@ impl Single<'_> {
         read: impl FnOnce(&Call, &Bytes) -> Result<(Application, Posted), ApiError>,
         write: impl FnOnce(&Outcome<'_>) -> Result<Answer, ApiError>,
     ) -> Result<Answer, ApiError> {
-        let Self { call, request, work, wants_vector } = self;
+        let Self { call, request, work, wants_vector, is_named_by_its_id } = self;
         let watch = StopWatch::start(call);
         let (deadline, rungs) = call.terms(request, work)?;
         let body = body::document(call, request, payload).await?;
         watch.lap(Stage::Receive);
         let (application, posted) = call.attempt(|call| read(call, &body))?;
         watch.lap(Stage::Validate);
+        let by_id = is_named_by_its_id.then_some(&application);
+        let named = Named { body: &body, variant: variant(wants_vector), application: by_id };
+        let reservation = match idempotency::step(call, request, named, [application.person()], deadline).await? {
+            Step::Answered(answer) => return Ok(answer),
+            Step::Score(reservation) => reservation,
+        };
+        watch.lap(Stage::Ledger);
         let access = waiting::bring(call, std::iter::once(application.person()), deadline).await;
         watch.lap(Stage::State);
         let terms = Terms { as_of: call.shared().clock.now(), deadline, rungs, access };
@@ -87,7 +98,10 @@ impl Single<'_> {
             call.shared().metrics.degraded(Reasons::NONE.with(reason));
         }
         let outcome = Outcome { application: &application, decided: &decided, as_of: terms.as_of, kept, watch: &watch };
-        call.attempt(|_| write(&outcome))
+        let answer = call.attempt(|_| write(&outcome))?;
+        let reservation = reservation.filter(|_| decided.is_recorded(&application, kept));
+        idempotency::keep(reservation.as_ref(), &answer, deadline).await;
+        Ok(answer)
     }
 }
 

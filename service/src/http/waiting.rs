@@ -1,6 +1,7 @@
 //! Everything that a request waits for beside its own thread, each wait ending with its budget (S1): histories that rest on disk,
 //! scores that only L2 may have, records that are to be durable.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use crate::cache::{Cached, Fetched, Keys};
 use crate::deadline::Deadline;
 use crate::degrade::Reason;
 use crate::error::{ApiError, Code};
+use crate::ledger::{Begin, Fetch};
 use crate::log::{Accepted, LogError, Receipt};
 use crate::scoring::Access;
 use crate::scoring::answer::Kept;
@@ -75,13 +77,27 @@ pub async fn fetch(call: &Call, keys: Keys, deadline: Deadline) -> Option<(Cache
     let shared = call.shared();
     let (guards, now) = (shared.guards.clone(), shared.clock.now());
     let read = move || guards.cache.fetch(keys, now);
-    match on_disk(&shared.guards.l2, &shared.disk_reads, deadline, read).await {
+    match on_disk(&shared.guards.shelf, &shared.disk_reads, deadline, read).await {
         Ok(Ok(found)) => found,
         Ok(Err(error)) => {
             tracing::debug!(%error, "the cache on disk cannot be read");
             None
         }
         Err(_) => None,
+    }
+}
+
+/// Reads the answer that a request got before. Where the disk does not say in time whether there is one, neither a new answer nor the old
+/// one would be right.
+pub async fn repeat(call: &Call, fetch: Fetch, deadline: Deadline) -> Result<Begin, ApiError> {
+    let shared = call.shared();
+    let read = on_disk(&shared.guards.shelf, &shared.disk_reads, deadline, move || Ok::<_, Infallible>(fetch.read()));
+    match read.await {
+        Ok(Ok(begin)) => Ok(begin),
+        Err(_) => {
+            let detail = "this may have been answered before, and the disk that knows does not answer; ask again after `Retry-After`";
+            Err(ApiError::new(Code::StateUnavailable, detail))
+        }
     }
 }
 
@@ -171,7 +187,7 @@ async fn accepted(call: &Call, receipt: Receipt, deadline: Deadline) -> Result<c
 }
 
 /// How long may be waited, so that an answer can still be made in time.
-fn patience(deadline: Deadline, now: Instant) -> Duration {
+pub fn patience(deadline: Deadline, now: Instant) -> Duration {
     let left = deadline.left(now);
     left.saturating_sub(RESERVE.min(left / 4))
 }

@@ -51,6 +51,12 @@ impl Decided {
         self.probability.map(|probability| self.bundle.policy().score(probability))
     }
 
+    /// Whether it is as recorded as it can be: nobody in particular has no history. A log that has not answered in time will.
+    pub fn is_recorded(&self, application: &Application, kept: Kept) -> bool {
+        let is_lost = matches!(kept, Kept::Unknown(reason) if reason != Reason::LogSlow);
+        (self.recorded || application.person().is_empty()) && !is_lost
+    }
+
     /// As it stands in answers.
     pub fn answer<'a>(&'a self, application: &'a Application, as_of: Timestamp, kept: Kept) -> Scored<'a> {
         let Self { made, history, recorded, vector, .. } = self;

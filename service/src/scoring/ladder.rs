@@ -40,8 +40,8 @@ pub struct Guards {
     pub state: Breaker,
     /// The log, or Kafka in its place.
     pub log: Breaker,
-    /// Scores on disk.
-    pub l2: Breaker,
+    /// Scores and answers that are kept on disk for a while.
+    pub shelf: Breaker,
     pub cache: Cache,
     pub watchdog: Arc<Watchdog>,
     /// The oldest score that the cached rung gives.
@@ -59,7 +59,7 @@ impl Guards {
             model: breaker("model", model_slow),
             state: breaker("state", state_slow),
             log: breaker(log, log_slow),
-            l2: breaker("cache", state_slow),
+            shelf: breaker("shelf", state_slow),
             cache: Cache::new(&config.cache, l2),
             watchdog: Arc::new(Watchdog::new(workers)),
             cached_age: config.ladder.cached_age.get(),
@@ -76,7 +76,7 @@ impl Guards {
 
     /// All breakers.
     pub fn breakers(&self) -> [&Breaker; 4] {
-        [&self.model, &self.state, &self.log, &self.l2]
+        [&self.model, &self.state, &self.log, &self.shelf]
     }
 }
 
@@ -151,7 +151,7 @@ impl Ladder {
             return made(batch, hit, self.full(terms));
         }
         let mut situation = self.situation(terms, climb.read, now);
-        if found.is_none() && self.asks_first(&situation, now) {
+        if found.is_none() && self.asks_first(*keys, &situation, now) {
             self.l2_asked = Some(now);
             return Climbed::Ask;
         }
@@ -255,9 +255,10 @@ impl Ladder {
     }
 
     /// Whether L2 is asked before the model: where it was quicker lately, and once a second to know.
-    fn asks_first(&self, situation: &Situation, now: Instant) -> bool {
+    fn asks_first(&self, keys: Keys, situation: &Situation, now: Instant) -> bool {
         let Standing::Usable(_) = situation.full else { return false };
-        if !self.guards.cache.has_l2() || situation.left < RESERVE * 10 || !situation.rungs.allow(Mode::Full) {
+        let Some(vector) = keys.vector else { return false };
+        if !self.guards.cache.may_fetch(Keys { application: vector, ..keys }) || situation.left < RESERVE * 10 || !situation.rungs.allow(Mode::Full) {
             return false;
         }
         let (l2, model) = (self.l2_took.p50(now), self.model_took.p50(now));
@@ -274,7 +275,7 @@ impl Ladder {
             return Last::Found(last);
         }
         match climb.found {
-            None if self.guards.cache.has_l2() => Last::Ask,
+            None if self.guards.cache.may_fetch(climb.keys) => Last::Ask,
             None => Last::Nothing,
             Some(found) => found.map(|(cached, _)| cached).filter(in_time).map_or(Last::Nothing, Last::Found),
         }

@@ -23,6 +23,8 @@ use crate::store::{Unfit, check};
 const NAME: &str = "values";
 /// The suffix of a generation that is not whole yet.
 const NEW: &str = ".new";
+/// The suffix of one that is on its way out.
+const GONE: &str = ".gone";
 /// What a generation is read through; values themselves are cached by whoever asks.
 const CACHE_BYTES: u64 = 4 << 20;
 const MEMTABLE_BYTES: u64 = 16 << 20;
@@ -97,9 +99,10 @@ impl Generation {
         Ok(found)
     }
 
-    /// Removes what never became whole.
+    /// Removes what never became whole, and what should be gone.
     pub(super) fn clean(directory: &Path) -> Result<(), ShelfError> {
-        for entry in entries(directory)?.iter().filter(|entry| entry.to_string_lossy().ends_with(NEW)) {
+        let is_left = |name: &str| name.ends_with(NEW) || name.ends_with(GONE);
+        for entry in entries(directory)?.iter().filter(|entry| is_left(&entry.to_string_lossy())) {
             remove(entry).map_err(|error| io_error(entry, &error))?;
         }
         Ok(())
@@ -152,9 +155,21 @@ impl Generation {
         self.values.disk_space()
     }
 
-    /// Removes its files. Whoever still reads it reads to the end.
+    /// Takes its files away: out of sight at once, off the disk beside whoever writes.
     pub(super) fn discard(&self) -> Result<(), ShelfError> {
-        remove(&self.path).map_err(|error| io_error(&self.path, &error))
+        let gone = self.path.with_extension(&GONE[1..]);
+        let discard = || {
+            fs::rename(&self.path, &gone)?;
+            thread::Builder::new().name("cauce-discard".into()).spawn({
+                let gone = gone.clone();
+                move || {
+                    if let Err(error) = remove(&gone) {
+                        tracing::warn!(%error, "values that are too old are still on disk; the next start removes them");
+                    }
+                }
+            })
+        };
+        discard().map(drop).map_err(|error| io_error(&self.path, &error))
     }
 
     /// Whether it was not discarded.

@@ -172,9 +172,10 @@ impl Queue {
         self.release(&mut self.state.lock(), items);
     }
 
-    /// These are lost; whoever waits for one is told why.
+    /// These are lost, and nothing is taken from now on; then whoever waits for one is told why.
     pub(super) fn lost(&self, items: Vec<Item>, error: &ShelfError) {
         let mut state = self.state.lock();
+        state.refuses = Some(error.clone());
         self.release(&mut state, &items);
         state.dropped += items.len() as u64;
         drop(state);
@@ -210,10 +211,7 @@ impl Queue {
 
     /// Refuses everything from now on; what waits is lost.
     pub(super) fn refuse(&self, error: &ShelfError) {
-        let mut state = self.state.lock();
-        state.refuses = Some(error.clone());
-        let waiting = mem::take(&mut state.waiting);
-        drop(state);
+        let waiting = mem::take(&mut self.state.lock().waiting);
         self.lost(waiting, error);
     }
 

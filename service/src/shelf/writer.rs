@@ -104,6 +104,9 @@ impl Writer {
         self.unsynced_since.get_or_insert_with(Instant::now);
         let is_due = self.unsynced_since.is_some_and(|since| since.elapsed() >= SYNC_AFTER);
         let synced = if waiters.is_empty() && !is_due { Ok(()) } else { self.sync() };
+        if let Err(error) = &synced {
+            self.queue.refuse(error);
+        }
         for waiter in waiters {
             let _ = waiter.send(synced.clone());
         }

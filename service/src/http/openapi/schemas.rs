@@ -153,7 +153,8 @@ fn fixed() -> Map<String, Value> {
         "vector": numbers,
     });
     let about = json!({
-        "request_id": text, "bundle": reference("BundleReference"), "as_of": time, "timing_us": reference("Timing"),
+        "replayed": flag, "request_id": text, "bundle": reference("BundleReference"), "as_of": time,
+        "timing_us": reference("Timing"),
     });
     let stages = STAGES.iter().map(|(_, name)| *name).chain(["total"]);
     let timing: Map<String, Value> = stages.map(|stage| (stage.into(), json!({ "type": "number" }))).collect();
@@ -281,13 +282,14 @@ fn fixed() -> Map<String, Value> {
                 "prediccion": { "enum": [0, 1] },
                 "probabilidades": { "type": "array", "items": probability, "minItems": 2, "maxItems": 2 },
                 "confianza": probability, "tiempo_procesamiento": { "type": "number" }, "request_id": text,
+                "replayed": flag,
             },
             "required": ["prediccion", "probabilidades", "confianza", "tiempo_procesamiento", "request_id"],
         },
         "Fallo": {
             "type": "object",
             "properties": {
-                "error": text, "codigo": { "enum": ["E001", "E002", "E429", "E500", "E503"] },
+                "error": text, "codigo": { "enum": ["E001", "E002", "E003", "E429", "E500", "E503"] },
                 "tiempo_procesamiento": { "type": "number" }, "request_id": text,
                 "errores": { "type": "array", "items": { "type": "object" } },
             },

@@ -61,12 +61,29 @@ async fn erased(call: &Call, request: &HttpRequest) -> Result<Erased, ApiError> 
         return Err(unknown());
     }
     let settled = shared.ingest.erase(&person, shared.clock.now())?.accepted().await?;
+    forget_answers(call, &person).await;
     shared.upkeep.nudge();
     let Some(accepted) = settled.into_iter().next() else {
         return Err(ApiError::new(Code::Internal, "the log answered for no record"));
     };
     let Accepted { position, stored, outcome } = accepted?;
     Ok(Erased { events: events.unwrap_or(0), records, position, outcome: outcome?, stored })
+}
+
+/// Answers about the person are kept sealed, and repeated no more.
+async fn forget_answers(call: &Call, person: &str) {
+    let shared = call.shared();
+    let Some(ledger) = &shared.ledger else { return };
+    let noted = match ledger.forget(person, shared.clock.now()) {
+        Some(receipt) => receipt.stored().await.is_ok(),
+        None => false,
+    };
+    if !noted {
+        tracing::warn!(
+            request_id = call.request_id(),
+            "it is not noted that a person was erased: whoever has an earlier request of theirs could still have it repeated"
+        );
+    }
 }
 
 async fn records_of(call: &Call, person: &str) -> Result<usize, ApiError> {
