@@ -164,7 +164,7 @@ impl Reloader {
         if tried.hash == old.hash() && self.slot.generation() == since {
             return Ok(Reloaded { outcome: Outcome::Unchanged, new: old.clone(), old, took });
         }
-        same_histories(&tried, &old)?;
+        same_histories(&tried, &old.specification_hash())?;
         // What was not tried must not come near ONNX Runtime, however the files change meanwhile.
         let bundle = Bundle::load_expected(directory, &Limits::default(), &tried.hash);
         let bundle = bundle.map_err(|error| error.to_string())?;
@@ -179,9 +179,8 @@ impl Reloader {
     }
 }
 
-/// Histories are packed under the specification: a bundle with another one would read them wrongly.
-pub fn same_histories(tried: &Sound, served: &Bundle) -> Result<(), String> {
-    let expected = served.specification_hash();
+/// Histories are packed under the specification in service: a bundle with another one would read them wrongly.
+pub fn same_histories(tried: &Sound, expected: &str) -> Result<(), String> {
     if tried.specification == expected {
         return Ok(());
     }
