@@ -84,6 +84,8 @@ pub enum BundleError {
     Manifest(String),
     #[error("`{file}` is not the file that `bundle.json` describes: its sha256 is {given}, {expected} expected")]
     Hash { file: &'static str, given: String, expected: String },
+    #[error("it is the bundle `{given}`, and `{expected}` is expected: it was changed meanwhile")]
+    Another { given: String, expected: String },
     #[error(transparent)]
     Specification(#[from] SpecErrors),
     #[error("`features.toml`: {0}")]
@@ -116,7 +118,20 @@ impl Bundle {
     /// Loads and checks the bundle in a directory.
     pub fn load(directory: &Path, limits: &Limits) -> Result<Bundle, BundleError> {
         runtime::environment()?;
+        Self::of(Files::read(directory, limits)?)
+    }
+
+    /// Loads the bundle of that hash and no other: nothing else gets further than being hashed.
+    pub fn load_expected(directory: &Path, limits: &Limits, expected: &str) -> Result<Bundle, BundleError> {
+        runtime::environment()?;
         let files = Files::read(directory, limits)?;
+        if files.hash != expected {
+            return Err(BundleError::Another { given: files.hash, expected: expected.to_owned() });
+        }
+        Self::of(files)
+    }
+
+    fn of(files: Files) -> Result<Bundle, BundleError> {
         let plan = compile(text(SPECIFICATION, &files.specification)?)?;
         let names: Vec<&str> = plan.names().collect();
         let scorecard = Scorecard::parse(text(SCORECARD, &files.scorecard)?, &names)?;

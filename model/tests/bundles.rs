@@ -24,6 +24,18 @@ fn a_file_that_is_not_the_one_described_is_refused() {
 }
 
 #[test]
+fn another_bundle_than_the_expected_one_is_refused_before_its_model_is_looked_at() {
+    let fixture = Fixture::new(3, 4, 5);
+    let (sound, limits) = (fixture.load().expect("a sound bundle"), Limits::default());
+    let expected = |hash: &str| Bundle::load_expected(&fixture.directory, &limits, hash);
+    assert_eq!(Bundle::hash_at(&fixture.directory, &limits).expect("a manifest"), sound.hash());
+    assert_eq!(expected(sound.hash()).expect("the same").hash(), sound.hash());
+    fixture.load_bytes(b"not a model").expect_err("refused");
+    let refusal = expected(sound.hash()).expect_err("refused").to_string();
+    assert!(refusal.contains("it was changed meanwhile"), "{refusal}");
+}
+
+#[test]
 fn a_file_that_is_absent_or_too_large_is_named() {
     let fixture = Fixture::new(3, 4, 5);
     fixture.load().expect("a sound bundle");

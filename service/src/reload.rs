@@ -1,7 +1,7 @@
 //! Another bundle in place of the one in service, and back, while requests are answered.
 //!
 //! Read [`Reloader::reload`] from top to bottom: the bundle is loaded on trial in a child process ([`trial`]), whose end by any limit is a
-//! refusal like another; it must read the histories that are held; it is then loaded here, where its hash must be the one that was
+//! refusal like another; it must read the histories that are held; it is then loaded here, if its hash is still the one that was
 //! tried; a warmed session is made for each thread; and the slot is swapped. Whatever fails before that leaves what is served as it is
 //! and says why (M1). Nothing here runs on a thread that answers requests, and one reload runs at a time (S5).
 //!
@@ -161,19 +161,14 @@ impl Reloader {
         let (since, old, mut watch) = (self.slot.generation(), self.slot.bundle(), Watch(Instant::now()));
         let tried = trial::hold(directory, &self.settings, &self.stopping)?;
         let mut took = Took { trial: watch.lap(), ..Took::default() };
-        if tried.hash == old.hash() {
+        if tried.hash == old.hash() && self.slot.generation() == since {
             return Ok(Reloaded { outcome: Outcome::Unchanged, new: old.clone(), old, took });
         }
-        same_histories(&tried, &old)?;
-        let bundle = Bundle::load(directory, &Limits::default()).map_err(|error| error.to_string())?;
+        same_histories(&tried, &old.specification_hash())?;
+        // What was not tried must not come near ONNX Runtime, however the files change meanwhile.
+        let bundle = Bundle::load_expected(directory, &Limits::default(), &tried.hash);
+        let bundle = bundle.map_err(|error| error.to_string())?;
         took.load = watch.lap();
-        if bundle.hash() != tried.hash {
-            return Err(format!(
-                "it changed while it was read: `{}` was tried and `{}` found after; ask again when it is complete",
-                tried.hash,
-                bundle.hash()
-            ));
-        }
         let serving = Serving::prepare(Arc::new(bundle), self.seats).map_err(|error| error.to_string())?;
         took.warm = watch.lap();
         let swapped = self.slot.swap(serving, since);
@@ -184,9 +179,8 @@ impl Reloader {
     }
 }
 
-/// Histories are packed under the specification: a bundle with another one would read them wrongly.
-pub fn same_histories(tried: &Sound, served: &Bundle) -> Result<(), String> {
-    let expected = served.specification_hash();
+/// Histories are packed under the specification in service: a bundle with another one would read them wrongly.
+pub fn same_histories(tried: &Sound, expected: &str) -> Result<(), String> {
     if tried.specification == expected {
         return Ok(());
     }

@@ -81,6 +81,10 @@ fn bundle_of_another_specification_needs_a_start_that_rebuilds_the_state() {
     copy(&repository().join("model/artifacts/taiwan"), &taiwan);
     let said = refusal(&server, &taiwan);
     assert!(said.contains("feature specification is another one") && said.contains("`--rebuild-state`"), "{said}");
+    let served = directory.path(APPROVES);
+    let finished = cauce(["check".as_ref(), taiwan.as_os_str(), "--in-place-of".as_ref(), served.as_os_str()]);
+    assert_eq!(finished.code(), Some(1));
+    assert!(finished.stderr().trim_end().ends_with(&said), "{}", finished.stderr());
     assert_eq!(in_service(&server), APPROVES);
 }
 

@@ -4,7 +4,7 @@
 
 use std::error::Error;
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
@@ -13,6 +13,7 @@ use cauce_model::reference::GOLDEN_TOLERANCE;
 use clap::Args;
 
 use crate::config::Config;
+use crate::reload::same_histories;
 use crate::reload::trial::{self, Sound, Verdict};
 
 #[derive(Debug, Args)]
@@ -21,6 +22,9 @@ pub(crate) struct Check {
     /// The bundle directory.
     #[arg(value_name = "BUNDLE")]
     directory: PathBuf,
+    /// The bundle in service: whether this one can take its place without a restart.
+    #[arg(long, value_name = "BUNDLE")]
+    in_place_of: Option<PathBuf>,
 }
 
 /// Load a bundle under limits and print the verdict as JSON: what `check` and a service that reloads run as a child.
@@ -38,9 +42,12 @@ pub(crate) struct TryBundle {
 impl Check {
     /// Has it loaded, and describes it.
     pub(crate) fn run(self, config: &Config) -> Result<ExitCode, Box<dyn Error>> {
-        let Sound { description, .. } = trial::hold(&self.directory, &config.model, &AtomicBool::new(false))
-            .map_err(|reason| format!("`{}` is not a bundle that can serve:\n{reason}", self.directory.display()))?;
-        print!("{description}");
+        let tried = try_out(&self.directory, config)?;
+        if let Some(in_service) = &self.in_place_of {
+            let served = try_out(in_service, config)?;
+            same_histories(&tried, &served.specification).map_err(|reason| cannot(&self.directory, &reason))?;
+        }
+        print!("{}", tried.description);
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -52,6 +59,14 @@ impl TryBundle {
         println!("{}", serde_json::to_string(&verdict)?);
         Ok(if matches!(verdict, Verdict::Sound(_)) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
+}
+
+fn try_out(directory: &Path, config: &Config) -> Result<Sound, String> {
+    trial::hold(directory, &config.model, &AtomicBool::new(false)).map_err(|reason| cannot(directory, &reason))
+}
+
+fn cannot(directory: &Path, reason: &str) -> String {
+    format!("`{}` is not a bundle that can serve:\n{reason}", directory.display())
 }
 
 fn describe(bundle: &Bundle) -> String {

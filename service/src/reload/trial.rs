@@ -18,7 +18,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use cauce_model::bundle::{Bundle, Limits};
-use rustix::process::{Resource, Rlimit, Signal, nice, set_parent_process_death_signal, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, nice, set_parent_process_death_signal, setrlimit};
 use serde::{Deserialize, Serialize};
 
 use crate::config;
@@ -97,7 +97,10 @@ fn limit_self(memory: u64, cpu: u64) -> io::Result<()> {
     nice(NICENESS)?;
     let limits = [(Resource::Data, memory, memory), (Resource::Cpu, cpu, cpu + 1), (Resource::Core, 0, 0)];
     for (resource, current, maximum) in limits {
-        setrlimit(resource, Rlimit { current: Some(current), maximum: Some(maximum) })?;
+        // What the service itself was given is the most that can be passed on.
+        let given = getrlimit(resource).maximum;
+        let within = |limit: u64| Some(given.map_or(limit, |given| given.min(limit)));
+        setrlimit(resource, Rlimit { current: within(current), maximum: within(maximum) })?;
     }
     Ok(())
 }
