@@ -144,7 +144,12 @@ impl ApiError {
     pub fn retry_after_seconds(&self) -> Option<u32> {
         match self.code {
             Code::DiskFull | Code::LogSlow | Code::LogUnavailable | Code::StateUnavailable => Some(2),
-            Code::LogBusy | Code::NoScore | Code::ReloadInProgress | Code::RequestInFlight | Code::Starting | Code::Stopping => Some(1),
+            Code::LogBusy
+            | Code::NoScore
+            | Code::ReloadInProgress
+            | Code::RequestInFlight
+            | Code::Starting
+            | Code::Stopping => Some(1),
             _ => None,
         }
     }

@@ -7,10 +7,10 @@
 use std::future::Future;
 use std::time::Instant;
 
-use actix_web::{HttpRequest, HttpResponse};
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::rt;
 use actix_web::rt::time::timeout;
+use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use cauce_features::application::Application;
 use cauce_features::record::text_member;

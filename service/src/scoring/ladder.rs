@@ -258,7 +258,10 @@ impl Ladder {
     fn asks_first(&self, keys: Keys, situation: &Situation, now: Instant) -> bool {
         let Standing::Usable(_) = situation.full else { return false };
         let Some(vector) = keys.vector else { return false };
-        if !self.guards.cache.may_fetch(Keys { application: vector, ..keys }) || situation.left < RESERVE * 10 || !situation.rungs.allow(Mode::Full) {
+        if !self.guards.cache.may_fetch(Keys { application: vector, ..keys })
+            || situation.left < RESERVE * 10
+            || !situation.rungs.allow(Mode::Full)
+        {
             return false;
         }
         let (l2, model) = (self.l2_took.p50(now), self.model_took.p50(now));
