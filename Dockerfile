@@ -56,7 +56,8 @@ ENV ORT_DYLIB_PATH=/opt/onnxruntime/lib/libonnxruntime.so \
     CAUCE__MODEL__BUNDLE=/usr/share/cauce/bundles/ahorro-valle \
     CAUCE__LOG__DIRECTORY=/data/log \
     CAUCE__STORE__DIRECTORY=/data/state \
-    CAUCE__KAFKA__OUTBOX=/data/outbox
+    CAUCE__KAFKA__OUTBOX=/data/outbox \
+    CAUCE__LEDGER__DIRECTORY=/data/decisions
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 # `cauce` asks itself: the image needs no curl.
