@@ -29,7 +29,7 @@ const ROUTES: [(&str, &str, &str); 21] = [
     ("post", "/predecir", "/predecir"),
 ];
 
-const METRICS: [(&str, &str); 31] = [
+const METRICS: [(&str, &str); 40] = [
     ("cauce_http_requests_total", "counter"),
     ("cauce_http_request_duration_seconds", "histogram"),
     ("cauce_score_stage_duration_seconds", "histogram"),
