@@ -4,24 +4,25 @@
 //! the first request. On SIGTERM or SIGINT the service says that it is not ready, answers what is in flight and ends.
 
 mod embedded;
+mod server;
 mod stream;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::rc::Rc;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use actix_web::dev::ServerHandle;
+use actix_web::App as ActixApp;
 use actix_web::rt::System;
-use actix_web::rt::signal::unix::{SignalKind, signal};
-use actix_web::{App as ActixApp, HttpServer};
 use cauce_model::bundle::{Bundle, BundleError, Limits};
 use cauce_model::onnx::{ModelError, OnnxModel};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::clock::{Clock, ClockError};
 use crate::config::{self, Config};
+use crate::http::edge::{Edge, Gate};
 use crate::http::score::BundleRef;
 use crate::http::{self, Shared, Worker};
 use crate::ingest::{Ingest, IngestError};
@@ -35,7 +36,6 @@ use crate::store::{Histories, StateError};
 
 /// The service, ready to run.
 pub struct App {
-    config: Config,
     shared: Arc<Shared>,
     /// What reads from Kafka.
     stream: Option<stream::Stream>,
@@ -102,16 +102,17 @@ impl App {
             clock,
             openapi: http::document(bundle.plan().specification()),
             bundle,
+            gate: Gate::new(&config),
             server: config.server.clone(),
             stopping: AtomicBool::new(false),
         };
-        Ok(Self { config, shared: Arc::new(shared), stream, threads, models })
+        Ok(Self { shared: Arc::new(shared), stream, threads, models })
     }
 
     /// Serves until told to stop. `listening` is told the address, whose port the system may have chosen.
     pub fn run(self, listening: impl FnOnce(SocketAddr)) -> Result<(), AppError> {
-        let Self { config, shared, stream, threads, models } = self;
-        let served = System::new().block_on(serve(config.server, shared.clone(), models, listening));
+        let Self { shared, stream, threads, models } = self;
+        let served = System::new().block_on(serve(shared.clone(), models, listening));
         let streamed = stream.map_or(Ok(()), stream::Stream::stop);
         shared.upkeep.stop();
         if threads.into_iter().any(|thread| thread.join().is_err()) {
@@ -140,59 +141,27 @@ pub struct Recovery {
 }
 
 async fn serve(
-    server: config::Server,
     shared: Arc<Shared>,
     models: Vec<OnnxModel>,
     listening: impl FnOnce(SocketAddr),
 ) -> Result<(), AppError> {
     let (models, worker_shared) = (Arc::new(Mutex::new(models)), shared.clone());
-    let application = move || {
+    let application = move |edge: &Rc<Edge>| {
         // A worker thread that died is started anew, and by then the prepared sessions are used up.
         let prepared = models.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let model = prepared.unwrap_or_else(|| OnnxModel::new(&worker_shared.bundle).expect("it could be made before"));
         let Shared { bundle, histories, ingest, .. } = &*worker_shared;
         let scorer = Scorer::new(bundle.clone(), histories.clone(), ingest.clone(), model);
-        ActixApp::new()
-            .app_data(Worker::new(worker_shared.clone(), scorer))
-            .wrap_fn(http::hold)
-            .configure(http::configure)
+        ActixApp::new().app_data(Worker::new(worker_shared.clone(), edge.clone(), scorer)).configure(http::configure)
     };
-    let bound = HttpServer::new(application)
-        .workers(server.workers)
-        .max_connections(server.connections.div_ceil(server.workers))
-        .backlog(server.backlog)
-        .client_request_timeout(server.head_timeout.get())
-        .client_disconnect_timeout(server.head_timeout.get())
-        .keep_alive(server.keep_alive.get())
-        .shutdown_timeout(server.shutdown_timeout.get().as_secs().max(1))
-        .disable_signals()
-        .bind(&server.listen)
-        .map_err(|cause| AppError::Listen { listen: server.listen.clone(), cause })?;
-    if let Some(address) = bound.addrs().first() {
-        listening(*address);
+    let failed = |cause| AppError::Listen { listen: shared.server.listen.clone(), cause };
+    let listeners = server::listen(&shared.server).map_err(failed)?;
+    if let Some(first) = listeners.first() {
+        listening(first.local_addr()?);
     }
-    let running = bound.run();
-    actix_web::rt::spawn(stop_on_signal(running.handle(), shared));
+    let running = server::start(&shared, listeners, application)?;
+    actix_web::rt::spawn(server::stop_on_signal(running.handle(), shared));
     Ok(running.await?)
-}
-
-async fn stop_on_signal(handle: ServerHandle, shared: Arc<Shared>) {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("signals cannot be received: only a kill stops this process");
-        return;
-    };
-    std::future::poll_fn(|context| {
-        if terminate.poll_recv(context).is_ready() {
-            std::task::Poll::Ready(())
-        } else {
-            interrupt.poll_recv(context).map(|_| ())
-        }
-    })
-    .await;
-    tracing::info!("told to stop: answering what is in flight");
-    shared.stopping.store(true, Ordering::Relaxed);
-    handle.stop(true).await;
 }
 
 /// Connections and segments are files: as many may be open as the system allows this process.

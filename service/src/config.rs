@@ -9,6 +9,7 @@ mod values;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use actix_web::http::header::HeaderName;
 use cauce_features::nearest::nearest;
 use cauce_features::timeline::MAX_EVENTS;
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,8 @@ pub struct Config {
     pub store: Store,
     pub kafka: Kafka,
     pub logging: Logging,
+    pub admission: Admission,
+    pub limits: Limits,
 }
 
 /// The HTTP edge and its bounds.
@@ -45,7 +48,9 @@ pub struct Server {
     pub batch_items: usize,
     pub head_timeout: Duration,
     pub body_timeout: Duration,
+    pub write_timeout: Duration,
     pub keep_alive: Duration,
+    pub drain: Duration,
     pub shutdown_timeout: Duration,
 }
 
@@ -162,6 +167,26 @@ pub enum LogFormat {
     Json,
 }
 
+/// When a worker has too much to do, and what it does then.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Admission {
+    pub delay: Duration,
+    pub max_age: Duration,
+    pub in_flight: usize,
+    pub pause: Duration,
+}
+
+/// How much one client may ask for.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    pub requests_per_second: u32,
+    pub burst: u32,
+    pub clients: usize,
+    pub key: String,
+}
+
 /// One setting by its dotted path, as typed on the command line or in the environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Override {
@@ -224,7 +249,8 @@ impl Config {
 
     /// Bounds that the layout of files and histories sets to bounds.
     fn check(&self) -> Result<(), ConfigError> {
-        let Self { server, log, store, kafka, .. } = self;
+        let Self { server, log, store, kafka, admission, limits, .. } = self;
+        let millis = |duration: Duration| duration.get().as_millis() as u64;
         let days = |duration: &Duration| duration.get().as_secs() / 86_400;
         let body = server.body.bytes().max(server.batch_body.bytes()) as u64;
         for (key, value, range, expected) in [
@@ -241,6 +267,19 @@ impl Config {
             ("kafka.round_records", kafka.round_records as u64, 1..=1_000_000, "from 1 to 1000000"),
             ("kafka.buffer_records", kafka.buffer_records as u64, 1..=10_000_000, "from 1 to 10000000"),
             ("kafka.lag_low", kafka.lag_low, 0..=kafka.lag_high, "at most `kafka.lag_high`"),
+            ("server.shutdown_timeout", millis(server.shutdown_timeout), 1000..=u64::MAX, "at least `1s`"),
+            ("server.write_timeout", millis(server.write_timeout), 1..=u64::MAX, "at least `1ms`"),
+            ("admission.in_flight", admission.in_flight as u64, 4..=1_000_000, "from 4 to 1000000"),
+            ("admission.pause", millis(admission.pause), 0..=1000, "at most `1s`"),
+            ("limits.requests_per_second", u64::from(limits.requests_per_second), 0..=1_000_000, "at most 1000000"),
+            ("limits.burst", u64::from(limits.burst), 1..=1_000_000, "from 1 to 1000000"),
+            ("limits.clients", limits.clients as u64, 1..=100_000_000, "from 1 to 100000000"),
+            (
+                "limits.key",
+                u64::from(limits.key.parse::<HeaderName>().is_ok()),
+                1..=1,
+                "`address` or the name of a header",
+            ),
         ] {
             if !range.contains(&value) {
                 let key = key.to_owned();
@@ -252,7 +291,7 @@ impl Config {
 
     /// Every bound by the name of its setting, sizes in bytes and durations in milliseconds (S5).
     pub fn bounds(&self) -> Vec<(&'static str, u64)> {
-        let Self { server, log, store, kafka, .. } = self;
+        let Self { server, log, store, kafka, admission, limits, .. } = self;
         vec![
             ("server.workers", server.workers as u64),
             ("server.connections", server.connections as u64),
@@ -262,6 +301,7 @@ impl Config {
             ("server.batch_items", server.batch_items as u64),
             ("server.head_timeout", server.head_timeout.get().as_millis() as u64),
             ("server.body_timeout", server.body_timeout.get().as_millis() as u64),
+            ("server.write_timeout", server.write_timeout.get().as_millis() as u64),
             ("server.keep_alive", server.keep_alive.get().as_millis() as u64),
             ("server.shutdown_timeout", server.shutdown_timeout.get().as_millis() as u64),
             ("log.segment", log.segment.bytes() as u64),
@@ -278,6 +318,14 @@ impl Config {
             ("kafka.lag_high", kafka.lag_high),
             ("kafka.lag_low", kafka.lag_low),
             ("kafka.ack_timeout", kafka.ack_timeout.get().as_millis() as u64),
+            ("server.drain", server.drain.get().as_millis() as u64),
+            ("admission.delay", admission.delay.get().as_millis() as u64),
+            ("admission.max_age", admission.max_age.get().as_millis() as u64),
+            ("admission.in_flight", admission.in_flight as u64),
+            ("admission.pause", admission.pause.get().as_millis() as u64),
+            ("limits.requests_per_second", u64::from(limits.requests_per_second)),
+            ("limits.burst", u64::from(limits.burst)),
+            ("limits.clients", limits.clients as u64),
         ]
     }
 

@@ -30,6 +30,7 @@ pub enum Code {
     BodyTooLarge,
     UnsupportedMediaType,
     PartitionElsewhere,
+    RateLimited,
     StoreFull,
     DiskFull,
     LogBusy,
@@ -37,6 +38,7 @@ pub enum Code {
     StateUnavailable,
     Starting,
     Stopping,
+    Overloaded,
     Internal,
 }
 
@@ -54,7 +56,7 @@ const fn row(code: Code, name: &'static str, status: u16, title: &'static str) -
 }
 
 /// All codes, in the order of [`Code`].
-pub const CODES: [CodeRow; 24] = [
+pub const CODES: [CodeRow; 26] = [
     row(Code::MalformedJson, "malformed_json", 400, "The body is not JSON of the form that is expected"),
     row(Code::EmptyBody, "empty_body", 400, "The body is empty"),
     row(Code::IncompleteBody, "incomplete_body", 400, "The body ended before its announced length"),
@@ -81,6 +83,7 @@ pub const CODES: [CodeRow; 24] = [
         "The body is not of a content type that is understood",
     ),
     row(Code::PartitionElsewhere, "partition_elsewhere", 421, "Another instance keeps this person's history"),
+    row(Code::RateLimited, "rate_limited", 429, "This client asks for more than it may"),
     row(Code::StoreFull, "store_full", 507, "No further person fits into the store"),
     row(Code::DiskFull, "disk_full", 507, "The disk is full: nothing can be recorded until there is space"),
     row(Code::LogBusy, "log_busy", 503, "More waits to be written than is allowed"),
@@ -88,6 +91,7 @@ pub const CODES: [CodeRow; 24] = [
     row(Code::StateUnavailable, "state_unavailable", 503, "A person's history cannot be read for now"),
     row(Code::Starting, "starting", 503, "The service has no histories yet"),
     row(Code::Stopping, "stopping", 503, "The service is stopping; another instance will answer"),
+    row(Code::Overloaded, "overloaded", 503, "More is asked for than can be answered in time"),
     row(Code::Internal, "internal", 500, "Something went wrong that is not the caller's fault"),
 ];
 
@@ -121,11 +125,16 @@ impl ApiError {
         Self::new(Code::Stopping, "send requests to another instance")
     }
 
+    /// The answer of a service that has more to do than it can.
+    pub fn overloaded() -> Self {
+        Self::new(Code::Overloaded, "nothing was done; ask again after `Retry-After`, or ask another instance")
+    }
+
     /// When to try again, in seconds, where trying again can help.
     pub fn retry_after_seconds(&self) -> Option<u32> {
         match self.code {
             Code::DiskFull | Code::LogUnavailable | Code::StateUnavailable => Some(2),
-            Code::LogBusy | Code::Starting | Code::Stopping => Some(1),
+            Code::LogBusy | Code::Starting | Code::Stopping | Code::Overloaded => Some(1),
             _ => None,
         }
     }

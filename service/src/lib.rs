@@ -10,6 +10,7 @@
     reason = "in a binary's own library `pub` only says which items a module means for the others"
 )]
 
+mod admission;
 pub mod app;
 pub mod cli;
 mod clock;
@@ -19,6 +20,7 @@ mod http;
 mod ingest;
 mod kafka;
 mod keeper;
+mod limits;
 mod log;
 mod logging;
 mod metrics;

@@ -27,7 +27,7 @@ const ROUTES: [(&str, &str, &str); 19] = [
     ("post", "/predecir", "/predecir"),
 ];
 
-const METRICS: [(&str, &str); 22] = [
+const METRICS: [(&str, &str); 28] = [
     ("cauce_http_requests_total", "counter"),
     ("cauce_http_request_duration_seconds", "histogram"),
     ("cauce_score_stage_duration_seconds", "histogram"),
@@ -50,6 +50,12 @@ const METRICS: [(&str, &str); 22] = [
     ("cauce_bound", "gauge"),
     ("cauce_bundle_info", "gauge"),
     ("cauce_panics_total", "counter"),
+    ("cauce_requests_refused_total", "counter"),
+    ("cauce_event_loop_delay_seconds", "gauge"),
+    ("cauce_refusal_probability", "gauge"),
+    ("cauce_slow_clients_total", "counter"),
+    ("cauce_http_connections", "gauge"),
+    ("cauce_requests_in_flight", "gauge"),
 ];
 
 fn named<'a>(document: &'a Value, name: &str) -> &'a Value {

@@ -115,15 +115,28 @@ struct CampoErroneo<'a> {
     error: &'a FieldError,
 }
 
-fn error_answer(call: &Call, error: &ApiError) -> Answer {
-    let (status, codigo, message) = match error.code {
+/// The answer to a request that is refused before it is read.
+pub fn refusal(error: &ApiError, request_id: &str) -> Answer {
+    let (status, codigo, message) = words(error.code);
+    let fallo = Fallo { error: message, codigo, tiempo_procesamiento: 0.0, request_id, errores: Vec::new() };
+    Answer::json(status, &fallo)
+}
+
+fn words(code: Code) -> (u16, &'static str, &'static str) {
+    match code {
         Code::MalformedJson | Code::EmptyBody | Code::IncompleteBody | Code::UnsupportedMediaType => {
             (400, "E001", "se espera un cuerpo JSON que sea un objeto con `datos`")
         }
         Code::BodyTooLarge | Code::BodyTimeout => (400, "E001", "el cuerpo es demasiado grande o tarda demasiado"),
         Code::InvalidFields => (400, "E002", "hay campos que faltan, de tipo erróneo o fuera de rango"),
+        Code::RateLimited => (429, "E429", "demasiadas solicitudes: intente de nuevo más tarde"),
+        Code::Overloaded => (503, "E503", "el servicio está sobrecargado: intente de nuevo"),
         _ => (500, "E500", "error interno"),
-    };
+    }
+}
+
+fn error_answer(call: &Call, error: &ApiError) -> Answer {
+    let (status, codigo, message) = words(error.code);
     let record = &call.shared().bundle.plan().specification().application;
     let fields = error.errors.iter().map(|error| CampoErroneo { campo: front_end_name(record, &error.path), error });
     let fallo = Fallo {

@@ -8,17 +8,18 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::web::block;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 
 use super::answer::Answer;
+use super::connection::Facts;
 use super::routes::{Endpoint, Route, UNMATCHED};
 use super::{Shared, Worker};
 use crate::error::{ApiError, Code};
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Leaves room for what ids of a batch's applications add to it.
 const REQUEST_ID_BYTES_MAX: usize = 96;
 
@@ -26,6 +27,8 @@ const REQUEST_ID_BYTES_MAX: usize = 96;
 pub struct Call {
     worker: Rc<Worker>,
     route: usize,
+    facts: Rc<Facts>,
+    /// When the first bytes of the request were read.
     started: Instant,
     request_id: HeaderValue,
 }
@@ -44,9 +47,9 @@ impl Call {
 
     fn at(request: &HttpRequest, route: usize) -> Self {
         let worker = request.app_data::<Rc<Worker>>().expect("every worker thread registers its worker").clone();
-        let given = request.headers().get(REQUEST_ID).filter(|id| is_request_id(id.as_bytes()));
-        let request_id = given.cloned().unwrap_or_else(|| worker.ids.next());
-        Self { worker, route, started: Instant::now(), request_id }
+        let request_id = request_id(request.headers(), &worker.ids);
+        let facts = Facts::of(request.conn_data());
+        Self { worker, route, started: facts.started(), facts, request_id }
     }
 
     /// The worker on whose thread this runs.
@@ -67,6 +70,17 @@ impl Call {
     /// When it began.
     pub fn started(&self) -> Instant {
         self.started
+    }
+
+    /// Waits for a body. Meanwhile the request holds no permit: slow clients would use them up.
+    pub async fn receive<T>(&self, body: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
+        let held = self.worker.edge.give_back(&self.facts);
+        let received = body.await?;
+        self.facts.body_was_read();
+        match self.worker.edge.take_again(&self.facts, held) {
+            true => Ok(received),
+            false => Err(ApiError::overloaded()),
+        }
     }
 
     /// Does work that is followed by a wait: a defect is an error like any other.
@@ -111,16 +125,14 @@ impl Call {
         for (name, value) in answer.headers {
             headers.insert(name, value);
         }
-        if self.shared().is_stopping() {
-            response.head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
-        }
         self.shared().metrics.answered(self.route, answer.status, self.started.elapsed());
         response
     }
 
     fn log(&self, error: &ApiError) {
         let (status, code) = (error.status(), error.code.row().name);
-        if status >= 500 {
+        // Of overload the metrics tell, not a line for each request.
+        if status >= 500 && error.code != Code::Overloaded {
             tracing::error!(request_id = self.request_id(), status, code, "request failed");
         } else {
             tracing::debug!(request_id = self.request_id(), status, code, "request refused");
@@ -167,6 +179,11 @@ struct Problem<'a> {
 }
 
 fn problem(call: &Call, error: &ApiError) -> Answer {
+    problem_document(error, call.request_id())
+}
+
+/// The problem document of an error.
+pub fn problem_document(error: &ApiError, request_id: &str) -> Answer {
     let row = error.code.row();
     let document = Problem {
         r#type: format!("urn:cauce:problem:{}", row.name),
@@ -174,7 +191,7 @@ fn problem(call: &Call, error: &ApiError) -> Answer {
         status: row.status,
         code: row.name,
         detail: &error.detail,
-        request_id: call.request_id(),
+        request_id,
         errors: &error.errors,
     };
     Answer { content_type: "application/problem+json", ..Answer::json(row.status, &document) }
@@ -200,6 +217,12 @@ impl RequestIds {
         }
         HeaderValue::from_bytes(&text).expect("hexadecimal digits are fit for a header")
     }
+}
+
+/// The client's id of its request, or a new one.
+pub fn request_id(headers: &HeaderMap, ids: &RequestIds) -> HeaderValue {
+    let given = headers.get(REQUEST_ID).filter(|id| is_request_id(id.as_bytes()));
+    given.cloned().unwrap_or_else(|| ids.next())
 }
 
 fn is_request_id(id: &[u8]) -> bool {

@@ -162,7 +162,10 @@ fn responses(endpoint: Endpoint) -> Value {
         Endpoint::Digest => json!({ "200": answer("DigestAnswer") }),
         Endpoint::Checkpoint => json!({ "200": answer("CheckpointAnswer") }),
         Endpoint::Predecir => {
-            return json!({ "200": answer("Respuesta"), "400": answer("Fallo"), "500": answer("Fallo") });
+            let statuses = ["400", "429", "500", "503"].map(|status| (status.to_owned(), answer("Fallo")));
+            let mut responses = Map::from_iter(statuses);
+            responses.insert("200".into(), answer("Respuesta"));
+            return responses.into();
         }
         Endpoint::Metrics => json!({ "200": plain("text/plain") }),
         Endpoint::Docs => json!({ "200": plain("text/html") }),
