@@ -42,6 +42,18 @@ pub enum Reason {
     Rate,
 }
 
+/// What a look at a worker sees.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    /// How late its event loop runs.
+    pub late: Duration,
+    /// Since the last look, and how much of that time the worker's thread was on a core.
+    pub since_last: Duration,
+    pub worked: Duration,
+    /// How much was begun while it was late, by [weight](Class::weight).
+    pub begun: u32,
+}
+
 /// How a worker is bounded.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
@@ -57,6 +69,11 @@ pub struct Bounds {
 const STRICTNESS: [f64; 3] = [1.0, 3.0, 9.0];
 /// The part of the permits that a class may fill, in quarters.
 const QUARTERS: [usize; 3] = [4, 2, 1];
+
+/// What has to be begun while the loop is late for that to be a queue.
+const QUEUE_LEAST: u32 = 4;
+/// A thread that is on a core for this part of the time is busy: a core is shared with others.
+const BUSY: f64 = 0.33;
 
 /// The time between two looks at the delay for which the two gains below are made.
 pub const PERIOD: Duration = Duration::from_millis(5);
@@ -89,6 +106,14 @@ pub struct Admission {
 impl Class {
     pub const ALL: [Self; 4] = [Self::Interactive, Self::Batch, Self::Background, Self::Vital];
 
+    /// How much work it is, about.
+    pub const fn weight(self) -> u32 {
+        match self {
+            Self::Batch => 2,
+            _ => 1,
+        }
+    }
+
     /// Its name in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -97,6 +122,19 @@ impl Class {
             Self::Background => "background",
             Self::Vital => "vital",
         }
+    }
+}
+
+impl Look {
+    /// The part of the delay that refusing requests would have spared.
+    fn delay(&self) -> Duration {
+        // A loop that is late with nothing queued, as with a client that asks alone, was held up by one piece of work or by others.
+        if self.begun < QUEUE_LEAST || self.since_last.is_zero() {
+            return Duration::ZERO;
+        }
+        // So is one whose thread was kept from the core for most of the time. One that has as much of it as it gets is overloaded.
+        let on_core = self.worked.as_secs_f64() / self.since_last.as_secs_f64();
+        self.late.mul_f64((on_core / BUSY).min(1.0))
     }
 }
 
@@ -166,8 +204,12 @@ impl Admission {
         1.0 - self.admitted
     }
 
-    /// Learns how late the loop ran this time, so long after the last time.
-    pub fn ran_late(&mut self, delay: Duration, since_last: Duration) {
+    /// Learns what a look at the worker saw.
+    pub fn learn(&mut self, look: Look) {
+        self.ran_late(look.delay(), look.since_last);
+    }
+
+    fn ran_late(&mut self, delay: Duration, since_last: Duration) {
         if self.bounds.delay.is_zero() {
             return;
         }
@@ -229,6 +271,22 @@ mod tests {
             assert_eq!(admission.share(), 0.0);
         }
         assert_eq!(refused(&mut admission, Class::Background, 100), 0);
+    }
+
+    #[test]
+    fn a_delay_counts_as_far_as_refusing_would_have_spared_it() {
+        let table = [
+            (20.0, 25.0, 25.0, 10, 20.0, "a queue"),
+            (20.0, 25.0, 10.0, 10, 20.0, "a queue on a core that is shared"),
+            (20.0, 25.0, 25.0, 3, 0.0, "one large piece of work"),
+            (20.0, 25.0, 1.0, 10, 2.4, "somebody else had the core"),
+            (0.0, 0.0, 0.0, 10, 0.0, "no time has passed"),
+        ];
+        for (late, since_last, worked, begun, expected, case) in table {
+            let [late, since_last, worked] = [late, since_last, worked].map(millis);
+            let delay = Look { late, since_last, worked, begun }.delay().as_secs_f64() * 1e3;
+            assert!((delay - expected).abs() < 0.1, "{case}: {delay}");
+        }
     }
 
     #[test]

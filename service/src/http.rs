@@ -18,6 +18,7 @@ mod events;
 mod health;
 mod openapi;
 pub mod people;
+pub mod pulse;
 mod refusal;
 pub mod routes;
 pub mod score;

@@ -20,19 +20,15 @@ use actix_web::body::BoxBody;
 use actix_web::dev::{AppConfig, Server, ServiceResponse};
 use actix_web::rt::net::TcpStream;
 use actix_web::rt::signal::unix::{SignalKind, signal};
-use actix_web::rt::time::{sleep, sleep_until};
+use actix_web::rt::time::sleep;
 use actix_web::{Error, rt};
-use rustix::time::{ClockId, clock_gettime};
 
 use crate::admission::PERIOD;
 use crate::config;
 use crate::http::Shared;
 use crate::http::connection::{Connection, Facts};
 use crate::http::edge::Edge;
-
-/// How often a worker looks over its connections, and how often it looks at its load while there is none.
-const LOOK_OVER: Duration = Duration::from_millis(250);
-const CALM_PERIOD: Duration = Duration::from_millis(50);
+use crate::http::pulse;
 
 /// How long connections that were accepted last may take to reach their workers.
 const LAST_ACCEPTED: Duration = Duration::from_millis(20);
@@ -80,7 +76,7 @@ where
         builder = builder.listen("http", listener, move || {
             let number = numbers.fetch_add(1, Ordering::Relaxed) % shared.server.workers;
             let edge = Edge::new(shared.clone(), number);
-            rt::spawn(tend(edge.clone()));
+            rt::spawn(pulse::tend(edge.clone()));
             let (front, opened) = (edge.clone(), edge.clone());
             let served = map_config(application(&edge), |()| AppConfig::default());
             let served =
@@ -105,29 +101,6 @@ where
         })?;
     }
     Ok(builder.run())
-}
-
-/// Looks at a worker's load and over its connections, for as long as the worker lives.
-async fn tend(edge: Rc<Edge>) {
-    let (mut last, mut worked, mut looked_over) = (Instant::now(), thread_time(), Instant::now());
-    loop {
-        let due = last + if edge.is_calm() { CALM_PERIOD } else { PERIOD };
-        sleep_until(due.into()).await;
-        let (now, work) = (Instant::now(), thread_time());
-        // A loop that is late while its thread did nothing was kept from the core: refusing requests would not help.
-        let late = now.saturating_duration_since(due).min(work.saturating_sub(worked));
-        edge.tick(late, now - last, now);
-        if now - looked_over >= LOOK_OVER {
-            edge.connections.look_over(now, |kind| edge.metrics.slow(kind));
-            looked_over = now;
-        }
-        (last, worked) = (now, work);
-    }
-}
-
-/// Time for which this thread has been on a core.
-fn thread_time() -> Duration {
-    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
 /// Stops the server on SIGTERM or SIGINT.

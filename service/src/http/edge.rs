@@ -5,7 +5,7 @@
 //! connecting anew costs both sides more than the answer. A connection whose request was refused for overload is then not read for a
 //! while: a client that does not heed `Retry-After` would otherwise have the worker do nothing but refuse.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -23,10 +23,11 @@ use futures_core::Stream;
 
 use super::call::RequestIds;
 use super::connection::{Connections, Facts, Patience};
+use super::pulse::Pulse;
 use super::refusal::Refusals;
 use super::routes;
 use super::{Shared, call};
-use crate::admission::{Admission, Bounds, Class, Reason, Verdict};
+use crate::admission::{Admission, Bounds, Class, Look, Reason, Verdict};
 use crate::config::{Config, Server};
 use crate::limits::{Limiter, Standing};
 use crate::metrics::edge::EdgeMetrics;
@@ -62,10 +63,8 @@ pub struct Edge {
     pub shared: Arc<Shared>,
     pub connections: Rc<Connections>,
     pub metrics: EdgeMetrics,
+    pub pulse: Pulse,
     admission: RefCell<Admission>,
-    /// Whether there was a request since the last look at the load, and whether there was nothing to look at then.
-    asked: Cell<bool>,
-    calm: Cell<bool>,
     ids: RequestIds,
     refusals: Refusals,
 }
@@ -144,10 +143,9 @@ impl Edge {
         };
         Rc::new(Self {
             connections: Connections::new(patience, shared.gate.open.clone()),
+            pulse: Pulse::new(),
             metrics: EdgeMetrics::new(&shared.metrics, number),
             admission: RefCell::new(Admission::new(shared.gate.bounds)),
-            asked: Cell::new(false),
-            calm: Cell::new(true),
             ids: RequestIds::new(),
             refusals: Refusals::new(),
             shared,
@@ -197,23 +195,21 @@ impl Edge {
         }
     }
 
-    /// Looks at the load, as often as [`PERIOD`](crate::admission::PERIOD): how late the loop ran, so long after the last look.
-    pub fn tick(&self, late: Duration, since_last: Duration, now: Instant) {
-        let mut admission = self.admission.borrow_mut();
-        admission.ran_late(late, since_last);
-        let share = admission.share();
-        self.metrics.load(late, share, admission.in_flight(), self.connections.len());
-        drop(admission);
+    /// Learns how the worker is doing; whether something has to be looked at soon.
+    pub fn tick(&self, look: Look, now: Instant) -> bool {
+        let (share, in_flight) = self.learn(look);
+        self.metrics.load(look.late, share, in_flight, self.connections.len());
         self.connections.resume(Some(now));
-        self.calm.set(!self.asked.replace(false) && share == 0.0 && !self.connections.has_paused());
         if self.shared.gate.closing.load(Ordering::Relaxed) {
             self.connections.close_idle();
         }
+        share > 0.0 || self.connections.has_paused()
     }
 
-    /// Whether nothing has to be looked at soon.
-    pub fn is_calm(&self) -> bool {
-        self.calm.get()
+    fn learn(&self, look: Look) -> (f64, usize) {
+        let mut admission = self.admission.borrow_mut();
+        admission.learn(look);
+        (admission.share(), admission.in_flight())
     }
 
     /// Gives a permit back while a client sends a body: slow ones would use them up.
@@ -239,13 +235,15 @@ impl Edge {
     }
 
     fn receive(&self, request: &Request, facts: &Facts, now: Instant) -> Arrival {
-        self.asked.set(true);
         let route = routes::find(request.uri().path());
         let class = routes::ROUTES.get(route).map_or(Class::Background, |route| route.class);
         let started = facts.taken();
         let mut arrival = Arrival { route, class, verdict: Verdict::Admit, standing: None };
         if class == Class::Vital {
             return arrival;
+        }
+        if let Some(look) = self.pulse.begin(class, now) {
+            self.learn(look);
         }
         arrival.standing = self.shared.gate.limits.as_ref().map(|limits| limits.ask(request, now));
         arrival.verdict = match arrival.standing {
