@@ -42,7 +42,7 @@ fn under_several_times_its_capacity_the_service_answers_in_time_what_it_lets_in(
     assert_eq!((report.dropped, report.unanswered, report.closed, report.without_retry_after), (0, 0, 0, 0), "{said}");
     assert!(refused.count() > 100 && admitted.count() > 100, "{said}");
     // In a build without optimisation, beside other tests and a generator that takes a core: what a queue of all would take is a multiple.
-    assert!(admitted.from_sent(0.5) < Duration::from_millis(250), "{said}");
+    assert!(admitted.after_sent(0.5) < Duration::from_millis(250), "{said}");
     assert!(metric(&server, r#"cauce_requests_refused_total{class="interactive",reason="overload"}"#) > 100.0);
 
     std::thread::sleep(Duration::from_secs(2));
@@ -141,6 +141,23 @@ fn client_over_its_limit_is_told_so_on_a_connection_that_stays() {
     assert_eq!(statuses[..3], [200, 200, 200]);
     assert!(statuses.contains(&429), "{statuses:?}");
     assert!(!server.log().contains("one") || !server.log().contains("x-client-id"), "clients are nobody's business");
+}
+
+#[test]
+fn refused_request_whose_body_comes_later_keeps_its_connection() {
+    let server = server_with(&["limits.requests_per_second=1", "limits.burst=1", "server.body_timeout=20s"]);
+    let body = application("c-1", "a").to_string();
+    assert_eq!(server.post("/v1/score", JSON, &body).status, 200);
+    let whole = request("/v1/score", JSON, body.as_bytes());
+    let (head, rest) = whole.split_at(whole.len() - 20);
+    let mut connection = server.connect();
+    connection.write(head);
+    std::thread::sleep(Duration::from_millis(300));
+    connection.write(rest);
+    // The next one is understood: the body of the first was taken.
+    connection.write(b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    let said = String::from_utf8(connection.answer().body).unwrap();
+    assert!(said.contains("rate_limited") && said.contains("HTTP/1.1 200 OK"), "{said}");
 }
 
 #[test]

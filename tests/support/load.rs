@@ -138,11 +138,11 @@ impl Report {
             format!(
                 "kind {kind} status {status}: {} answers, p50 {:.2} p99 {:.2} p99.9 {:.2} ms from due, p50 {:.2} p99 {:.2} ms from sent\n",
                 all.count(),
-                millis(all.from_due(0.5)),
-                millis(all.from_due(0.99)),
-                millis(all.from_due(0.999)),
-                millis(all.from_sent(0.5)),
-                millis(all.from_sent(0.99)),
+                millis(all.after_due(0.5)),
+                millis(all.after_due(0.99)),
+                millis(all.after_due(0.999)),
+                millis(all.after_sent(0.5)),
+                millis(all.after_sent(0.99)),
             )
         };
         self.answered.keys().map(line).fold(head, |all, line| all + &line)
@@ -155,12 +155,12 @@ impl Latencies {
     }
 
     /// Counted from when requests were due.
-    pub(crate) fn from_due(&self, part: f64) -> Duration {
+    pub(crate) fn after_due(&self, part: f64) -> Duration {
         percentile(&self.due, part)
     }
 
     /// Counted from when they were sent.
-    pub(crate) fn from_sent(&self, part: f64) -> Duration {
+    pub(crate) fn after_sent(&self, part: f64) -> Duration {
         percentile(&self.sent, part)
     }
 }

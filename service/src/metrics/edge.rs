@@ -76,3 +76,30 @@ impl EdgeMetrics {
         self.connections.set(connections as f64);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::LogStatus;
+    use crate::metrics::Held;
+
+    #[test]
+    fn every_family_of_the_table_is_on_the_page_once_and_labels_stand_in_their_order() {
+        let metrics = Metrics::new(&[], [("name", ""), ("version", ""), ("hash", "")]);
+        let (one, other) = (EdgeMetrics::new(&metrics, 0), EdgeMetrics::new(&metrics, 1));
+        one.refused(Class::Batch, Reason::Permits);
+        other.refused(Class::Batch, Reason::Permits);
+        other.slow(Slow::Write);
+        let page = metrics.render(&Held::default(), &LogStatus::default());
+        for family in &EDGE_FAMILIES {
+            assert_eq!(
+                page.matches(&format!("# TYPE {} {}\n", family.name, family.kind)).count(),
+                1,
+                "{}",
+                family.name
+            );
+        }
+        assert!(page.contains("cauce_requests_refused_total{class=\"batch\",reason=\"permits\"} 2\n"), "{page}");
+        assert!(page.contains("cauce_slow_clients_total{kind=\"write\"} 1\n"), "{page}");
+    }
+}

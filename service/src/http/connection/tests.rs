@@ -2,6 +2,9 @@
 
 use tokio::io::{DuplexStream, duplex};
 
+use std::task::Waker;
+
+use super::facts::BYTES_A_SECOND;
 use super::*;
 
 const PATIENCE: Patience = Patience {
