@@ -50,7 +50,7 @@ pub struct Look {
     /// Since the last look, and how much of that time the worker's thread was on a core.
     pub since_last: Duration,
     pub worked: Duration,
-    /// How much was begun while it was late, by [weight](Class::weight).
+    /// How many requests were begun while it was late.
     pub begun: u32,
 }
 
@@ -70,8 +70,9 @@ const STRICTNESS: [f64; 3] = [1.0, 3.0, 9.0];
 /// The part of the permits that a class may fill, in quarters.
 const QUARTERS: [usize; 3] = [4, 2, 1];
 
-/// What has to be begun while the loop is late for that to be a queue.
-const QUEUE_LEAST: u32 = 4;
+/// So many requests have to be begun while the loop is late for that to be a queue: a few clients that send large batches by turns, each
+/// waiting for its answer, are none, however long each takes.
+const QUEUE_LEAST: u32 = 8;
 /// A thread that is on a core for this part of the time is busy: a core is shared with others.
 const BUSY: f64 = 0.33;
 
@@ -105,14 +106,6 @@ pub struct Admission {
 
 impl Class {
     pub const ALL: [Self; 4] = [Self::Interactive, Self::Batch, Self::Background, Self::Vital];
-
-    /// How much work it is, about.
-    pub const fn weight(self) -> u32 {
-        match self {
-            Self::Batch => 2,
-            _ => 1,
-        }
-    }
 
     /// Its name in metrics.
     pub const fn as_str(self) -> &'static str {
@@ -278,7 +271,7 @@ mod tests {
         let table = [
             (20.0, 25.0, 25.0, 10, 20.0, "a queue"),
             (20.0, 25.0, 10.0, 10, 20.0, "a queue on a core that is shared"),
-            (20.0, 25.0, 25.0, 3, 0.0, "one large piece of work"),
+            (20.0, 25.0, 25.0, 7, 0.0, "one large piece of work"),
             (20.0, 25.0, 1.0, 10, 2.4, "somebody else had the core"),
             (0.0, 0.0, 0.0, 10, 0.0, "no time has passed"),
         ];

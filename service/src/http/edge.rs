@@ -242,7 +242,7 @@ impl Edge {
         if class == Class::Vital {
             return arrival;
         }
-        if let Some(look) = self.pulse.begin(class, now) {
+        if let Some(look) = self.pulse.begin(now) {
             self.learn(look);
         }
         arrival.standing = self.shared.gate.limits.as_ref().map(|limits| limits.ask(request, now));

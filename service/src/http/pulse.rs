@@ -13,7 +13,7 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::Notify;
 
 use super::edge::Edge;
-use crate::admission::{Class, Look, PERIOD};
+use crate::admission::{Look, PERIOD};
 
 /// The pulse of a worker that has nothing to do, and how often connections are looked over.
 const CALM_PERIOD: Duration = Duration::from_millis(100);
@@ -49,7 +49,7 @@ impl Pulse {
     }
 
     /// A request is begun; what there is to see if the pulse is overdue.
-    pub fn begin(&self, class: Class, now: Instant) -> Option<Look> {
+    pub fn begin(&self, now: Instant) -> Option<Look> {
         self.asked.set(true);
         if self.calm.replace(false) {
             self.due.set(now);
@@ -58,7 +58,7 @@ impl Pulse {
         if now <= self.due.get() {
             return None;
         }
-        self.begun.set(self.begun.get() + class.weight());
+        self.begun.set(self.begun.get() + 1);
         (now.saturating_duration_since(self.looked.get()) >= PERIOD).then(|| self.look(now))
     }
 
