@@ -13,6 +13,8 @@ mod bundles;
 mod commands;
 /// What was acknowledged, whatever happens to the process and the disk.
 mod durable;
+/// Connections, overload and the end of the process.
+mod edge;
 /// `cauce serve`: every route, and what is refused.
 mod http;
 /// `cauce serve` as one of a group of instances at a real Kafka.

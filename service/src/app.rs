@@ -5,19 +5,19 @@
 
 mod embedded;
 mod reloading;
+mod server;
 mod stream;
 
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use actix_web::dev::ServerHandle;
+use actix_web::App as ActixApp;
 use actix_web::rt::System;
-use actix_web::rt::signal::unix::{SignalKind, signal};
-use actix_web::{App as ActixApp, HttpServer};
 use cauce_model::bundle::{Bundle, BundleError, Limits};
 use cauce_model::onnx::ModelError;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -26,6 +26,7 @@ use tokio::sync::Semaphore;
 use crate::clock::{Clock, ClockError};
 use crate::config::{self, Config};
 use crate::degrade::Allowed;
+use crate::http::edge::{Edge, Gate};
 use crate::http::score::BundleRef;
 use crate::http::{self, Shared, Worker};
 use crate::ingest::{Ingest, IngestError};
@@ -48,7 +49,6 @@ const CACHE_QUEUE: usize = 1 << 20;
 
 /// The service, ready to run.
 pub struct App {
-    config: Config,
     shared: Arc<Shared>,
     /// What reads from Kafka.
     stream: Option<stream::Stream>,
@@ -140,16 +140,17 @@ impl App {
             reloader: Arc::new(reloader),
             started_with: bundle,
             slot,
+            gate: Gate::new(&config),
             server: config.server.clone(),
             stopping: AtomicBool::new(false),
         };
-        Ok(Self { config, shared: Arc::new(shared), stream, threads })
+        Ok(Self { shared: Arc::new(shared), stream, threads })
     }
 
     /// Serves until told to stop. `listening` is told the address, whose port the system may have chosen.
     pub fn run(self, listening: impl FnOnce(SocketAddr)) -> Result<(), AppError> {
-        let Self { config, shared, stream, threads } = self;
-        let served = System::new().block_on(serve(config.server, shared.clone(), listening));
+        let Self { shared, stream, threads } = self;
+        let served = System::new().block_on(serve(shared.clone(), listening));
         let streamed = stream.map_or(Ok(()), stream::Stream::stop);
         shared.upkeep.stop();
         shared.guards.watchdog.stop();
@@ -182,60 +183,24 @@ pub struct Recovery {
     pub rebuild_state: bool,
 }
 
-async fn serve(
-    server: config::Server,
-    shared: Arc<Shared>,
-    listening: impl FnOnce(SocketAddr),
-) -> Result<(), AppError> {
+async fn serve(shared: Arc<Shared>, listening: impl FnOnce(SocketAddr)) -> Result<(), AppError> {
     let (worker_shared, workers) = (shared.clone(), Arc::new(AtomicUsize::new(0)));
-    let application = move || {
+    let application = move |edge: &Rc<Edge>| {
         let Shared { slot, histories, ingest, guards, .. } = &*worker_shared;
         let number = workers.fetch_add(1, Ordering::Relaxed);
         let scorer = Scorer::new(slot, histories.clone(), ingest.clone(), guards.clone(), number);
         let scorer = scorer.expect("a session could be made before");
-        ActixApp::new()
-            .app_data(Worker::new(worker_shared.clone(), scorer))
-            .wrap_fn(http::hold)
-            .configure(http::configure)
+        ActixApp::new().app_data(Worker::new(worker_shared.clone(), edge.clone(), scorer)).configure(http::configure)
     };
-    let bound = HttpServer::new(application)
-        .workers(server.workers)
-        .max_connections(server.connections.div_ceil(server.workers))
-        .backlog(server.backlog)
-        .client_request_timeout(server.head_timeout.get())
-        .client_disconnect_timeout(server.head_timeout.get())
-        .keep_alive(server.keep_alive.get())
-        .shutdown_timeout(server.shutdown_timeout.get().as_secs().max(1))
-        .disable_signals()
-        .bind(&server.listen)
-        .map_err(|cause| AppError::Listen { listen: server.listen.clone(), cause })?;
-    if let Some(address) = bound.addrs().first() {
-        listening(*address);
+    let failed = |cause| AppError::Listen { listen: shared.server.listen.clone(), cause };
+    let listeners = server::listen(&shared.server).map_err(failed)?;
+    if let Some(first) = listeners.first() {
+        listening(first.local_addr()?);
     }
     reloading::start(&shared.reloader, shared.started_with.clone());
-    let running = bound.run();
-    actix_web::rt::spawn(stop_on_signal(running.handle(), shared));
+    let running = server::start(&shared, listeners, application)?;
+    actix_web::rt::spawn(server::stop_on_signal(running.handle(), shared));
     Ok(running.await?)
-}
-
-async fn stop_on_signal(handle: ServerHandle, shared: Arc<Shared>) {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("signals cannot be received: only a kill stops this process");
-        return;
-    };
-    std::future::poll_fn(|context| {
-        if terminate.poll_recv(context).is_ready() {
-            std::task::Poll::Ready(())
-        } else {
-            interrupt.poll_recv(context).map(|_| ())
-        }
-    })
-    .await;
-    tracing::info!("told to stop: answering what is in flight");
-    shared.stopping.store(true, Ordering::Relaxed);
-    shared.reloader.stop();
-    handle.stop(true).await;
 }
 
 /// Connections and segments are files: as many may be open as the system allows this process.

@@ -9,6 +9,7 @@ mod values;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use actix_web::http::header::HeaderName;
 use cauce_features::nearest::nearest;
 use cauce_features::timeline::MAX_EVENTS;
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,8 @@ pub struct Config {
     pub kafka: Kafka,
     pub ledger: Ledger,
     pub logging: Logging,
+    pub admission: Admission,
+    pub limits: Limits,
 }
 
 /// The HTTP edge and its bounds.
@@ -51,7 +54,9 @@ pub struct Server {
     pub batch_items: usize,
     pub head_timeout: Duration,
     pub body_timeout: Duration,
+    pub write_timeout: Duration,
     pub keep_alive: Duration,
+    pub drain: Duration,
     pub shutdown_timeout: Duration,
 }
 
@@ -236,6 +241,26 @@ pub enum LogFormat {
     Json,
 }
 
+/// When a worker has too much to do, and what it does then.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Admission {
+    pub delay: Duration,
+    pub max_age: Duration,
+    pub in_flight: usize,
+    pub pause: Duration,
+}
+
+/// How much one client may ask for.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    pub requests_per_second: u32,
+    pub burst: u32,
+    pub clients: usize,
+    pub key: String,
+}
+
 /// One setting by its dotted path, as typed on the command line or in the environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Override {
@@ -300,7 +325,7 @@ impl Config {
 
     /// Bounds that the layout of files and histories sets to bounds.
     fn check(&self) -> Result<(), ConfigError> {
-        let Self { server, budget, cache, breaker, model, log, store, kafka, ledger, .. } = self;
+        let Self { server, budget, cache, breaker, model, log, store, kafka, ledger, admission, limits, .. } = self;
         if let Err((key, cause)) = Allowed::parse(&self.ladder) {
             return Err(ConfigError::Wrong { key, cause });
         }
@@ -348,6 +373,19 @@ impl Config {
             ("ledger.keep", days(&ledger.keep), 0..=36_500, "at most 36500 days"),
             ("ledger.entries", ledger.entries as u64, 2..=100_000_000, "from 2 to 100000000"),
             ("ledger.answer", ledger.answer.bytes() as u64, 1..=(64 << 20), "from 1 B to 64 MiB"),
+            ("server.shutdown_timeout", ms(&server.shutdown_timeout), 1000..=u64::MAX, "at least `1s`"),
+            ("server.write_timeout", ms(&server.write_timeout), 1..=u64::MAX, "at least `1ms`"),
+            ("admission.in_flight", admission.in_flight as u64, 4..=1_000_000, "from 4 to 1000000"),
+            ("admission.pause", ms(&admission.pause), 0..=1000, "at most `1s`"),
+            ("limits.requests_per_second", u64::from(limits.requests_per_second), 0..=1_000_000, "at most 1000000"),
+            ("limits.burst", u64::from(limits.burst), 1..=1_000_000, "from 1 to 1000000"),
+            ("limits.clients", limits.clients as u64, 1..=100_000_000, "from 1 to 100000000"),
+            (
+                "limits.key",
+                u64::from(limits.key.parse::<HeaderName>().is_ok()),
+                1..=1,
+                "`address` or the name of a header",
+            ),
         ] {
             if !range.contains(&value) {
                 let key = key.to_owned();
@@ -359,7 +397,7 @@ impl Config {
 
     /// Every bound by the name of its setting, sizes in bytes and durations in milliseconds (S5).
     pub fn bounds(&self) -> Vec<(&'static str, u64)> {
-        let Self { server, budget, cache, breaker, model, log, store, kafka, ledger, .. } = self;
+        let Self { server, budget, cache, breaker, model, log, store, kafka, ledger, admission, limits, .. } = self;
         let ms = |duration: &Duration| duration.get().as_millis() as u64;
         vec![
             ("server.workers", server.workers as u64),
@@ -370,6 +408,7 @@ impl Config {
             ("server.batch_items", server.batch_items as u64),
             ("server.head_timeout", server.head_timeout.get().as_millis() as u64),
             ("server.body_timeout", server.body_timeout.get().as_millis() as u64),
+            ("server.write_timeout", server.write_timeout.get().as_millis() as u64),
             ("server.keep_alive", server.keep_alive.get().as_millis() as u64),
             ("server.shutdown_timeout", server.shutdown_timeout.get().as_millis() as u64),
             ("budget.score", ms(&budget.score)),
@@ -403,6 +442,14 @@ impl Config {
             ("ledger.memory", ledger.memory.bytes() as u64),
             ("ledger.answer", ledger.answer.bytes() as u64),
             ("ledger.queue", ledger.queue.bytes() as u64),
+            ("server.drain", server.drain.get().as_millis() as u64),
+            ("admission.delay", admission.delay.get().as_millis() as u64),
+            ("admission.max_age", admission.max_age.get().as_millis() as u64),
+            ("admission.in_flight", admission.in_flight as u64),
+            ("admission.pause", admission.pause.get().as_millis() as u64),
+            ("limits.requests_per_second", u64::from(limits.requests_per_second)),
+            ("limits.burst", u64::from(limits.burst)),
+            ("limits.clients", limits.clients as u64),
         ]
     }
 

@@ -38,6 +38,7 @@ pub enum Code {
     ReloadInProgress,
     NoPreviousBundle,
     IdempotencyKeyReused,
+    RateLimited,
     StoreFull,
     DiskFull,
     LogBusy,
@@ -47,6 +48,7 @@ pub enum Code {
     NoScore,
     Starting,
     Stopping,
+    Overloaded,
     Internal,
 }
 
@@ -64,7 +66,7 @@ const fn row(code: Code, name: &'static str, status: u16, title: &'static str) -
 }
 
 /// All codes, in the order of [`Code`].
-pub const CODES: [CodeRow; 33] = [
+pub const CODES: [CodeRow; 35] = [
     row(Code::MalformedJson, "malformed_json", 400, "The body is not JSON of the form that is expected"),
     row(Code::EmptyBody, "empty_body", 400, "The body is empty"),
     row(Code::IncompleteBody, "incomplete_body", 400, "The body ended before its announced length"),
@@ -98,6 +100,7 @@ pub const CODES: [CodeRow; 33] = [
     row(Code::ReloadInProgress, "reload_in_progress", 409, "The bundle is being reloaded already"),
     row(Code::NoPreviousBundle, "no_previous_bundle", 409, "There is no bundle to go back to"),
     row(Code::IdempotencyKeyReused, "idempotency_key_reused", 422, "The idempotency key was used with another request"),
+    row(Code::RateLimited, "rate_limited", 429, "This client asks for more than it may"),
     row(Code::StoreFull, "store_full", 507, "No further person fits into the store"),
     row(Code::DiskFull, "disk_full", 507, "The disk is full: nothing can be recorded until there is space"),
     row(Code::LogBusy, "log_busy", 503, "More waits to be written than is allowed"),
@@ -107,6 +110,7 @@ pub const CODES: [CodeRow; 33] = [
     row(Code::NoScore, "no_score", 503, "No score can be given now, and this route has no other answer"),
     row(Code::Starting, "starting", 503, "The service has no histories yet"),
     row(Code::Stopping, "stopping", 503, "The service is stopping; another instance will answer"),
+    row(Code::Overloaded, "overloaded", 503, "More is asked for than can be answered in time"),
     row(Code::Internal, "internal", 500, "Something went wrong that is not the caller's fault"),
 ];
 
@@ -140,12 +144,18 @@ impl ApiError {
         Self::new(Code::Stopping, "send requests to another instance")
     }
 
+    /// The answer of a service that has more to do than it can.
+    pub fn overloaded() -> Self {
+        Self::new(Code::Overloaded, "nothing was done; ask again after `Retry-After`, or ask another instance")
+    }
+
     /// When to try again, in seconds, where trying again can help.
     pub fn retry_after_seconds(&self) -> Option<u32> {
         match self.code {
             Code::DiskFull | Code::LogSlow | Code::LogUnavailable | Code::StateUnavailable => Some(2),
             Code::LogBusy
             | Code::NoScore
+            | Code::Overloaded
             | Code::ReloadInProgress
             | Code::RequestInFlight
             | Code::Starting

@@ -11,18 +11,21 @@ mod batch;
 mod body;
 mod bundle;
 mod call;
+pub mod connection;
 mod docs;
+pub mod edge;
 mod events;
 mod health;
 mod idempotency;
 mod openapi;
 pub mod people;
+pub mod pulse;
+mod refusal;
 mod reload;
 pub mod routes;
 pub mod score;
 mod single;
 mod timing;
-mod unread;
 mod waiting;
 
 use std::cell::{RefCell, RefMut};
@@ -51,7 +54,6 @@ use crate::store::Histories;
 
 pub use openapi::document;
 pub use routes::configure;
-pub use unread::hold;
 
 /// What all worker threads share.
 pub struct Shared {
@@ -81,6 +83,8 @@ pub struct Shared {
     pub disk_reads: Arc<Semaphore>,
     /// The OpenAPI document of the bundle that is served.
     pub openapi: Bytes,
+    /// Who is let in.
+    pub gate: edge::Gate,
     /// Set once the service was told to stop: not ready, and connections close after their answer.
     pub stopping: AtomicBool,
 }
@@ -88,6 +92,7 @@ pub struct Shared {
 /// What one worker thread owns.
 pub struct Worker {
     shared: Arc<Shared>,
+    edge: Rc<edge::Edge>,
     /// Never borrowed across an await.
     scorer: RefCell<Scorer>,
     ids: call::RequestIds,
@@ -95,8 +100,8 @@ pub struct Worker {
 
 impl Worker {
     /// A worker with its own scorer, to be given to the application of its thread.
-    pub fn new(shared: Arc<Shared>, scorer: Scorer) -> Rc<Self> {
-        Rc::new(Self { shared, scorer: RefCell::new(scorer), ids: call::RequestIds::new() })
+    pub fn new(shared: Arc<Shared>, edge: Rc<edge::Edge>, scorer: Scorer) -> Rc<Self> {
+        Rc::new(Self { shared, edge, scorer: RefCell::new(scorer), ids: call::RequestIds::new() })
     }
 
     /// The scorer, of the bundle that is served as this request begins to be scored and until it is.

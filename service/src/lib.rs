@@ -10,6 +10,7 @@
     reason = "in a binary's own library `pub` only says which items a module means for the others"
 )]
 
+mod admission;
 pub mod app;
 mod breaker;
 mod cache;
@@ -24,6 +25,7 @@ mod ingest;
 mod kafka;
 mod keeper;
 mod ledger;
+mod limits;
 mod log;
 mod logging;
 mod metrics;

@@ -4,6 +4,7 @@
 //! first request, so that counting is an atomic on a handle, and no label is ever made of what a client sends (S5). The exporter
 //! keeps a histogram's samples until they are added up: [`Metrics::add_up`] is called every few seconds, scraped or not.
 
+pub mod edge;
 pub mod kafka;
 pub mod ledger;
 
@@ -246,6 +247,11 @@ impl Metrics {
         let class = usize::from(status / 100).clamp(2, 5) - 2;
         self.requests[route][class].increment(1);
         self.request_seconds[route].record(took);
+    }
+
+    /// Counts the answer to a request that was refused before it was begun: its time would say nothing of the route.
+    pub fn refused(&self, route: usize, status: u16) {
+        self.requests[route][usize::from(status / 100).clamp(2, 5) - 2].increment(1);
     }
 
     /// Counts a stage of scoring.

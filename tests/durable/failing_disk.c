@@ -1,6 +1,7 @@
 /* Stands between the service and its disk (LD_PRELOAD), so that a test can make the disk fail and heal at will.
  *
- * While the file FAULT_SWITCH holds "sync ERRNO" or "write ERRNO", that call fails on files below FAULT_UNDER. As on a real
+ * While the file FAULT_SWITCH holds "sync ERRNO" or "write ERRNO", that call fails on files below FAULT_UNDER; with "stall 1" a sync
+ * never returns. As on a real
  * disk, bytes whose sync failed are gone: they are zeroed at once, so that what was acknowledged on a later "success" is missing.
  */
 #define _GNU_SOURCE
@@ -50,6 +51,7 @@ static int fault(const char *call, int descriptor) {
 static int sync_or_fail(int descriptor, int (*real)(int)) {
     struct stat file;
     if (fstat(descriptor, &file) != 0 || !S_ISREG(file.st_mode)) return real(descriptor);
+    if (fault("stall", descriptor)) for (;;) pause();
     int code = fault("sync", descriptor);
     pthread_mutex_lock(&lock);
     off_t *synced = synced_length(&file);

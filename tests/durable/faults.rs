@@ -103,8 +103,12 @@ impl FailingDisk {
     }
 
     fn serve(&self) -> Server {
+        self.serve_with(&[])
+    }
+
+    fn serve_with(&self, more: &[&str]) -> Server {
         let root = self.data.path("data");
-        let mut command = serve(&root, settings(&SETTINGS));
+        let mut command = serve(&root, settings(&[&SETTINGS, more].concat()));
         command.env("LD_PRELOAD", &self.library).env("FAULT_SWITCH", &self.switch).env("FAULT_UNDER", root);
         Server::launch(&mut command)
     }
@@ -356,4 +360,22 @@ fn decisions_are_made_while_they_cannot_be_kept_and_kept_again_by_themselves() {
     server.kill();
     let server = disk.serve();
     ["before", "after 0", "after 1"].iter().for_each(|id| assert!(is_repeated(&server, id), "{id}"));
+}
+
+#[test]
+fn disk_that_never_answers_does_not_hold_the_end_up() {
+    let disk = FailingDisk::new("stalled-sync");
+    let server = disk.serve_with(&["server.shutdown_timeout=3s"]);
+    assert_eq!(post_batch(&server, 0).status, 200);
+    disk.fail("stall", 1);
+    let begin = Instant::now();
+    server.terminate();
+    while !server.log().contains("without the last checkpoint") {
+        assert!(begin.elapsed() < RECOVERY, "{}", server.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(server.stop(), Some(1), "an end that is not as it should be");
+    assert!(begin.elapsed() < RECOVERY, "{:?}", begin.elapsed());
+    disk.heal();
+    expect_all(&disk.serve(), 0..200);
 }

@@ -29,7 +29,7 @@ const ROUTES: [(&str, &str, &str); 21] = [
     ("post", "/predecir", "/predecir"),
 ];
 
-const METRICS: [(&str, &str); 40] = [
+const METRICS: [(&str, &str); 46] = [
     ("cauce_http_requests_total", "counter"),
     ("cauce_http_request_duration_seconds", "histogram"),
     ("cauce_score_stage_duration_seconds", "histogram"),
@@ -70,6 +70,12 @@ const METRICS: [(&str, &str); 40] = [
     ("cauce_ledger_too_large_total", "counter"),
     ("cauce_ledger_evicted_early_total", "counter"),
     ("cauce_ledger_unreadable_total", "counter"),
+    ("cauce_requests_refused_total", "counter"),
+    ("cauce_event_loop_delay_seconds", "gauge"),
+    ("cauce_refusal_probability", "gauge"),
+    ("cauce_slow_clients_total", "counter"),
+    ("cauce_http_connections", "gauge"),
+    ("cauce_requests_in_flight", "gauge"),
 ];
 
 fn named<'a>(document: &'a Value, name: &str) -> &'a Value {

@@ -10,6 +10,8 @@ pub(crate) mod crash;
 pub(crate) mod history;
 /// A real Kafka broker.
 pub(crate) mod kafka;
+/// Requests at a rate of their own, over many connections.
+pub(crate) mod load;
 /// A running `cauce serve`.
 mod server;
 

@@ -71,6 +71,8 @@ fn a_bound_beyond_what_files_can_hold_is_refused_by_name() {
         ("log.segment=4GiB", "configuration: `log.segment` must be at most 2 GiB"),
         ("log.retain_age=999999999d", "configuration: `log.retain_age` must be at most 36500 days"),
         ("store.events_per_person=5000000", "configuration: `store.events_per_person` must be from 1 to 4194304"),
+        ("limits.key=x y", "configuration: `limits.key` must be `address` or the name of a header"),
+        ("admission.in_flight=1", "configuration: `admission.in_flight` must be from 4 to 1000000"),
         ("store.checkpoint_records=0", "configuration: `store.checkpoint_records` must be at least 1"),
     ] {
         assert_eq!(load("", &[], &[flag]).unwrap_err(), expected);

@@ -115,8 +115,15 @@ struct CampoErroneo<'a> {
     error: &'a FieldError,
 }
 
-fn error_answer(call: &Call, error: &ApiError) -> Answer {
-    let (status, codigo, message) = match error.code {
+/// The answer to a request that is refused before it is read.
+pub fn refusal(error: &ApiError, request_id: &str) -> Answer {
+    let (status, codigo, message) = words(error.code);
+    let fallo = Fallo { error: message, codigo, tiempo_procesamiento: 0.0, request_id, errores: Vec::new() };
+    Answer::json(status, &fallo)
+}
+
+fn words(code: Code) -> (u16, &'static str, &'static str) {
+    match code {
         Code::MalformedJson | Code::EmptyBody | Code::IncompleteBody | Code::UnsupportedMediaType => {
             (400, "E001", "se espera un cuerpo JSON que sea un objeto con `datos`")
         }
@@ -129,8 +136,14 @@ fn error_answer(call: &Call, error: &ApiError) -> Answer {
         }
         Code::IdempotencyKeyReused => (422, "E003", "`Idempotency-Key` ya se usó con otro cuerpo"),
         Code::RequestInFlight => (409, "E003", "la misma solicitud se está respondiendo: intente de nuevo"),
+        Code::RateLimited => (429, "E429", "demasiadas solicitudes: intente de nuevo más tarde"),
+        Code::Overloaded => (503, "E503", "el servicio está sobrecargado: intente de nuevo"),
         _ => (500, "E500", "error interno"),
-    };
+    }
+}
+
+fn error_answer(call: &Call, error: &ApiError) -> Answer {
+    let (status, codigo, message) = words(error.code);
     let record = &call.shared().plan().specification().application;
     let fields = error.errors.iter().map(|error| CampoErroneo { campo: front_end_name(record, &error.path), error });
     let fallo = Fallo {

@@ -14,6 +14,7 @@ use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 
 use super::call::Call;
+use super::connection::Slow;
 use crate::error::{ApiError, Code};
 
 /// What a body consists of.
@@ -70,12 +71,18 @@ async fn read(call: &Call, request: &HttpRequest, payload: Payload, most: usize)
     if announced.is_some_and(|length: u64| length > most as u64) {
         return Err(too_large(most));
     }
-    let body = timeout(call.shared().server.body_timeout.get(), collect(payload, most));
-    let body = body.await.map_err(|_elapsed| ApiError::new(Code::BodyTimeout, "send the body without pauses"))??;
+    let body = call.receive(in_time(call, collect(payload, most))).await?;
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err(ApiError::new(Code::EmptyBody, "a JSON body is expected"));
     }
     Ok(body)
+}
+
+async fn in_time(call: &Call, body: impl Future<Output = Result<Bytes, ApiError>>) -> Result<Bytes, ApiError> {
+    timeout(call.shared().server.body_timeout.get(), body).await.unwrap_or_else(|_elapsed| {
+        call.worker().edge.metrics.slow(Slow::Body);
+        Err(ApiError::new(Code::BodyTimeout, "send the body without pauses"))
+    })
 }
 
 async fn collect(payload: Payload, most: usize) -> Result<Bytes, ApiError> {

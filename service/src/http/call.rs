@@ -8,19 +8,20 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::web::block;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 
 use super::answer::Answer;
+use super::connection::Facts;
 use super::routes::{Endpoint, ROUTES, Route, UNMATCHED};
 use super::{Shared, Worker};
 use crate::deadline::{Deadline, Work};
 use crate::degrade::Rungs;
 use crate::error::{ApiError, Code};
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LATENCY_BUDGET: HeaderName = HeaderName::from_static("x-latency-budget-ms");
 const PRODUCT: HeaderName = HeaderName::from_static("x-product");
 /// Leaves room for what ids of a batch's applications add to it.
@@ -30,6 +31,8 @@ const REQUEST_ID_BYTES_MAX: usize = 96;
 pub struct Call {
     worker: Rc<Worker>,
     route: usize,
+    facts: Rc<Facts>,
+    /// When the first bytes of the request were read.
     started: Instant,
     /// Where its route has one.
     budget: Cell<Option<Duration>>,
@@ -50,9 +53,9 @@ impl Call {
 
     fn at(request: &HttpRequest, route: usize) -> Self {
         let worker = request.app_data::<Rc<Worker>>().expect("every worker thread registers its worker").clone();
-        let given = request.headers().get(REQUEST_ID).filter(|id| is_request_id(id.as_bytes()));
-        let request_id = given.cloned().unwrap_or_else(|| worker.ids.next());
-        Self { worker, route, started: Instant::now(), budget: Cell::new(None), request_id }
+        let request_id = request_id(request.headers(), &worker.ids);
+        let facts = Facts::of(request.conn_data());
+        Self { worker, route, started: facts.started(), facts, budget: Cell::new(None), request_id }
     }
 
     /// The path of its route.
@@ -88,6 +91,17 @@ impl Call {
         self.budget.set(Some(budget));
         let product = headers.get(PRODUCT).and_then(|product| product.to_str().ok());
         Ok((Deadline { started: self.started, budget }, shared.allowed.of(work, product)))
+    }
+
+    /// Waits for a body. Meanwhile the request holds no permit: slow clients would use them up.
+    pub async fn receive<T>(&self, body: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
+        let held = self.worker.edge.give_back(&self.facts);
+        let received = body.await?;
+        self.facts.body_was_read();
+        match self.worker.edge.take_again(&self.facts, held) {
+            true => Ok(received),
+            false => Err(ApiError::overloaded()),
+        }
     }
 
     /// Does work that is followed by a wait: a defect is an error like any other.
@@ -132,9 +146,6 @@ impl Call {
         for (name, value) in answer.headers {
             headers.insert(name, value);
         }
-        if self.shared().is_stopping() {
-            response.head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
-        }
         let took = self.started.elapsed();
         self.shared().metrics.answered(self.route, answer.status, took);
         if self.budget.get().is_some_and(|budget| took > budget) {
@@ -145,7 +156,8 @@ impl Call {
 
     fn log(&self, error: &ApiError) {
         let (status, code) = (error.status(), error.code.row().name);
-        if status >= 500 {
+        // Of overload the metrics tell, not a line for each request.
+        if status >= 500 && error.code != Code::Overloaded {
             tracing::error!(request_id = self.request_id(), status, code, "request failed");
         } else {
             tracing::debug!(request_id = self.request_id(), status, code, "request refused");
@@ -192,6 +204,11 @@ struct Problem<'a> {
 }
 
 fn problem(call: &Call, error: &ApiError) -> Answer {
+    problem_document(error, call.request_id())
+}
+
+/// The problem document of an error.
+pub fn problem_document(error: &ApiError, request_id: &str) -> Answer {
     let row = error.code.row();
     let document = Problem {
         r#type: format!("urn:cauce:problem:{}", row.name),
@@ -199,7 +216,7 @@ fn problem(call: &Call, error: &ApiError) -> Answer {
         status: row.status,
         code: row.name,
         detail: &error.detail,
-        request_id: call.request_id(),
+        request_id,
         errors: &error.errors,
     };
     Answer { content_type: "application/problem+json", ..Answer::json(row.status, &document) }
@@ -225,6 +242,12 @@ impl RequestIds {
         }
         HeaderValue::from_bytes(&text).expect("hexadecimal digits are fit for a header")
     }
+}
+
+/// The client's id of its request, or a new one.
+pub fn request_id(headers: &HeaderMap, ids: &RequestIds) -> HeaderValue {
+    let given = headers.get(REQUEST_ID).filter(|id| is_request_id(id.as_bytes()));
+    given.cloned().unwrap_or_else(|| ids.next())
 }
 
 fn is_request_id(id: &[u8]) -> bool {

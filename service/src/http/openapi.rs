@@ -184,7 +184,8 @@ fn responses(endpoint: Endpoint) -> Value {
         Endpoint::Checkpoint => json!({ "200": answer("CheckpointAnswer") }),
         Endpoint::Reload | Endpoint::Rollback => json!({ "200": answer("ReloadAnswer") }),
         Endpoint::Predecir => {
-            let failures = ["400", "409", "422", "500"].map(|status| (status.to_owned(), answer("Fallo")));
+            let statuses = ["400", "409", "422", "429", "500", "503"];
+            let failures = statuses.map(|status| (status.to_owned(), answer("Fallo")));
             let mut responses: Map<_, _> = failures.into_iter().collect();
             responses.insert("200".into(), answer("Respuesta"));
             return responses.into();

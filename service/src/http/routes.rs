@@ -4,6 +4,7 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, Route as ActixRoute, guard};
 
 use super::{admin, ahorro_valle, bundle, call, docs, events, health, openapi, people, reload, score};
+use crate::admission::Class;
 
 /// One served address.
 #[derive(Debug)]
@@ -11,6 +12,8 @@ pub struct Route {
     pub endpoint: Endpoint,
     pub method: Method,
     pub path: &'static str,
+    /// Who goes first when there is too much to do.
+    pub class: Class,
     pub summary: &'static str,
 }
 
@@ -48,45 +51,61 @@ pub enum Method {
     Delete,
 }
 
-const fn get(endpoint: Endpoint, path: &'static str, summary: &'static str) -> Route {
-    Route { endpoint, method: Method::Get, path, summary }
+const fn get(endpoint: Endpoint, path: &'static str, class: Class, summary: &'static str) -> Route {
+    Route { endpoint, method: Method::Get, path, class, summary }
 }
 
-const fn post(endpoint: Endpoint, path: &'static str, summary: &'static str) -> Route {
-    Route { endpoint, method: Method::Post, path, summary }
+const fn post(endpoint: Endpoint, path: &'static str, class: Class, summary: &'static str) -> Route {
+    Route { endpoint, method: Method::Post, path, class, summary }
 }
 
-const fn delete(endpoint: Endpoint, path: &'static str, summary: &'static str) -> Route {
-    Route { endpoint, method: Method::Delete, path, summary }
+const fn delete(endpoint: Endpoint, path: &'static str, class: Class, summary: &'static str) -> Route {
+    Route { endpoint, method: Method::Delete, path, class, summary }
 }
+
+use Class::{Background, Batch, Interactive, Vital};
 
 /// Everything that is served. Rows of one path stand together.
 pub const ROUTES: [Route; 21] = [
-    post(Endpoint::Score, "/v1/score", "Score one application and record it"),
-    post(Endpoint::ScoreBatch, "/v1/score/batch", "Score many applications in one run of the model"),
-    post(Endpoint::Event, "/v1/events", "Add one event to a person's history"),
-    post(Endpoint::EventBatch, "/v1/events/batch", "Add many events, each on its own"),
-    get(Endpoint::PersonFeatures, "/v1/people/{id}/features", "The features of a person's history"),
-    get(Endpoint::PersonTimeline, "/v1/people/{id}/timeline", "A person's events as they were posted, newest first"),
-    get(Endpoint::PersonExport, "/v1/people/{id}", "Everything that is held of a person"),
-    delete(Endpoint::PersonErasure, "/v1/people/{id}", "Erase a person from memory, state and log"),
-    get(Endpoint::Digest, "/v1/admin/digest", "One digest over all histories, to compare two instances by"),
-    post(Endpoint::Checkpoint, "/v1/admin/checkpoint", "Write a checkpoint now"),
-    get(Endpoint::Bundle, "/v1/bundle", "The bundle that is served"),
-    post(Endpoint::Reload, "/admin/bundle", "Put another bundle in service"),
-    post(Endpoint::Rollback, "/admin/bundle/rollback", "Put the bundle before this one in service again"),
-    get(Endpoint::Health, "/healthz", "Whether the service is well, and what it serves"),
-    get(Endpoint::Live, "/livez", "Whether the process answers"),
-    get(Endpoint::Ready, "/readyz", "Whether requests should be sent here"),
-    get(Endpoint::Metrics, "/metrics", "Counts in the Prometheus text format"),
-    get(Endpoint::OpenApi, "/openapi.json", "This interface as an OpenAPI 3.1 document"),
-    get(Endpoint::Docs, "/docs", "This interface as a page"),
-    get(Endpoint::DocsScript, "/docs/page.js", "The script of that page"),
-    post(Endpoint::Predecir, "/predecir", "Score one application for the Ahorro Valle front-end"),
+    post(Endpoint::Score, "/v1/score", Interactive, "Score one application and record it"),
+    post(Endpoint::ScoreBatch, "/v1/score/batch", Batch, "Score many applications in one run of the model"),
+    post(Endpoint::Event, "/v1/events", Interactive, "Add one event to a person's history"),
+    post(Endpoint::EventBatch, "/v1/events/batch", Batch, "Add many events, each on its own"),
+    get(Endpoint::PersonFeatures, "/v1/people/{id}/features", Background, "The features of a person's history"),
+    get(
+        Endpoint::PersonTimeline,
+        "/v1/people/{id}/timeline",
+        Background,
+        "A person's events as they were posted, newest first",
+    ),
+    get(Endpoint::PersonExport, "/v1/people/{id}", Background, "Everything that is held of a person"),
+    delete(Endpoint::PersonErasure, "/v1/people/{id}", Background, "Erase a person from memory, state and log"),
+    get(Endpoint::Digest, "/v1/admin/digest", Background, "One digest over all histories, to compare two instances by"),
+    post(Endpoint::Checkpoint, "/v1/admin/checkpoint", Background, "Write a checkpoint now"),
+    get(Endpoint::Bundle, "/v1/bundle", Background, "The bundle that is served"),
+    post(Endpoint::Reload, "/admin/bundle", Background, "Put another bundle in service"),
+    post(Endpoint::Rollback, "/admin/bundle/rollback", Background, "Put the bundle before this one in service again"),
+    get(Endpoint::Health, "/healthz", Vital, "Whether the service is well, and what it serves"),
+    get(Endpoint::Live, "/livez", Vital, "Whether the process answers"),
+    get(Endpoint::Ready, "/readyz", Vital, "Whether requests should be sent here"),
+    get(Endpoint::Metrics, "/metrics", Vital, "Counts in the Prometheus text format"),
+    get(Endpoint::OpenApi, "/openapi.json", Background, "This interface as an OpenAPI 3.1 document"),
+    get(Endpoint::Docs, "/docs", Background, "This interface as a page"),
+    get(Endpoint::DocsScript, "/docs/page.js", Background, "The script of that page"),
+    post(Endpoint::Predecir, "/predecir", Interactive, "Score one application for the Ahorro Valle front-end"),
 ];
 
 /// Where requests that match no route are counted, behind those that do.
 pub const UNMATCHED: usize = ROUTES.len();
+
+impl Route {
+    fn is_at(&self, path: &str) -> bool {
+        let Some((before, rest)) = self.path.split_once('{') else { return path == self.path };
+        let after = rest.split_once('}').map_or("", |(_, after)| after);
+        let inner = path.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+        inner.is_some_and(|inner| !inner.is_empty() && !inner.contains('/'))
+    }
+}
 
 impl Method {
     /// As it stands in a request, `HEAD` included.
@@ -97,6 +116,11 @@ impl Method {
             Self::Delete => "DELETE",
         }
     }
+}
+
+/// The row of a path, whatever the method, or [`UNMATCHED`]: for what has to be known before the router is asked.
+pub fn find(path: &str) -> usize {
+    ROUTES.iter().position(|route| route.is_at(path)).unwrap_or(UNMATCHED)
 }
 
 /// Registers every route with the application of one worker thread.
@@ -143,6 +167,22 @@ fn handler(route: &Route) -> ActixRoute {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_is_found_as_the_router_finds_it() {
+        for (path, endpoint) in [
+            ("/v1/score", Some(Endpoint::Score)),
+            ("/v1/people/c%2F1", Some(Endpoint::PersonExport)),
+            ("/v1/people/c-1/features", Some(Endpoint::PersonFeatures)),
+            ("/v1/people/c-1/timeline", Some(Endpoint::PersonTimeline)),
+            ("/readyz", Some(Endpoint::Ready)),
+            ("/v1/people/", None),
+            ("/v1/people/a/b", None),
+            ("/v1/score/", None),
+        ] {
+            assert_eq!(find(path), endpoint.map_or(UNMATCHED, |endpoint| endpoint as usize), "{path}");
+        }
+    }
 
     #[test]
     fn every_endpoint_stands_in_its_own_row() {
