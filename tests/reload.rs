@@ -75,8 +75,10 @@ fn rollback(server: &Server) -> Answer {
 fn in_service(server: &Server) -> String {
     let version = server.get("/v1/bundle").json()["version"].as_str().unwrap().to_owned();
     // Both workers, whichever takes a connection.
-    for id in ["a", "b", "c", "d"] {
-        let answer = server.post("/v1/score", JSON, application("c-1", id).to_string());
+    for _ in 0..4 {
+        // Without an id, or it would be answered as before.
+        let fields = json!({"application": {"monthly_income": 1200.5, "amount": 5000}});
+        let answer = server.post("/v1/score", JSON, fields.to_string());
         assert_eq!(answer.status, 200, "{}", answer.text());
         assert_eq!(decided_by(&answer.json()), version);
     }

@@ -22,8 +22,12 @@ const SWAPS: usize = 4;
 fn ask(server: &Server, connection: usize, done: &AtomicBool) -> [usize; 2] {
     let mut client = Client::connect(server.authority()).unwrap();
     let mut answers = [0; 2];
-    while !done.load(Ordering::Relaxed) {
-        let one = application(&format!("c-{connection}"), "a");
+    for number in 0.. {
+        if done.load(Ordering::Relaxed) {
+            break;
+        }
+        // Of its own, or it would be answered as before.
+        let one = application(&format!("c-{connection}"), &number.to_string());
         let reply = client.post("/v1/score", JSON, &one.to_string()).unwrap();
         assert_eq!(reply.status, 200, "{}", reply.json());
         answers[usize::from(decided_by(&reply.json()) == APPROVES)] += 1;
@@ -40,6 +44,15 @@ fn ask(server: &Server, connection: usize, done: &AtomicBool) -> [usize; 2] {
     answers
 }
 
+/// Has those who ask end, also where an expectation failed.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn no_request_fails_and_each_answer_is_of_one_bundle_while_bundles_are_swapped_under_load() {
     let directory = bundles("load");
@@ -47,6 +60,7 @@ fn no_request_fails_and_each_answer_is_of_one_bundle_while_bundles_are_swapped_u
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         let (server, done) = (&server, &done);
+        let ends = Ends(done);
         let asking: Vec<_> = (0..4).map(|connection| scope.spawn(move || ask(server, connection, done))).collect();
         let mut versions = [DECLINES, APPROVES].into_iter().cycle();
         let mut old = APPROVES;
@@ -57,7 +71,7 @@ fn no_request_fails_and_each_answer_is_of_one_bundle_while_bundles_are_swapped_u
             assert_eq!(in_service(server), new);
             old = new;
         }
-        done.store(true, Ordering::Relaxed);
+        drop(ends);
         let answers = asking.into_iter().map(|asking| asking.join().unwrap());
         let answers = answers.fold([0; 2], |sum, some| [sum[0] + some[0], sum[1] + some[1]]);
         assert!(answers.iter().all(|count| *count > SWAPS), "{answers:?}");

@@ -107,6 +107,8 @@ impl Crash {
             "log.segment=1MiB",
             "store.checkpoint_every=50ms",
             "store.sweep=500ms",
+            // What is asked here is whether it is durable, not how soon.
+            "budget.score=30s",
             if self.report.rounds % 4 < 2 { "store.memory=64MiB" } else { "store.memory=128KiB" },
             if self.applications_are_durable() { "log.applications=durable" } else { "log.applications=relaxed" },
         ];

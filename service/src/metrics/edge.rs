@@ -90,7 +90,7 @@ mod tests {
         one.refused(Class::Batch, Reason::Permits);
         other.refused(Class::Batch, Reason::Permits);
         other.slow(Slow::Write);
-        let page = metrics.render(&Held::default(), &LogStatus::default());
+        let page = metrics.render(&Held::default(), &LogStatus::default(), &crate::scoring::Guards::for_tests());
         for family in &EDGE_FAMILIES {
             assert_eq!(
                 page.matches(&format!("# TYPE {} {}\n", family.name, family.kind)).count(),
