@@ -56,6 +56,8 @@ impl Pulse {
         self.asked.set(true);
         if self.calm.replace(false) {
             self.due.set(now);
+            // What is seen next is of the time since this request.
+            self.look(now);
             self.quicken.notify_one();
         }
         if now <= self.due.get() {
