@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::support::history::{BUNDLE, JSON, NOW, application};
+use crate::support::history::{BUNDLE, JSON, NOW};
 use crate::support::{Answer, Directory, Server, copy, repository};
 
 pub(crate) const APPROVES: &str = "approves";

@@ -249,10 +249,9 @@ impl<'a> Run<'a> {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => panic!("{error}"),
         }
-        // The core may be the service's too: between two requests a moment's sleep, at high rates none.
-        let moment = Duration::from_micros(100);
-        if self.events.is_empty() && wait > moment && wait < Duration::from_millis(1) {
-            std::thread::sleep(moment);
+        // The cores are the service's too: what is due is sent by the tenth of a millisecond, not by a loop that spins.
+        if self.events.is_empty() && millis == 0 {
+            std::thread::sleep(Duration::from_micros(100));
         }
         let ready: Vec<_> = self.events.iter().map(|event| event.data.u64() as usize).collect();
         ready.into_iter().for_each(|place| self.read(place));

@@ -37,9 +37,6 @@ const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy"
 
 /// A body that nobody wants is taken up to this size; beyond, closing the connection is cheaper.
 const UNWANTED_BODY_MOST: usize = 64 * 1024;
-/// Refusals take a twelfth of a worker's time at most, as one costs some 8 µs: each connection is refused once in so long, times all.
-const REFUSAL_ROOM: Duration = Duration::from_micros(100);
-
 /// What the edges of all workers share.
 pub struct Gate {
     /// Set when connections without a request are to be closed.
@@ -273,11 +270,10 @@ impl Edge {
         response
     }
 
-    /// The longer the more there is to refuse, and the more connections there are.
+    /// The longer the more there is to refuse: what little is refused else would only add to its delay.
     fn pause(&self, facts: &Rc<Facts>) {
         let share = self.admission.borrow().share();
-        let room = REFUSAL_ROOM.saturating_mul(self.connections.len() as u32);
-        let pause = room.min(self.shared.gate.pause).mul_f64(share * share);
+        let pause = self.shared.gate.pause.mul_f64(share * share);
         if pause >= Duration::from_millis(1) {
             self.connections.pause(facts, Instant::now() + pause);
         }

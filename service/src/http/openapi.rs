@@ -38,7 +38,8 @@ pub fn document(specification: &Specification) -> Bytes {
             "title": "Cauce",
             "version": env!("CARGO_PKG_VERSION"),
             "description": "Real-time default risk on live history. Errors are problem documents (RFC 9457) with a \
-                stable `code`. `X-Request-ID` is echoed, or made where absent.",
+                stable `code`. `X-Request-ID` is echoed, or made where absent. 503 `overloaded` and 429 `rate_limited` are said before \
+                a body is read, and `Retry-After` says when to ask again.",
         },
         "paths": paths,
         "components": { "schemas": schemas::all(specification) },

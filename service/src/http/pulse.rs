@@ -23,7 +23,9 @@ const LOOK_OVER: Duration = Duration::from_millis(250);
 pub struct Pulse {
     /// When it should beat next.
     due: Cell<Instant>,
+    /// When it was looked at last, how late it was then, and how long the thread had been on a core.
     looked: Cell<Instant>,
+    late: Cell<Duration>,
     worked: Cell<Duration>,
     /// What was begun since it should have beaten.
     begun: Cell<u32>,
@@ -40,6 +42,7 @@ impl Pulse {
         Self {
             due: now.clone(),
             looked: now,
+            late: Cell::default(),
             worked: Cell::new(thread_time()),
             begun: Cell::new(0),
             asked: Cell::new(false),
@@ -53,19 +56,24 @@ impl Pulse {
         self.asked.set(true);
         if self.calm.replace(false) {
             self.due.set(now);
+            // What is seen next is of the time since this request.
+            self.look(now);
             self.quicken.notify_one();
         }
         if now <= self.due.get() {
             return None;
         }
         self.begun.set(self.begun.get() + 1);
-        (now.saturating_duration_since(self.looked.get()) >= PERIOD).then(|| self.look(now))
+        // Less late than it was known to be says nothing yet: this round is not over.
+        let is_news = now.saturating_duration_since(self.due.get()) >= self.late.get().max(PERIOD);
+        (is_news && now.saturating_duration_since(self.looked.get()) >= PERIOD).then(|| self.look(now))
     }
 
     fn look(&self, now: Instant) -> Look {
         let worked = thread_time();
+        self.late.set(now.saturating_duration_since(self.due.get()));
         Look {
-            late: now.saturating_duration_since(self.due.get()),
+            late: self.late.get(),
             since_last: now.saturating_duration_since(self.looked.replace(now)),
             worked: worked.saturating_sub(self.worked.replace(worked)),
             begun: self.begun.get(),

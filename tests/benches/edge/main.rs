@@ -5,8 +5,8 @@
 //! is what it answers beside that generator, and all else is a ratio to it. Latency counts from when a request was sent; from when it was
 //! due it would count the wait for a free connection, of which there are as many as the clients that are modelled.
 //!
-//! Sketch: an answer costs 60 µs of CPU and a refusal 8; a connection is refused once in 30 ms, so of 400 connections 13,000 times a second,
-//! a tenth of one core. What is let in waits 5 ms for its turn and at most 30 for its connection.
+//! Sketch: an answer costs 60 µs of CPU and a refusal 8; a connection is refused once in 30 ms at most, so of 400 connections 13,000 times
+//! a second: a tenth of one core. What is let in waits 5 ms for its turn, and at most 30 for its connection to be read again.
 
 #[path = "../../support/mod.rs"]
 #[allow(dead_code, unused_imports, clippy::unwrap_used, reason = "it is made for the tests, which use all of it")]
