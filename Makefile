@@ -4,7 +4,7 @@ export ORT_DYLIB_PATH ?= $(CURDIR)/.runtime/onnxruntime/lib/libonnxruntime.so
 # From the folder of the package. Waiting threads sleep: LightGBM's would spin against each other on a busy machine.
 PYTHON = cd model && OMP_WAIT_POLICY=passive ../.venv/bin/python
 
-.PHONY: run test lint bench bench-durable bench-kafka train check-taiwan check-kafka packages runtime kafka python-env
+.PHONY: run test lint bench bench-durable bench-kafka bench-budget train check-taiwan check-kafka packages runtime kafka python-env
 
 run: packages runtime
 	cargo run --release --package cauce -- serve
@@ -36,6 +36,11 @@ bench-durable: packages runtime
 bench-kafka: packages runtime kafka
 	cargo bench --package cauce-tests --bench kafka
 	@scripts/bench-report kafka
+
+# Overload, slow clients, reloads under load and the cache, beside a generator on the same machine: `make bench-budget SECONDS=10` takes less.
+bench-budget: packages runtime
+	cargo bench --package cauce-tests --bench budget
+	@scripts/bench-report budget
 
 # Makes a bundle anew: `make train BUNDLE=taiwan`.
 BUNDLE ?= ahorro-valle

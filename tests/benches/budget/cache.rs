@@ -47,4 +47,3 @@ pub(crate) fn metric(server: &Server, starts: &str) -> f64 {
     let lines = page.lines().filter(|line| line.starts_with(starts));
     lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
 }
-

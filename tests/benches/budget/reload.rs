@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use serde_json::{Value, json};
@@ -10,7 +11,7 @@ use crate::support::{Directory, Server, copy, repository};
 
 /// Two bundles that differ in their version, side by side, and the second one's directory.
 pub(crate) struct Bundles {
-    pub(crate) directory: Directory,
+    _directory: Directory,
     pub(crate) first: PathBuf,
     second: PathBuf,
 }
@@ -27,11 +28,17 @@ impl Bundles {
         let mut document: Value = serde_json::from_str(&text).expect("a manifest is JSON");
         document["version"] = json!("second");
         fs::write(&manifest, document.to_string()).expect("it can be written");
-        Self { directory, first, second }
+        Self { _directory: directory, first, second }
     }
 
-    /// Swaps them so often, one after the other, while `load` goes on; what came of the load, and how many swaps were refused.
-    pub(crate) fn swap_during<R: Send>(&self, server: &Server, swaps: u64, load: impl FnOnce() -> R + Send) -> (R, u64) {
+    /// Swaps them so often, one after the other, while `load` goes on until it sees `done`; what came of it, and how many swaps were not made.
+    pub(crate) fn swap_during<R: Send>(
+        &self,
+        server: &Server,
+        swaps: u64,
+        done: &AtomicBool,
+        load: impl FnOnce() -> R + Send,
+    ) -> (R, u64) {
         thread::scope(|scope| {
             let loaded = scope.spawn(load);
             let mut failed = 0;
@@ -44,7 +51,7 @@ impl Bundles {
                     failed += 1;
                 }
             }
-            println!("{swaps} swaps, load went on until after them: {}", !loaded.is_finished());
+            done.store(true, Ordering::Relaxed);
             (loaded.join().expect("a load does not panic"), failed)
         })
     }

@@ -1,5 +1,5 @@
-//! What the edge holds from outside: more than can be answered, and clients that send a byte a second. `SECONDS=`, `CONNECTIONS=` and
-//! `SLOW=` make a smaller run.
+//! What is held of the latency budget from outside: more than can be answered, clients that send a byte a second, bundles that are
+//! swapped under load, and what a score from the cache costs. `SECONDS=`, `CONNECTIONS=`, `SLOW=` and `RELOADS=` make a smaller run.
 //!
 //! The generator is a thread of this process and takes most of one of two cores, so the service has little more than the other: its peak
 //! is what it answers beside that generator, and all else is a ratio to it. Latency counts from when a request was sent; from when it was
@@ -8,6 +8,10 @@
 //! Sketch: an answer costs 60 µs of CPU and a refusal 8; a connection is refused once in 30 ms at most, so of 400 connections 13,000 times
 //! a second: a tenth of one core. What is let in waits 5 ms for its turn, and at most 30 for its connection to be read again.
 
+/// What a score from the cache costs.
+mod cache;
+/// Bundles that are swapped under load.
+mod reload;
 #[path = "../../support/mod.rs"]
 #[allow(dead_code, unused_imports, clippy::unwrap_used, reason = "it is made for the tests, which use all of it")]
 mod support;
@@ -19,48 +23,75 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use cache::metric;
+use reload::Bundles;
 use serde_json::json;
-use support::Server;
 use support::client::request;
-use support::history::{BUNDLE, JSON, NOW, Random, application_of};
+use support::history::{JSON, NOW, Random, application_of};
 use support::load::{Kind, Latencies, Load, Report};
+use support::{Server, repository};
 
 const PEOPLE: u64 = 10_000;
+/// The default budget of a score.
+const BUDGET_MS: f64 = 50.0;
 
 fn main() {
-    let (seconds, connections) = (number("SECONDS", 10), number("CONNECTIONS", 400) as usize);
-    let server = Server::start(["--bundle", BUNDLE, "--clock", NOW, "--set", "server.head_timeout=1h"]);
-    let bench = Bench { server: &server, connections, seconds };
+    let (seconds, connections) = (number("SECONDS", 60), number("CONNECTIONS", 400) as usize);
+    let bundles = Bundles::new();
+    let bundle = bundles.first.to_str().expect("a path of this repository").to_owned();
+    let server = Server::start(["--bundle", &bundle, "--clock", NOW, "--set", "server.head_timeout=1h"]);
+    let (cache_hit_cost_ratio, _) = cache::measure(&server);
+    let bench = Bench { server: &server, connections, seconds: (seconds / 6).max(2) };
 
     let peak = bench.peak();
     println!("peak: {peak:.0} answers/s");
-    let normal = bench.offer(peak / 2.0, seconds);
+    let normal = bench.offer(peak / 2.0, bench.seconds);
     println!("half of it:\n{}", normal.summary());
     let memory_before = resident_bytes(&server);
-    let over = bench.offer(peak * 10.0, seconds * 3);
+    let over = bench.offer(peak * 10.0, seconds);
     let memory_after = resident_bytes(&server);
     println!("ten times of it:\n{}", over.summary());
+    println!(
+        "{:.0} offered and {:.0} sent a second; memory {} MiB before, {} MiB after",
+        (over.sent + over.unsent) as f64 / seconds as f64,
+        over.sent as f64 / seconds as f64,
+        memory_before >> 20,
+        memory_after >> 20
+    );
     let recovery = bench.recovery(peak / 2.0, &scored(&normal));
     let slow = bench.beside_slow_clients(peak / 2.0, number("SLOW", 2_000) as usize);
-
-    let goodput = scored(&over).count() as f64 / (seconds * 3) as f64;
-    println!(
-        "{:#}",
-        json!({
-            "peak_answers_per_second": peak,
-            "offered_per_second": (over.sent + over.unsent) as f64 / (seconds * 3) as f64,
-            "sent_per_second": over.sent as f64 / (seconds * 3) as f64,
-            "goodput_of_peak": goodput / peak,
-            "admitted_ms_p99": millis(scored(&over).after_sent(0.99)),
-            "normal_ms_p99": millis(scored(&normal).after_sent(0.99)),
-            "recovered_after_ms": recovery.map(millis),
-            "memory_before_mib": memory_before >> 20,
-            "memory_after_mib": memory_after >> 20,
-            "p99_ratio_beside_slow_clients": slow,
-            "dropped": over.dropped + normal.dropped,
-        })
-    );
+    let reloaded = bench.beside_reloads(&bundles, peak / 2.0, number("RELOADS", 100));
+    let (admitted, refused) = (scored(&over), over.of(0, |status| status == 503));
+    report(&json!({
+        "overload_goodput_ratio": admitted.count() as f64 / seconds as f64 / peak,
+        "admitted_p99_ms": millis(admitted.after_sent(0.99)),
+        "budget_ms": BUDGET_MS,
+        "refused_p99_ms": millis(refused.after_sent(0.99)),
+        "recovery_s": recovery.map_or(f64::INFINITY, |recovery| recovery.as_secs_f64()),
+        "over_budget": metric(&server, "cauce_over_budget_total"),
+        "dropped_connections": over.dropped + normal.dropped + reloaded.dropped,
+        "cache_hit_cost_ratio": cache_hit_cost_ratio,
+        "reloads": reloaded.reloads,
+        "reload_failed": reloaded.failed,
+        "reload_p99_ratio": reloaded.p99_ratio,
+        "slow_clients_p99_ratio": slow,
+    }));
     assert_eq!(server.stop(), Some(0));
+}
+
+fn report(figures: &serde_json::Value) {
+    let directory = repository().join("target/bench");
+    fs::create_dir_all(&directory).expect("the target directory can be written");
+    fs::write(directory.join("budget.json"), format!("{figures:#}\n")).expect("it can be written");
+}
+
+/// What swaps under load did.
+struct Reloaded {
+    reloads: u64,
+    /// Swaps that were refused, and requests that did not get a score.
+    failed: u64,
+    dropped: u64,
+    p99_ratio: f64,
 }
 
 struct Bench<'a> {
@@ -87,7 +118,12 @@ impl Bench<'_> {
 
     fn offer(&self, rate: f64, seconds: u64) -> Report {
         let mut random = Random(3);
-        let body = |person| application_of(&mut random, person, "a").to_string();
+        // Without an id of its own, or the second time it would be answered as before.
+        let body = |person| {
+            let mut application = application_of(&mut random, person, "a");
+            application.as_object_mut().expect("an application is an object").remove("application_id");
+            application.to_string()
+        };
         let requests: Vec<_> = (0..PEOPLE).map(body).map(|body| request("/v1/score", JSON, body.as_bytes())).collect();
         Load {
             authority: self.server.authority(),
@@ -112,6 +148,31 @@ impl Bench<'_> {
             let is_normal = scored.after_sent(0.99) <= normal.after_sent(0.99) * 2 + Duration::from_millis(2);
             (is_normal && report.statuses().len() == 1).then_some(since)
         })
+    }
+
+    /// Swaps bundles under load, and holds the latency meanwhile against that before.
+    fn beside_reloads(&self, bundles: &Bundles, rate: f64, reloads: u64) -> Reloaded {
+        let before = self.offer(rate, self.seconds);
+        let done = AtomicBool::new(false);
+        let (load, refused) = bundles.swap_during(self.server, reloads, &done, || {
+            let mut reports = Vec::new();
+            while !done.load(Ordering::Relaxed) {
+                reports.push(self.offer(rate, 2));
+            }
+            reports
+        });
+        let lost = |report: &Report| report.dropped + report.unanswered + (report.sent - answered(report));
+        let unscored = |report: &Report| answered(report) - scored(report).count() as u64;
+        let p99 = |report: &Report| scored(report).after_sent(0.99).as_secs_f64();
+        load.iter().for_each(|report| print!("{}", report.summary()));
+        let mut during: Vec<f64> = load.iter().map(p99).collect();
+        during.sort_by(f64::total_cmp);
+        Reloaded {
+            reloads,
+            failed: refused + load.iter().map(|report| unscored(report) + lost(report)).sum::<u64>(),
+            dropped: load.iter().map(|report| report.dropped).sum(),
+            p99_ratio: during[during.len() / 2] / p99(&before),
+        }
     }
 
     /// The p99 beside so many connections that send a byte a second, by that without, in turns.
@@ -150,6 +211,10 @@ impl Bench<'_> {
 
 fn scored(report: &Report) -> Latencies {
     report.of(0, |status| status == 200)
+}
+
+fn answered(report: &Report) -> u64 {
+    report.statuses().values().map(|count| *count as u64).sum()
 }
 
 fn millis(duration: Duration) -> f64 {
