@@ -59,8 +59,6 @@ pub struct Look {
 pub struct Bounds {
     /// How late the loop may run. Zero: no request is refused for that.
     pub delay: Duration,
-    /// How old an interactive request may be when it is begun.
-    pub max_age: Duration,
     /// Requests in flight.
     pub in_flight: usize,
 }
@@ -151,12 +149,13 @@ impl Admission {
         Self { bounds, admitted: 1.0, seen: 0.0, stood: 0.0, due: [0.0; 3], in_flight: 0 }
     }
 
-    /// Decides about a request of this class and age. One that is admitted is yet to [enter](Self::enter).
-    pub fn decide(&mut self, class: Class, age: Duration) -> Verdict {
+    /// Decides about a request of this class with so much of its budget left, if it has one. One that is admitted is yet to
+    /// [enter](Self::enter).
+    pub fn decide(&mut self, class: Class, left: Option<Duration>) -> Verdict {
         if class == Class::Vital {
             return Verdict::Admit;
         }
-        if class == Class::Interactive && age > self.bounds.max_age {
+        if left.is_some_and(|left| left.is_zero()) {
             return Verdict::Refuse(Reason::Expired);
         }
         if !self.has_room(class) {
@@ -226,10 +225,10 @@ impl Admission {
 mod tests {
     use super::*;
 
-    const NEW: Duration = Duration::ZERO;
+    const NEW: Option<Duration> = Some(Duration::from_millis(50));
 
     fn admission() -> Admission {
-        let bounds = Bounds { delay: Duration::from_millis(5), max_age: Duration::from_millis(50), in_flight: 8 };
+        let bounds = Bounds { delay: Duration::from_millis(5), in_flight: 8 };
         Admission::new(bounds)
     }
 
@@ -297,7 +296,7 @@ mod tests {
         let (mut admission, mut elapsed) = (late_by(40.0, 100), 0.0);
         assert_eq!(admission.share(), 1.0 - ADMITTED_LEAST);
         while admission.share() > 0.0 {
-            admission.ran_late(NEW, millis(5.0));
+            admission.ran_late(Duration::ZERO, millis(5.0));
             elapsed += 5.0;
         }
         assert!(elapsed < 250.0, "{elapsed} ms");
@@ -375,14 +374,14 @@ mod tests {
     }
 
     #[test]
-    fn what_has_waited_too_long_is_refused_if_somebody_waits_for_it() {
-        for (age, class, expected) in [
-            (50.0, Class::Interactive, Verdict::Admit),
-            (50.1, Class::Interactive, Verdict::Refuse(Reason::Expired)),
-            (5000.0, Class::Batch, Verdict::Admit),
-            (5000.0, Class::Vital, Verdict::Admit),
+    fn what_has_no_time_left_is_refused_if_it_had_any() {
+        for (left, class, expected) in [
+            (Some(0.1), Class::Interactive, Verdict::Admit),
+            (Some(0.0), Class::Interactive, Verdict::Refuse(Reason::Expired)),
+            (None, Class::Batch, Verdict::Admit),
+            (None, Class::Vital, Verdict::Admit),
         ] {
-            assert_eq!(admission().decide(class, millis(age)), expected, "{class:?} after {age} ms");
+            assert_eq!(admission().decide(class, left.map(millis)), expected, "{class:?} with {left:?} ms left");
         }
     }
 }

@@ -246,7 +246,6 @@ pub enum LogFormat {
 #[serde(deny_unknown_fields)]
 pub struct Admission {
     pub delay: Duration,
-    pub max_age: Duration,
     pub in_flight: usize,
     pub pause: Duration,
 }
@@ -444,7 +443,6 @@ impl Config {
             ("ledger.queue", ledger.queue.bytes() as u64),
             ("server.drain", server.drain.get().as_millis() as u64),
             ("admission.delay", admission.delay.get().as_millis() as u64),
-            ("admission.max_age", admission.max_age.get().as_millis() as u64),
             ("admission.in_flight", admission.in_flight as u64),
             ("admission.pause", admission.pause.get().as_millis() as u64),
             ("limits.requests_per_second", u64::from(limits.requests_per_second)),

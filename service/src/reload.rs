@@ -14,15 +14,17 @@ pub mod watch;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use cauce_model::bundle::{Bundle, Limits};
 use parking_lot::{Mutex, MutexGuard};
+use rustix::process::nice;
 
 use crate::config;
 use crate::metrics::Metrics;
 use crate::serving::{Serving, Slot, Swapped};
-use trial::Sound;
+use trial::{NICENESS, Sound};
 
 /// Changes what is served.
 pub struct Reloader {
@@ -165,17 +167,33 @@ impl Reloader {
             return Ok(Reloaded { outcome: Outcome::Unchanged, new: old.clone(), old, took });
         }
         same_histories(&tried, &old.specification_hash())?;
-        // What was not tried must not come near ONNX Runtime, however the files change meanwhile.
-        let bundle = Bundle::load_expected(directory, &Limits::default(), &tried.hash);
-        let bundle = bundle.map_err(|error| error.to_string())?;
-        took.load = watch.lap();
-        let serving = Serving::prepare(Arc::new(bundle), self.seats).map_err(|error| error.to_string())?;
-        took.warm = watch.lap();
+        let serving = self.prepare(directory, &tried.hash, &mut watch, &mut took)?;
         let swapped = self.slot.swap(serving, since);
         let Swapped { old, new } =
             swapped.map_err(|_overtaken| "the service was rolled back while this bundle was tried".to_owned())?;
         took.swap = watch.lap();
         Ok(Reloaded { outcome: Outcome::Swapped, old, new, took })
+    }
+
+    /// Loads and warms what was tried, behind whatever requests need: on a thread of its own, since its priority goes with it.
+    fn prepare(&self, directory: &Path, hash: &str, watch: &mut Watch, took: &mut Took) -> Result<Serving, String> {
+        let work = || {
+            if let Err(error) = nice(NICENESS) {
+                tracing::debug!(%error, "a bundle is prepared at the priority of requests");
+            }
+            // What was not tried must not come near ONNX Runtime, however the files change meanwhile.
+            let bundle = Bundle::load_expected(directory, &Limits::default(), hash);
+            let bundle = bundle.map_err(|error| error.to_string())?;
+            took.load = watch.lap();
+            let serving = Serving::prepare(Arc::new(bundle), self.seats).map_err(|error| error.to_string())?;
+            took.warm = watch.lap();
+            Ok(serving)
+        };
+        thread::scope(|scope| {
+            let prepared = thread::Builder::new().name("cauce-reload".into()).spawn_scoped(scope, work);
+            let prepared = prepared.map_err(|error| error.to_string())?.join();
+            prepared.map_err(|_| "a defect was met while it was loaded; the log has where".to_owned())?
+        })
     }
 }
 

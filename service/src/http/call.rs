@@ -22,7 +22,7 @@ use crate::degrade::Rungs;
 use crate::error::{ApiError, Code};
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const LATENCY_BUDGET: HeaderName = HeaderName::from_static("x-latency-budget-ms");
+pub const LATENCY_BUDGET: HeaderName = HeaderName::from_static("x-latency-budget-ms");
 const PRODUCT: HeaderName = HeaderName::from_static("x-product");
 /// Leaves room for what ids of a batch's applications add to it.
 const REQUEST_ID_BYTES_MAX: usize = 96;

@@ -29,6 +29,7 @@ use super::routes;
 use super::{Shared, call};
 use crate::admission::{Admission, Bounds, Class, Look, Reason, Verdict};
 use crate::config::{Config, Server};
+use crate::deadline::Deadline;
 use crate::limits::{Limiter, Standing};
 use crate::metrics::edge::EdgeMetrics;
 
@@ -89,11 +90,7 @@ impl Gate {
             closing: AtomicBool::new(false),
             open: Arc::default(),
             limits: (limits.requests_per_second > 0).then(|| Limits::new(limits)),
-            bounds: Bounds {
-                delay: admission.delay.get(),
-                max_age: admission.max_age.get(),
-                in_flight: admission.in_flight,
-            },
+            bounds: Bounds { delay: admission.delay.get(), in_flight: admission.in_flight },
             pause: admission.pause.get(),
         }
     }
@@ -245,9 +242,17 @@ impl Edge {
         arrival.standing = self.shared.gate.limits.as_ref().map(|limits| limits.ask(request, now));
         arrival.verdict = match arrival.standing {
             Some(Standing { within: false, .. }) => Verdict::Refuse(Reason::Rate),
-            _ => self.admission.borrow_mut().decide(class, now.saturating_duration_since(started)),
+            _ => self.admission.borrow_mut().decide(class, self.left(request, route, started, now)),
         };
         arrival
+    }
+
+    /// What is left of the budget of a request for which somebody waits. A budget that is none is the handler's to refuse.
+    fn left(&self, request: &Request, route: usize, started: Instant, now: Instant) -> Option<Duration> {
+        let work = routes::ROUTES.get(route)?.endpoint.work()?;
+        let asked = request.headers().get(call::LATENCY_BUDGET).map(HeaderValue::as_bytes);
+        let budget = self.shared.budget.of(work, asked).ok()?;
+        Some(Deadline { started, budget }.left(now))
     }
 
     fn refuse(&self, arrival: &Arrival, reason: Reason, id: HeaderValue, facts: &Rc<Facts>) -> Response<BoxBody> {

@@ -5,6 +5,7 @@ use actix_web::{HttpRequest, Route as ActixRoute, guard};
 
 use super::{admin, ahorro_valle, bundle, call, docs, events, health, openapi, people, reload, score};
 use crate::admission::Class;
+use crate::deadline::Work;
 
 /// One served address.
 #[derive(Debug)]
@@ -41,6 +42,18 @@ pub enum Endpoint {
     Docs,
     DocsScript,
     Predecir,
+}
+
+impl Endpoint {
+    /// What kind of work it does under a budget, where somebody waits for it.
+    pub fn work(self) -> Option<Work> {
+        match self {
+            Self::Score => Some(Work::Score),
+            Self::Predecir => Some(Work::Predecir),
+            Self::Event => Some(Work::Events),
+            _ => None,
+        }
+    }
 }
 
 /// The methods in use; a `GET` answers `HEAD` too.
