@@ -125,9 +125,12 @@ impl Bench<'_> {
                 let beside = thread::scope(|scope| {
                     scope.spawn(|| {
                         while !stop.load(Ordering::Relaxed) {
-                            let begin = Instant::now();
-                            slow.iter_mut().for_each(|stream| drop(stream.write_all(b"G")));
-                            thread::sleep(Duration::from_secs(1).saturating_sub(begin.elapsed()));
+                            // Spread over the second, as clients that know nothing of each other are.
+                            for part in slow.chunks_mut(count.div_ceil(100)) {
+                                let begin = Instant::now();
+                                part.iter_mut().for_each(|stream| drop(stream.write_all(b"G")));
+                                thread::sleep(Duration::from_millis(10).saturating_sub(begin.elapsed()));
+                            }
                         }
                     });
                     let report = self.offer(rate, self.seconds);
