@@ -97,7 +97,8 @@ impl Connections {
 
     /// Does not read this connection until then.
     pub fn pause(&self, facts: &Rc<Facts>, until: Instant) {
-        if !self.closing.get() && !facts.paused.replace(true) {
+        let is_over = until <= Instant::now() || self.closing.get();
+        if !is_over && !facts.paused.replace(true) {
             self.paused.borrow_mut().push_back((until, facts.clone()));
         }
     }

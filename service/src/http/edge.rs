@@ -270,18 +270,9 @@ impl Edge {
         self.metrics.refused(arrival.class, reason);
         self.shared.metrics.refused(arrival.route, refusal.status.as_u16());
         if reason == Reason::Overload {
-            self.pause(facts);
+            self.connections.pause(facts, Instant::now() + self.shared.gate.pause);
         }
         response
-    }
-
-    /// The longer the more there is to refuse: what little is refused else would only add to its delay.
-    fn pause(&self, facts: &Rc<Facts>) {
-        let share = self.admission.borrow().share();
-        let pause = self.shared.gate.pause.mul_f64(share * share);
-        if pause >= Duration::from_millis(1) {
-            self.connections.pause(facts, Instant::now() + pause);
-        }
     }
 }
 
