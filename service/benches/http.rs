@@ -141,9 +141,13 @@ fn start_cauce() -> SocketAddr {
         ("log.directory", format!("{data}/log")),
         ("store.directory", format!("{data}/state")),
         ("ledger.directory", format!("{data}/decisions")),
+        ("cache.directory", format!("{data}/cache")),
     ];
-    let flags = flags.map(|(path, value)| Override { path: path.into(), value });
-    let config = Config::load(None, std::iter::empty(), flags.into()).expect("a valid configuration");
+    let mut flags: Vec<_> = flags.map(|(path, value)| Override { path: path.into(), value }).into();
+    // Other settings to hold against these: `SET="ledger.keep=0s cache.disk_entries=0"`.
+    let more = std::env::var("SET").unwrap_or_default();
+    flags.extend(more.split_whitespace().map(|setting| Override::parse(setting).expect("a setting")));
+    let config = Config::load(None, std::iter::empty(), flags).expect("a valid configuration");
     let (tell, told) = mpsc::channel();
     let app = App::build(config, Recovery::default()).expect("the shipped bundle loads");
     thread::spawn(move || app.run(|address| tell.send(address).expect("main waits")));
