@@ -31,9 +31,11 @@ impl Deadline {
         self.budget.saturating_sub(now.saturating_duration_since(self.started))
     }
 
-    /// When it is used up.
-    pub fn ends(&self) -> Instant {
-        self.started + self.budget
+    /// How long something may be waited for that may be in vain: `reserve` is kept for the answer, or half of what is left if
+    /// that is less.
+    pub fn patience(&self, now: Instant, reserve: Duration) -> Duration {
+        let left = self.left(now);
+        left - reserve.min(left / 2)
     }
 }
 
@@ -155,6 +157,15 @@ mod tests {
         assert_eq!(deadline.left(started), Duration::from_millis(50));
         assert_eq!(deadline.left(started + Duration::from_millis(20)), Duration::from_millis(30));
         assert_eq!(deadline.left(started + Duration::from_secs(1)), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_is_waited_for_leaves_time_for_an_answer() {
+        let (started, ms) = (Instant::now(), Duration::from_millis);
+        let deadline = Deadline { started, budget: ms(50) };
+        for (passed, reserve, expected) in [(0, 3, 47), (46, 3, 2), (50, 3, 0), (60, 3, 0), (0, 100, 25), (0, 0, 50)] {
+            assert_eq!(deadline.patience(started + ms(passed), ms(reserve)), ms(expected), "{passed} {reserve}");
+        }
     }
 
     #[test]

@@ -1,12 +1,10 @@
 //! Everything that a request waits for beside its own thread, each wait ending with its budget (S1): histories that rest on disk,
 //! scores that only L2 may have, records that are to be durable.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use actix_web::rt::time::timeout;
 use actix_web::web::block;
-use tokio::sync::Semaphore;
 
 use super::call::Call;
 use crate::breaker::{Breaker, Outcome};
@@ -17,9 +15,6 @@ use crate::error::{ApiError, Code};
 use crate::log::{Accepted, LogError, Receipt};
 use crate::scoring::Access;
 use crate::scoring::answer::Kept;
-
-/// What is left to make an answer of when a wait has been in vain.
-const RESERVE: Duration = Duration::from_millis(3);
 
 /// Has the histories of people in memory, as far as they are kept here. Those who are there already, as nearly all are, cost a look.
 pub async fn bring(call: &Call, people: impl Iterator<Item = &str>, deadline: Deadline) -> Access {
@@ -59,7 +54,7 @@ async fn bring_absent(call: &Call, people: Vec<String>, deadline: Deadline) -> R
             Err(_) => Ok(()),
         })
     };
-    match on_disk(&shared.guards.state, &shared.disk_reads, deadline, read).await {
+    match on_disk(call, &shared.guards.state, deadline, read).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => {
             tracing::error!(%error, "histories cannot be read");
@@ -75,7 +70,7 @@ pub async fn fetch(call: &Call, keys: Keys, deadline: Deadline) -> Option<(Cache
     let shared = call.shared();
     let (guards, now) = (shared.guards.clone(), shared.clock.now());
     let read = move || guards.cache.fetch(keys, now);
-    match on_disk(&shared.guards.l2, &shared.disk_reads, deadline, read).await {
+    match on_disk(call, &shared.guards.l2, deadline, read).await {
         Ok(Ok(found)) => found,
         Ok(Err(error)) => {
             tracing::debug!(%error, "the cache on disk cannot be read");
@@ -98,8 +93,8 @@ enum NotRead {
 /// Reads the disk on a thread that answers no requests. One that stands still holds a permit until it goes on, so that not more than
 /// these threads wait for it.
 async fn on_disk<T: Send + 'static, E: Send + 'static>(
+    call: &Call,
     breaker: &Breaker,
-    permits: &Arc<Semaphore>,
     deadline: Deadline,
     read: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<Result<T, E>, NotRead> {
@@ -107,7 +102,7 @@ async fn on_disk<T: Send + 'static, E: Send + 'static>(
     if !breaker.admit(began) {
         return Err(NotRead::LeftAlone);
     }
-    let Ok(permit) = permits.clone().try_acquire_owned() else {
+    let Ok(permit) = call.shared().disk_reads.clone().try_acquire_owned() else {
         breaker.record(began, Outcome::Failed);
         return Err(NotRead::TooMany);
     };
@@ -115,7 +110,7 @@ async fn on_disk<T: Send + 'static, E: Send + 'static>(
         let _permit = permit;
         read()
     };
-    let read = timeout(patience(deadline, began), block(read)).await;
+    let read = timeout(deadline.patience(began, call.shared().guards.reserve), block(read)).await;
     let (now, outcome) = (Instant::now(), read.map_err(|_elapsed| NotRead::TooSlow));
     let outcome = outcome.and_then(|read| read.map_err(|_stopping| NotRead::TooSlow));
     let went_well = matches!(&outcome, Ok(Ok(_)));
@@ -160,7 +155,7 @@ async fn accepted(call: &Call, receipt: Receipt, deadline: Deadline) -> Result<c
     if !breaker.admit(began) {
         return Err(NotAccepted::LeftAlone);
     }
-    let settled = timeout(patience(deadline, began), receipt.accepted()).await;
+    let settled = timeout(deadline.patience(began, call.shared().guards.reserve), receipt.accepted()).await;
     let now = Instant::now();
     let failed = match &settled {
         Ok(Ok(all)) => all.iter().any(|one| matches!(one, Err(LogError::Unavailable(_) | LogError::Full))),
@@ -168,10 +163,4 @@ async fn accepted(call: &Call, receipt: Receipt, deadline: Deadline) -> Result<c
     };
     breaker.record(now, if failed { Outcome::Failed } else { Outcome::Done(now - began) });
     settled.map_err(|_elapsed| NotAccepted::TooSlow)
-}
-
-/// How long may be waited, so that an answer can still be made in time.
-fn patience(deadline: Deadline, now: Instant) -> Duration {
-    let left = deadline.left(now);
-    left.saturating_sub(RESERVE.min(left / 4))
 }

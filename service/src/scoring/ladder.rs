@@ -44,6 +44,8 @@ pub struct Guards {
     pub l2: Breaker,
     pub cache: Cache,
     pub watchdog: Arc<Watchdog>,
+    /// What is kept of a budget to make an answer of when a run is stopped.
+    pub reserve: Duration,
     /// The oldest score that the cached rung gives.
     pub cached_age: Duration,
     /// Sessions that were replaced since they went on failing.
@@ -62,6 +64,7 @@ impl Guards {
             l2: breaker("cache", state_slow),
             cache: Cache::new(&config.cache, l2),
             watchdog: Arc::new(Watchdog::new(workers)),
+            reserve: config.budget.reserve.get(),
             cached_age: config.ladder.cached_age.get(),
             sessions_replaced: AtomicU64::new(0),
         }
@@ -86,6 +89,8 @@ pub(super) struct Ladder {
     slot: usize,
     model_took: Recent,
     fallback_took: Recent,
+    /// How much later than it should the run ended that was stopped last: an operator under way is not interrupted.
+    stopped_late: Duration,
     /// Of looks into L2, as the caller measures them.
     l2_took: Recent,
     l2_asked: Option<Instant>,
@@ -126,7 +131,8 @@ impl Ladder {
     pub(super) fn new(guards: Arc<Guards>, slot: usize) -> Self {
         let (recent, bytes, repair) = (Recent::default, Vec::new(), Repair::default());
         let (model_took, fallback_took, l2_took) = (recent(), recent(), recent());
-        Self { guards, slot, model_took, fallback_took, l2_took, l2_asked: None, bytes, repair }
+        let stopped_late = Duration::ZERO;
+        Self { guards, slot, model_took, fallback_took, stopped_late, l2_took, l2_asked: None, bytes, repair }
     }
 
     /// The keys of the last row, and of its application.
@@ -284,7 +290,7 @@ impl Ladder {
     ) -> Result<(), Reason> {
         let guards = self.guards.clone();
         let Some(vector) = keys.vector else { return Err(Reason::HistoryUnavailable) };
-        let patience = terms.deadline.left(*now).saturating_sub(self.fallback_took.p99(*now) + RESERVE);
+        let patience = self.until(terms, *now).saturating_duration_since(*now);
         match guards.cache.join(vector, patience) {
             Flight::Landed(probability) => {
                 batch.probabilities = vec![probability];
@@ -321,8 +327,7 @@ impl Ladder {
         if !breaker.admit(*now) {
             return Err(Reason::ModelBreakerOpen);
         }
-        let (began, stopper) = (*now, batch.model.stopper());
-        let until = terms.deadline.ends().checked_sub(self.fallback_took.p99(began) + RESERVE).unwrap_or(began);
+        let (began, stopper, until) = (*now, batch.model.stopper(), self.until(terms, *now));
         let (ran, was_stopped) = watchdog.watch(self.slot, &stopper, until, || batch.run());
         *now = lap(Stage::Model);
         let took = now.saturating_duration_since(began);
@@ -333,12 +338,14 @@ impl Ladder {
             Ok(()) => {
                 breaker.record(*now, Outcome::Done(took));
                 self.model_took.record(*now, took);
+                self.stopped_late /= 2;
                 self.repair.went_well();
                 Ok(())
             }
             Err(_) if was_stopped => {
                 breaker.record(*now, Outcome::Failed);
                 self.model_took.record(*now, took);
+                self.stopped_late = now.saturating_duration_since(until).max(self.stopped_late / 2);
                 Err(Reason::ModelTimedOut)
             }
             Err(error) => {
@@ -348,6 +355,12 @@ impl Ladder {
                 Err(Reason::ModelFailed)
             }
         }
+    }
+
+    /// Until when a run may take, so that there is time left for the scorecard and the answer.
+    fn until(&self, terms: &Terms, now: Instant) -> Instant {
+        let late = self.stopped_late.min(terms.deadline.left(now) / 4);
+        now + terms.deadline.patience(now, self.guards.reserve).saturating_sub(self.fallback_took.p99(now) + late)
     }
 
     fn fall_back(&mut self, batch: &mut Batch, began: Instant, lap: &mut Lap<'_>) {
