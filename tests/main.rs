@@ -13,6 +13,8 @@ mod bundles;
 mod commands;
 /// What was acknowledged, whatever happens to the process and the disk.
 mod durable;
+/// Every answer in time and true, whatever is slow or broken.
+mod faults;
 /// `cauce serve`: every route, and what is refused.
 mod http;
 /// `cauce serve` as one of a group of instances at a real Kafka.
