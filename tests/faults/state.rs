@@ -98,3 +98,43 @@ fn failing_disk_costs_those_their_history_who_rest_on_it() {
     disk.fail_in("/state/", "read", EIO);
     expect_the_ladder(&disk, &server);
 }
+
+/// What is asked of a person who rests on disk, beside scores and events.
+const QUESTIONS: [(&str, &str); 4] = [
+    ("GET", "/v1/people/c-1/features"),
+    ("GET", "/v1/people/c-2/timeline"),
+    ("GET", "/v1/people/c-3"),
+    ("DELETE", "/v1/people/c-4"),
+];
+
+#[test]
+fn question_that_has_to_wait_for_the_disk_waits_for_its_budget_and_holds_up_nobody_else() {
+    let disk = FailingDisk::new("stalled-questions");
+    let server = server(&disk);
+    let headers = [("x-latency-budget-ms", "200")];
+    disk.stall_in("/", "read", 600_000);
+    std::thread::scope(|scope| {
+        // Each of them on both workers.
+        let asked: Vec<_> = QUESTIONS.iter().cycle().take(4 * QUESTIONS.len()).collect();
+        let asked = asked.into_iter().map(|(method, path)| {
+            let server = &server;
+            let ask = move || (path, server.send(method, path, &headers, b""));
+            scope.spawn(ask)
+        });
+        let asked: Vec<_> = asked.collect();
+        let mut front = Front::new(&server);
+        for id in 0..50 {
+            expect_mode(&front.score(&of_person("hot", &id.to_string(), 5_000)), "full", &[]);
+        }
+        for question in asked {
+            let (path, answer) = question.join().unwrap();
+            let code = answer.json()["code"].clone();
+            assert!(answer.status == 503 && (code == "state_unavailable" || code == "log_slow"), "{path}: {code}");
+        }
+        expect_none_late(&[&front]);
+    });
+    disk.heal();
+    for (method, path) in QUESTIONS {
+        await_true("it is answered", || server.send(method, path, &[], b"").status == 200);
+    }
+}

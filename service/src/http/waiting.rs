@@ -118,6 +118,30 @@ async fn on_disk<T: Send + 'static, E: Send + 'static>(
     outcome
 }
 
+/// Reads what is kept on disk beside the histories, on a thread that answers no requests.
+pub async fn beside<T, E>(
+    call: &Call,
+    deadline: Deadline,
+    read: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, ApiError>
+where
+    T: Send + 'static,
+    E: Send + 'static,
+    ApiError: From<E>,
+{
+    let too_slow = "what is asked for is on a disk that does not answer in time; ask again after `Retry-After`";
+    let Ok(permit) = call.shared().disk_reads.clone().try_acquire_owned() else {
+        return Err(ApiError::new(Code::LogSlow, too_slow));
+    };
+    let read = move || {
+        let _permit = permit;
+        read()
+    };
+    let patience = deadline.patience(Instant::now(), call.shared().guards.reserve);
+    let read = timeout(patience, block(read)).await.map_err(|_elapsed| ApiError::new(Code::LogSlow, too_slow))?;
+    Ok(read.map_err(|_| ApiError::stopping())??)
+}
+
 /// How scored applications are kept, once the log has answered for those that it has to.
 pub async fn settle(call: &Call, receipt: Option<Receipt>, deadline: Deadline) -> Kept {
     let Some(receipt) = receipt else { return Kept::Relaxed };

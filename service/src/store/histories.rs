@@ -71,6 +71,12 @@ impl Histories {
         self.of(person)?.read(plan, person, look)
     }
 
+    /// The same without ever touching the disk: it is unavailable where that would have to be asked.
+    pub fn read_here<R>(&self, person: &str, look: impl FnOnce(Option<&Timeline>) -> R) -> Result<R, StateError> {
+        let gone = || StateError::Unavailable { cause: "a history left memory as it was asked for".into() };
+        self.of(person)?.read_here(person, look).ok_or_else(gone)
+    }
+
     /// Whether a person's history can be read without touching the disk, or is not kept here at all.
     pub fn is_here(&self, person: &str) -> bool {
         person.is_empty() || self.of(person).map_or(true, |store| store.is_here(person))
