@@ -38,16 +38,15 @@ struct Front<'s> {
     /// Sent along, in the form of a header.
     headers: String,
     budget: Duration,
-    /// Answers that came later than their budget, since the machine kept the server from making them.
+    /// Answers that came later than their budget, by no more than the grace and what the machine kept from the server.
     excused: u32,
-    /// How long it was kept from making the last one.
-    kept: Duration,
+    is_queued: bool,
 }
 
 impl<'s> Front<'s> {
     fn new(server: &'s Server) -> Self {
         let client = Client::connect(server.authority()).unwrap();
-        Self { server, client, headers: String::new(), budget: BUDGET, excused: 0, kept: Duration::ZERO }
+        Self { server, client, headers: String::new(), budget: BUDGET, excused: 0, is_queued: false }
     }
 
     /// With another budget.
@@ -58,6 +57,12 @@ impl<'s> Front<'s> {
 
     fn with(mut self, name: &str, value: &str) -> Self {
         self.headers += &format!("{name}: {value}\r\n");
+        self
+    }
+
+    /// Its requests may wait until those of others are answered, which counts for nobody's budget.
+    fn queued(mut self) -> Self {
+        self.is_queued = true;
         self
     }
 
@@ -73,13 +78,12 @@ impl<'s> Front<'s> {
         let reply = self.client.ask(request.as_bytes()).expect("no connection is dropped");
         let (status, answer, took) = (reply.status, reply.json(), began.elapsed());
         let kept = self.kept_from_running().saturating_sub(kept_before);
-        self.kept = kept;
-        assert!(took <= self.budget + WAY + kept, "it took {took:?}, {kept:?} of it without a processor: {answer}");
-        if let Some(total) = answer["timing_us"]["total"].as_f64() {
-            let total = Duration::from_secs_f64(total / 1e6);
-            assert!(total <= self.budget + GRACE + kept, "{kept:?} of it without a processor: {answer}");
-        }
-        self.excused += u32::from(took > self.budget);
+        let way = if self.is_queued { PATIENCE } else { WAY };
+        assert!(took <= self.budget + way + kept, "it took {took:?}, {kept:?} of it without a processor: {answer}");
+        let total = answer["timing_us"]["total"].as_f64().map_or(took, |total| Duration::from_secs_f64(total / 1e6));
+        let grace = if total == took { WAY } else { GRACE };
+        assert!(total <= self.budget + grace + kept, "{kept:?} of it without a processor: {answer}");
+        self.excused += u32::from(total > self.budget);
         (status, answer)
     }
 
@@ -92,18 +96,19 @@ impl<'s> Front<'s> {
         Duration::from_nanos(files.filter_map(waited).sum())
     }
 
-    /// Scores an application: there is an answer, whatever is broken. Once more, if the machine kept the server from having the time for it.
+    /// Scores an application: there is an answer, whatever is broken. Once more, if there was no time for one of the rungs, as happens now
+    /// and then on a busy machine.
     #[track_caller]
     fn score(&mut self, application: &Value) -> Value {
-        loop {
+        for _ in 0..20 {
             let (status, answer) = self.post("/v1/score", application);
             assert_eq!(status, 200, "{answer}");
             assert_eq!(answer["mode"] == "full", is_none_but_of_the_log(&answer["degraded_reasons"]), "{answer}");
-            if !has_reason(&answer, "out_of_time") {
+            if self.is_queued || !has_reason(&answer, "out_of_time") {
                 return answer;
             }
-            assert!(self.kept > self.budget / 10, "only {:?} without a processor: {answer}", self.kept);
         }
+        panic!("there is never time for all rungs");
     }
 
     /// Does it again, a moment later each time, until the answer is as it should be.
@@ -154,14 +159,18 @@ fn breaker(server: &Server, dependency: &str) -> Value {
     ready.json()["breakers"][dependency].clone()
 }
 
-/// The server itself says that no answer left after its budget was used up, but for those that were excused.
+/// The server itself knows of no answers that were late but for those that were excused, each on its own.
 #[track_caller]
 fn expect_none_late(fronts: &[&Front<'_>]) {
-    let page = fronts[0].server.get("/metrics").text();
+    expect_late(fronts[0].server, fronts.iter().map(|front| front.excused).sum());
+}
+
+#[track_caller]
+fn expect_late(server: &Server, excused: u32) {
+    let page = server.get("/metrics").text();
     let series = page.lines().filter(|line| line.starts_with("cauce_over_budget_total{"));
     let late: u32 = series.map(|line| line.rsplit(' ').next().unwrap().parse::<u32>().unwrap()).sum();
-    let excused: u32 = fronts.iter().map(|front| front.excused).sum();
-    assert!(late <= excused, "{late} answers were late, {excused} could not but be");
+    assert!(late <= excused, "{late} answers were late, {excused} are excused");
 }
 
 /// An application of nobody in particular, unlike any other by its amount.

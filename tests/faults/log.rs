@@ -49,6 +49,27 @@ fn stalled_log_costs_durable_answers_their_durability_and_no_time() {
     expect_none_late(&[&front]);
 }
 
+#[test]
+fn client_in_a_hurry_does_not_have_the_log_left_alone_for_others() {
+    let disk = FailingDisk::new("hurried-log");
+    let server = disk.serve(arguments(&["log.applications=durable"]));
+    let (mut hurried, mut front) = (Front::new(&server).within(Duration::from_millis(10)), Front::new(&server));
+    disk.stall_in("/log/", "sync", 20);
+    for id in ids().take(50) {
+        let (status, answer) = hurried.post("/v1/score", &of_person("c-1", &id, 5_000));
+        assert!(status == 200 && !has_reason(&answer, "log_failed"), "{answer}");
+    }
+    assert_eq!((opened(&server, "log"), breaker(&server, "log")), (0.0, json!("closed")));
+    let mut ids = ids();
+    front.until("who has the usual time has it durable", |front| {
+        let answer = front.score(&of_person("c-2", &ids.next()?, 5_000));
+        assert!(!has_reason(&answer, "log_failed"), "{answer}");
+        (answer["durable"] == true).then_some(answer)
+    });
+    disk.heal();
+    expect_none_late(&[&hurried, &front]);
+}
+
 /// Before the fault a busy disk may be slow for once.
 fn answer_reasons(answer: &Value) -> &'static [&'static str] {
     if has_reason(answer, "log_slow") { &["log_slow"] } else { &[] }

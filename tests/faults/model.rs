@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{
-    Front, anonymous, arguments, breaker, expect_mode, expect_none_late, has_reason, metric, of_person, opened,
+    Front, anonymous, arguments, breaker, expect_late, expect_mode, expect_none_late, has_reason, metric, of_person,
+    opened,
 };
 use crate::support::bundle::{self, FAILING_AMOUNT};
 use crate::support::{Directory, Server};
@@ -33,9 +34,17 @@ fn fail_until_open(front: &mut Front<'_>) {
 #[test]
 fn slow_model_is_stopped_in_time_left_alone_and_taken_up_again() {
     let bundle = bundle::slow("slow-model");
-    let server = Server::start(of(&bundle, &["breaker.model_slow=20s"]));
+    let server = Server::start(of(&bundle, &["breaker.slow_percent=101"]));
     let mut front = Front::new(&server);
     let mut amounts = 1_000..;
+    // Who has less time than an answer usually may take says nothing of the model to the others.
+    let mut hurried = Front::new(&server).within(Duration::from_millis(10));
+    for _ in 0..60 {
+        let (status, answer) = hurried.post("/v1/score", &anonymous(amounts.next().unwrap()));
+        assert!(status == 200 && answer["mode"] != "full", "{answer}");
+        assert!(!has_reason(&answer, "model_breaker_open"), "{answer}");
+    }
+    assert_eq!((breaker(&server, "model"), opened(&server, "model")), (Value::from("closed"), 0.0));
     let mut stopped = 0;
     let answer = front.until("the model is left alone", |front| {
         let answer = front.score(&anonymous(amounts.next()?));
@@ -63,7 +72,30 @@ fn slow_model_is_stopped_in_time_left_alone_and_taken_up_again() {
     });
     let answer = front.score(&anonymous(amounts.next().unwrap()));
     assert!(answer["mode"] == "fallback" && !has_reason(&answer, "model_breaker_open"), "{answer}");
-    expect_none_late(&[&front, &patient]);
+    expect_none_late(&[&hurried, &front, &patient]);
+}
+
+#[test]
+fn slow_model_makes_nobody_late_who_waits_beside_its_runs() {
+    let bundle = bundle::slow("slow-for-many");
+    // It is never left alone here, so that every answer has runs of others beside it.
+    let server = Server::start(of(&bundle, &["breaker.calls=1000000", "log.applications=durable"]));
+    let excused = std::thread::scope(|scope| {
+        let clients = [0, 1, 2, 3, 4, 5, 6, 7].map(|client| {
+            let server = &server;
+            scope.spawn(move || {
+                let mut front = Front::new(server).queued();
+                for number in 0..12 {
+                    let person = format!("p-{client}-{number}");
+                    let answer = front.score(&of_person(&person, "a", 1_000 + client * 100 + number));
+                    assert!(answer["mode"] != "full", "{answer}");
+                }
+                front.excused
+            })
+        });
+        clients.map(|client| client.join().unwrap()).iter().sum()
+    });
+    expect_late(&server, excused);
 }
 
 #[test]

@@ -110,11 +110,16 @@ async fn on_disk<T: Send + 'static, E: Send + 'static>(
         let _permit = permit;
         read()
     };
+    let _due = call.worker().scorer.borrow().dues().wait(deadline.ends());
     let read = timeout(deadline.patience(began, call.shared().guards.reserve), block(read)).await;
     let (now, outcome) = (Instant::now(), read.map_err(|_elapsed| NotRead::TooSlow));
     let outcome = outcome.and_then(|read| read.map_err(|_stopping| NotRead::TooSlow));
-    let went_well = matches!(&outcome, Ok(Ok(_)));
-    breaker.record(now, if went_well { Outcome::Done(now - began) } else { Outcome::Failed });
+    let went = match &outcome {
+        Ok(Ok(_)) => Outcome::Done(now - began),
+        Err(_) if deadline.is_short => Outcome::CutShort,
+        Ok(Err(_)) | Err(_) => Outcome::Failed,
+    };
+    breaker.record(now, went);
     outcome
 }
 
@@ -138,6 +143,7 @@ where
         read()
     };
     let patience = deadline.patience(Instant::now(), call.shared().guards.reserve);
+    let _due = call.worker().scorer.borrow().dues().wait(deadline.ends());
     let read = timeout(patience, block(read)).await.map_err(|_elapsed| ApiError::new(Code::LogSlow, too_slow))?;
     Ok(read.map_err(|_| ApiError::stopping())??)
 }
@@ -179,12 +185,15 @@ async fn accepted(call: &Call, receipt: Receipt, deadline: Deadline) -> Result<c
     if !breaker.admit(began) {
         return Err(NotAccepted::LeftAlone);
     }
+    let _due = call.worker().scorer.borrow().dues().wait(deadline.ends());
     let settled = timeout(deadline.patience(began, call.shared().guards.reserve), receipt.accepted()).await;
     let now = Instant::now();
-    let failed = match &settled {
-        Ok(Ok(all)) => all.iter().any(|one| matches!(one, Err(LogError::Unavailable(_) | LogError::Full))),
-        Ok(Err(_)) | Err(_) => true,
+    let is_failure = |one: &Result<Accepted, LogError>| matches!(one, Err(LogError::Unavailable(_) | LogError::Full));
+    let went = match &settled {
+        Ok(Ok(all)) if !all.iter().any(is_failure) => Outcome::Done(now - began),
+        Err(_) if deadline.is_short => Outcome::CutShort,
+        Ok(_) | Err(_) => Outcome::Failed,
     };
-    breaker.record(now, if failed { Outcome::Failed } else { Outcome::Done(now - began) });
+    breaker.record(now, went);
     settled.map_err(|_elapsed| NotAccepted::TooSlow)
 }
