@@ -15,6 +15,8 @@ mod commands;
 mod durable;
 /// Connections, overload and the end of the process.
 mod edge;
+/// Every answer in time and true, whatever is slow or broken.
+mod faults;
 /// `cauce serve`: every route, and what is refused.
 mod http;
 /// `cauce serve` as one of a group of instances at a real Kafka.

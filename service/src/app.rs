@@ -44,7 +44,7 @@ use crate::shelf::{self, OnDamage, Shelf, ShelfError};
 use crate::store::{Histories, StateError};
 
 /// Bytes of a cached score on disk, and of those that wait to be written.
-const VALUE_BYTES: u64 = 16;
+const VALUE_BYTES: u64 = 20;
 const CACHE_QUEUE: usize = 1 << 20;
 
 /// The service, ready to run.

@@ -53,6 +53,8 @@ pub enum Outcome {
     /// It gave what was asked for, and took so long.
     Done(Duration),
     Failed,
+    /// It was not given the time that such a call may take, so it says nothing.
+    CutShort,
 }
 
 /// A breaker around one dependency. It may be shared: a lock is held for some nanoseconds, never across a call.
@@ -117,8 +119,16 @@ impl Breaker {
     pub fn record(&self, now: Instant, outcome: Outcome) {
         let settings = &self.settings;
         let failed = outcome == Outcome::Failed;
-        let slow = matches!(outcome, Outcome::Done(took) if took > settings.slow_call);
+        let may_be_slow = settings.slow_percent > 100;
+        let slow = matches!(outcome, Outcome::Done(took) if took > settings.slow_call && !may_be_slow);
         let mut inner = self.inner.lock();
+        if outcome == Outcome::CutShort {
+            // Somebody else may be the probe.
+            if let Phase::HalfOpen { admitted, .. } = &mut inner.phase {
+                *admitted = admitted.saturating_sub(1);
+            }
+            return;
+        }
         let next = match &mut inner.phase {
             Phase::Closed { calls, newest } => {
                 *newest = advance(calls, *newest, self.bucket_at(now));
@@ -321,6 +331,31 @@ mod tests {
         assert!(timed.breaker.admit(timed.at(1_000)) && timed.breaker.admit(timed.at(1_000)));
         assert!(!timed.breaker.admit(timed.at(1_999)));
         assert!(timed.breaker.admit(timed.at(2_000)));
+    }
+
+    #[test]
+    fn calls_that_were_cut_short_say_nothing_and_leave_their_place_as_probes_to_others() {
+        let timed = breaker();
+        timed.call(0, &[Outcome::CutShort; 100]);
+        assert_eq!(timed.state(0), State::Closed);
+        timed.call(0, &[Outcome::Failed; 10]);
+        assert_eq!(timed.state(0), State::Open);
+        timed.call(1_000, &[Outcome::CutShort; 100]);
+        assert_eq!(timed.state(1_000), State::HalfOpen);
+        timed.call(1_000, &[FAST; 2]);
+        assert_eq!(timed.state(1_000), State::Closed);
+    }
+
+    #[test]
+    fn where_nothing_is_too_slow_a_slow_probe_closes_it() {
+        let start = Instant::now();
+        let breaker = Breaker::new("model", Settings { slow_percent: 101, ..SETTINGS }, start);
+        let timed = Timed { breaker, start };
+        timed.call(0, &[SLOW; 100]);
+        assert_eq!(timed.state(0), State::Closed);
+        timed.call(0, &[Outcome::Failed; 100]);
+        timed.call(1_000, &[SLOW; 2]);
+        assert_eq!(timed.state(1_000), State::Closed);
     }
 
     #[test]

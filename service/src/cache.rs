@@ -6,7 +6,8 @@
 //! the last score of the same application on whatever history: stale, and so for the `cached` rung alone, which tells its age.
 //!
 //! L1 is moka, bounded by entries and time. L2 is a [`Shelf`] on disk: it survives a restart, and is asked off the request's
-//! thread, since a disk can stand still. Two requests for one vector at the same time run the model once ([`Cache::join`]).
+//! thread, since a disk can stand still. There a score is one record, under its application with the key of its vector in it, since a write costs more
+//! than the look at it: it is the vector's score if that key is the one that is asked for. Two requests for one vector at the same time run the model once ([`Cache::join`]).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -105,36 +106,33 @@ impl Cache {
         self.l1.get(&application)
     }
 
-    /// Whether L2 may have either of the two. It knows its keys in memory.
+    /// Whether L2 may have a score of the application. It knows its keys in memory.
     pub fn may_fetch(&self, keys: Keys) -> bool {
-        let l2 = self.l2.as_deref();
-        l2.is_some_and(|l2| keys.vector.is_some_and(|vector| l2.holds(vector)) || l2.holds(keys.application))
+        self.l2.as_deref().is_some_and(|l2| l2.holds(keys.application))
     }
 
-    /// Asks L2, which may read the disk: the score of the vector, else the last one of the application; which of the two it is.
+    /// Asks L2, which may read the disk, for the last score of the application; and whether it is that of the very vector.
     pub fn fetch(&self, keys: Keys, now: Timestamp) -> Result<Option<(Cached, Fetched)>, ShelfError> {
         let Some(l2) = &self.l2 else { return Ok(None) };
-        for (key, fetched) in [(keys.vector, Fetched::Score), (Some(keys.application), Fetched::Last)] {
-            let Some(key) = key else { continue };
-            let found = l2.get(key, now)?.and_then(|shelved| Cached::from_shelf(&shelved));
-            if let Some(cached) = found {
-                self.count(1, Some(cached));
-                self.keep_in_process(key, cached);
-                return Ok(Some((cached, fetched)));
+        let found = l2.get(keys.application, now)?.and_then(|shelved| Cached::from_shelf(&shelved));
+        self.count(1, found.map(|(cached, _)| cached));
+        Ok(found.map(|(cached, vector)| {
+            self.keep_in_process(keys.application, cached);
+            if keys.vector != Some(vector) {
+                return (cached, Fetched::Last);
             }
-        }
-        self.count(1, None);
-        Ok(None)
+            self.keep_in_process(vector, cached);
+            (cached, Fetched::Score)
+        }))
     }
 
-    /// Keeps a score of the model under both keys, on all levels.
-    pub fn keep(&self, keys: Keys, cached: Cached) {
-        for key in keys.vector.into_iter().chain([keys.application]) {
-            self.keep_in_process(key, cached);
-            if let Some(l2) = &self.l2 {
-                // A full queue drops it: it can be computed again.
-                l2.put(key, Bytes::copy_from_slice(&cached.probability.to_bits().to_le_bytes()), cached.at);
-            }
+    /// Keeps a score of the model, on all levels.
+    pub fn keep(&self, vector: u128, application: u128, cached: Cached) {
+        self.keep_in_process(vector, cached);
+        self.keep_in_process(application, cached);
+        if let Some(l2) = &self.l2 {
+            // A full queue drops it: it can be computed again.
+            l2.put(application, cached.to_shelf(vector), cached.at);
         }
     }
 
@@ -143,9 +141,9 @@ impl Cache {
         self.l1.invalidate_all();
     }
 
-    /// Drops the entries of one score, as it is to be made again.
-    pub fn forget(&self, keys: Keys) {
-        keys.vector.iter().for_each(|vector| self.l1.invalidate(vector));
+    /// Drops the score of a vector, as it is to be made again.
+    pub fn forget(&self, vector: u128) {
+        self.l1.invalidate(&vector);
     }
 
     /// Lets everything go, and keeps nothing, while memory is short.
@@ -206,10 +204,19 @@ pub fn age(cached: Cached, now: Timestamp) -> Duration {
 }
 
 impl Cached {
-    /// On the shelf: the probability's bits, little-endian.
-    fn from_shelf(Shelved { at, value }: &Shelved) -> Option<Self> {
-        let probability = f32::from_bits(u32::from_le_bytes(value.as_ref().try_into().ok()?));
-        (0.0..=1.0).contains(&probability).then_some(Self { probability, at: *at })
+    /// On the shelf: the probability's bits and the key of the vector, little-endian.
+    fn to_shelf(self, vector: u128) -> Bytes {
+        let mut bytes = [0; 20];
+        bytes[..4].copy_from_slice(&self.probability.to_bits().to_le_bytes());
+        bytes[4..].copy_from_slice(&vector.to_le_bytes());
+        Bytes::copy_from_slice(&bytes)
+    }
+
+    fn from_shelf(Shelved { at, value }: &Shelved) -> Option<(Self, u128)> {
+        let (probability, vector) = value.split_first_chunk::<4>()?;
+        let probability = f32::from_bits(u32::from_le_bytes(*probability));
+        let vector = u128::from_le_bytes(vector.try_into().ok()?);
+        (0.0..=1.0).contains(&probability).then_some((Self { probability, at: *at }, vector))
     }
 }
 
@@ -295,25 +302,27 @@ mod tests {
 
     #[test]
     fn what_was_kept_is_found_under_both_keys_with_its_bits() {
-        let (cache, keys) = (cache(), Keys { vector: Some(1), application: 2 });
+        let cache = cache();
         let cached = Cached { probability: f32::from_bits(0x3dcc_cccd), at: AT };
         assert_eq!((cache.score_of(1), cache.last_of(2)), (None, None));
-        cache.keep(keys, cached);
+        cache.keep(1, 2, cached);
         assert_eq!((cache.score_of(1), cache.last_of(2)), (Some(cached), Some(cached)));
+        let shelved = Shelved { at: AT, value: cached.to_shelf(7) };
+        assert_eq!(Cached::from_shelf(&shelved), Some((cached, 7)));
         assert_eq!((cache.status().hits[0], cache.status().misses[0]), (1, 1));
     }
 
     #[test]
     fn while_memory_is_short_nothing_is_kept() {
-        let (cache, keys) = (cache(), Keys { vector: Some(1), application: 2 });
+        let cache = cache();
         let cached = Cached { probability: 0.5, at: AT };
-        cache.keep(keys, cached);
+        cache.keep(1, 2, cached);
         cache.press(true);
         assert_eq!(cache.score_of(1), None);
-        cache.keep(keys, cached);
+        cache.keep(1, 2, cached);
         assert_eq!(cache.score_of(1), None);
         cache.press(false);
-        cache.keep(keys, cached);
+        cache.keep(1, 2, cached);
         assert_eq!(cache.score_of(1), Some(cached));
     }
 

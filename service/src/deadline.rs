@@ -2,6 +2,9 @@
 //!
 //! The clock starts when the first bytes of a request are read. Nothing here reads one: instants come in (S1).
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::config;
@@ -11,6 +14,8 @@ use crate::config;
 pub struct Deadline {
     pub started: Instant,
     pub budget: Duration,
+    /// Whether the client asked for less than its route has: what it does not wait for is nobody's fault.
+    pub is_short: bool,
 }
 
 /// What kind of work a route does, by how long it may take unless the client says otherwise.
@@ -35,6 +40,13 @@ impl Deadline {
     pub fn ends(&self) -> Instant {
         self.started + self.budget
     }
+
+    /// How long something may be waited for that may be in vain: `reserve` is kept for the answer, or half of what is left if
+    /// that is less.
+    pub fn patience(&self, now: Instant, reserve: Duration) -> Duration {
+        let left = self.left(now);
+        left - reserve.min(left / 2)
+    }
 }
 
 impl config::Budget {
@@ -57,6 +69,38 @@ impl config::Budget {
             )
         })?;
         Ok(Duration::from_millis(asked).clamp(self.least.get(), self.most.get()))
+    }
+}
+
+/// When the answers are due that wait beside the work of one thread: a run on it must not make them late.
+#[derive(Default)]
+pub struct Dues(RefCell<BTreeSet<(Instant, u64)>>);
+
+/// One of them, for as long as it waits.
+pub struct Due {
+    dues: Rc<Dues>,
+    key: (Instant, u64),
+}
+
+impl Dues {
+    /// Adds one.
+    pub fn wait(self: &Rc<Self>, ends: Instant) -> Due {
+        let mut dues = self.0.borrow_mut();
+        // Several may be due at the same instant.
+        let number = (0..).find(|number| !dues.contains(&(ends, *number))).expect("fewer wait than there are numbers");
+        dues.insert((ends, number));
+        Due { dues: self.clone(), key: (ends, number) }
+    }
+
+    /// The first of them.
+    pub fn first(&self) -> Option<Instant> {
+        self.0.borrow().first().map(|(ends, _)| *ends)
+    }
+}
+
+impl Drop for Due {
+    fn drop(&mut self) {
+        self.dues.0.borrow_mut().remove(&self.key);
     }
 }
 
@@ -151,10 +195,35 @@ mod tests {
     #[test]
     fn what_is_left_never_goes_below_nothing() {
         let started = Instant::now();
-        let deadline = Deadline { started, budget: Duration::from_millis(50) };
+        let deadline = Deadline { started, budget: Duration::from_millis(50), is_short: false };
         assert_eq!(deadline.left(started), Duration::from_millis(50));
         assert_eq!(deadline.left(started + Duration::from_millis(20)), Duration::from_millis(30));
         assert_eq!(deadline.left(started + Duration::from_secs(1)), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_is_waited_for_leaves_time_for_an_answer() {
+        let (started, ms) = (Instant::now(), Duration::from_millis);
+        let deadline = Deadline { started, budget: ms(50), is_short: false };
+        for (passed, reserve, expected) in [(0, 3, 47), (46, 3, 2), (50, 3, 0), (60, 3, 0), (0, 100, 25), (0, 0, 50)] {
+            assert_eq!(deadline.patience(started + ms(passed), ms(reserve)), ms(expected), "{passed} {reserve}");
+        }
+    }
+
+    #[test]
+    fn what_waits_is_known_by_the_first_that_is_due_until_it_waits_no_more() {
+        let (dues, start) = (Rc::new(Dues::default()), Instant::now());
+        assert_eq!(dues.first(), None);
+        let later = dues.wait(start + Duration::from_secs(2));
+        let both = [(); 2].map(|()| dues.wait(start + Duration::from_secs(1)));
+        assert_eq!(dues.first(), Some(start + Duration::from_secs(1)));
+        let [one, other] = both;
+        drop(one);
+        assert_eq!(dues.first(), Some(start + Duration::from_secs(1)));
+        drop(other);
+        assert_eq!(dues.first(), Some(start + Duration::from_secs(2)));
+        drop(later);
+        assert_eq!(dues.first(), None);
     }
 
     #[test]

@@ -193,11 +193,14 @@ impl Ingest {
         if entries.is_empty() {
             return Recording { recorded, receipt: None };
         }
-        // Without waiting for the disk an application is state at once, as the next one of its person may follow at once. The writer
+        // Without waiting for the log's disk an application is state at once, as the next one of its person may follow at once. The writer
         // does the same again, and waits where it has to.
         let at_once = |entry: &Entry| {
-            if let Change::Apply(event) = &entry.change {
-                let _ = self.histories.of(event.person()).and_then(|store| store.apply(self.bundle.plan(), event));
+            if let Change::Apply(event) = &entry.change
+                && let Ok(store) = self.histories.of(event.person())
+                && store.is_here(event.person())
+            {
+                let _ = store.apply(self.bundle.plan(), event);
             }
         };
         let promise = match self.applications {
@@ -227,6 +230,10 @@ impl Ingest {
         }
         let plan = self.bundle.plan();
         let event = application.as_event(plan.specification(), as_of);
+        // It may have left memory while L2 was asked, and a scored request does not wait for the disk.
+        if !self.histories.is_here(event.person()) {
+            return None;
+        }
         match self.standing(&event).ok()? {
             Some(Taken::Duplicate) => Some(Admitted::Standing(Taken::Duplicate)),
             Some(_) => None,

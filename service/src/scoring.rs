@@ -6,6 +6,7 @@
 //! a disk: a history that is not in memory was brought in before, or counts as unavailable, and what only L2 may know is asked for by
 //! the caller between [`Scorer::score`] and [`Scorer::resume`] (S1).
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,7 @@ use cauce_model::onnx::{ModelError, OnnxModel};
 use cauce_model::score::Score;
 
 use crate::cache::{Cached, Fetched, Keys};
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, Dues};
 pub use crate::degrade::Mode;
 use crate::degrade::{Reason, Reasons, Rungs};
 use crate::ingest::{Ingest, Posted};
@@ -251,6 +252,11 @@ impl Scorer {
         Ok((decisions.collect(), recording.receipt))
     }
 
+    /// Where answers stand that wait while it works for others.
+    pub fn dues(&self) -> Rc<Dues> {
+        self.ladder.dues()
+    }
+
     fn finish(
         &mut self,
         application: &Application,
@@ -355,6 +361,11 @@ impl Batch {
             let (known, timeline) = (timeline.is_some(), timeline.unwrap_or(nobody));
             History { known, facts: plan.vector_into(timeline, application, as_of, scratch, &mut rows[row..]) }
         })
+    }
+
+    /// How many rows were read.
+    pub fn count(&self) -> usize {
+        self.rows.len() / self.bundle.plan().width()
     }
 
     /// Lets go of the row that was read last.

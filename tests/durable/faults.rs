@@ -1,7 +1,7 @@
 //! A full disk and a failing one: writes are refused for a while, scoring goes on, nothing acknowledged is lost (S2).
 //!
-//! The full disk is a small tmpfs in a mount namespace of its own. The failing one is `failing_disk.c`, compiled here and put
-//! between the service and libc: it fails on command, and loses what it failed to sync, as disks do.
+//! The full disk is a small tmpfs in a mount namespace of its own. The failing one ([`FailingDisk`]) fails on command, and loses what it
+//! failed to sync, as disks do.
 
 use std::fs;
 use std::io::Write;
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::settings;
+use crate::support::disk::FailingDisk;
 use crate::support::history::{JSON, LINES, application, lines, payment};
 use crate::support::{Answer, Directory, Server, binary, repository, serve};
 
@@ -78,50 +79,6 @@ impl Drop for SmallDisk {
     fn drop(&mut self) {
         let _ = self.holder.kill();
         let _ = self.holder.wait();
-    }
-}
-
-/// A directory on a disk that fails on command.
-struct FailingDisk {
-    data: Directory,
-    switch: PathBuf,
-    library: PathBuf,
-}
-
-impl FailingDisk {
-    fn new(name: &str) -> Self {
-        let data = Directory::new(name);
-        let (library, switch) = (data.path("failing_disk.so"), data.path("switch"));
-        let compiled = Command::new("cc")
-            .args(["-shared", "-fPIC", "-O1", "-o"])
-            .arg(&library)
-            .arg(repository().join("tests/durable/failing_disk.c"))
-            .arg("-ldl")
-            .status();
-        assert!(compiled.is_ok_and(|status| status.success()), "a C compiler (`cc`) makes the failing disk");
-        Self { data, switch, library }
-    }
-
-    fn serve(&self) -> Server {
-        self.serve_with(&[])
-    }
-
-    fn serve_with(&self, more: &[&str]) -> Server {
-        let root = self.data.path("data");
-        let mut command = serve(&root, settings(&[&SETTINGS, more].concat()));
-        command.env("LD_PRELOAD", &self.library).env("FAULT_SWITCH", &self.switch).env("FAULT_UNDER", root);
-        Server::launch(&mut command)
-    }
-
-    /// From now on `call` fails with this `errno`.
-    fn fail(&self, call: &str, errno: i32) {
-        // Renamed into place: it is read at every call.
-        let new = self.data.write("switch.new", &format!("{call} {errno}\n"));
-        fs::rename(new, &self.switch).unwrap();
-    }
-
-    fn heal(&self) {
-        fs::remove_file(&self.switch).unwrap();
     }
 }
 
@@ -237,7 +194,7 @@ fn kill_on_a_full_disk_loses_nothing_either() {
 #[test]
 fn failed_sync_acknowledges_nothing_and_writing_resumes_by_itself() {
     let disk = FailingDisk::new("failing-sync");
-    let server = disk.serve();
+    let server = disk.serve(settings(&SETTINGS));
     let mut acknowledged: Vec<u32> = Vec::new();
     for outage in 0..5 {
         let from = outage * 1_000;
@@ -253,14 +210,14 @@ fn failed_sync_acknowledges_nothing_and_writing_resumes_by_itself() {
         acknowledged.push(from + 200);
     }
     server.kill();
-    let server = disk.serve();
+    let server = disk.serve(settings(&SETTINGS));
     expect_all(&server, acknowledged.into_iter());
 }
 
 #[test]
 fn disk_that_fails_now_and_then_under_load_loses_nothing_acknowledged() {
     let disk = FailingDisk::new("flaky-sync");
-    let server = disk.serve();
+    let server = disk.serve(settings(&SETTINGS));
     let acknowledged: Vec<u32> = std::thread::scope(|scope| {
         let writer = |first: u32| {
             let server = &server;
@@ -285,13 +242,13 @@ fn disk_that_fails_now_and_then_under_load_loses_nothing_acknowledged() {
     write_until_taken(&server, 1);
     server.kill();
     assert!(!acknowledged.is_empty());
-    expect_all(&disk.serve(), acknowledged.into_iter());
+    expect_all(&disk.serve(settings(&SETTINGS)), acknowledged.into_iter());
 }
 
 #[test]
 fn failed_write_is_answered_by_its_cause() {
     let disk = FailingDisk::new("failing-write");
-    let server = disk.serve();
+    let server = disk.serve(settings(&SETTINGS));
     for (number, errno, status, code) in [(1, 28, 507, "disk_full"), (2, 5, 503, "log_unavailable")] {
         disk.fail("write", errno);
         expect_refusal(&post(&server, number), status, code);
@@ -303,7 +260,7 @@ fn failed_write_is_answered_by_its_cause() {
 #[test]
 fn checkpoint_that_cannot_be_written_is_tried_again_and_loses_nothing() {
     let disk = FailingDisk::new("failing-checkpoint");
-    let server = disk.serve();
+    let server = disk.serve(settings(&SETTINGS));
     assert_eq!(post_batch(&server, 0).status, 200);
     for call in ["sync", "write"] {
         disk.fail(call, 5);
@@ -317,7 +274,7 @@ fn checkpoint_that_cannot_be_written_is_tried_again_and_loses_nothing() {
         }
     }
     server.kill();
-    expect_all(&disk.serve(), 0..200);
+    expect_all(&disk.serve(settings(&SETTINGS)), 0..200);
 }
 
 /// Scores an application of its own; whether it was a repetition.
@@ -341,7 +298,7 @@ fn wait_for(server: &Server, line: &str) {
 #[test]
 fn decisions_are_made_while_they_cannot_be_kept_and_kept_again_by_themselves() {
     let disk = FailingDisk::new("failing-decisions");
-    let server = disk.serve();
+    let server = disk.serve(settings(&SETTINGS));
     // What nobody waits for is synced within a second of being written, and this disk loses what is not.
     let synced = || std::thread::sleep(Duration::from_secs(3));
     assert!(!is_repeated(&server, "before"));
@@ -358,16 +315,16 @@ fn decisions_are_made_while_they_cannot_be_kept_and_kept_again_by_themselves() {
         synced();
     }
     server.kill();
-    let server = disk.serve();
+    let server = disk.serve(settings(&SETTINGS));
     ["before", "after 0", "after 1"].iter().for_each(|id| assert!(is_repeated(&server, id), "{id}"));
 }
 
 #[test]
 fn disk_that_never_answers_does_not_hold_the_end_up() {
     let disk = FailingDisk::new("stalled-sync");
-    let server = disk.serve_with(&["server.shutdown_timeout=3s"]);
+    let server = disk.serve(settings(&[&SETTINGS[..], &["server.shutdown_timeout=3s"]].concat()));
     assert_eq!(post_batch(&server, 0).status, 200);
-    disk.fail("stall", 1);
+    disk.stall_in("/", "sync", 600_000);
     let begin = Instant::now();
     server.terminate();
     while !server.log().contains("without the last checkpoint") {
@@ -377,5 +334,5 @@ fn disk_that_never_answers_does_not_hold_the_end_up() {
     assert_eq!(server.stop(), Some(1), "an end that is not as it should be");
     assert!(begin.elapsed() < RECOVERY, "{:?}", begin.elapsed());
     disk.heal();
-    expect_all(&disk.serve(), 0..200);
+    expect_all(&disk.serve(settings(&SETTINGS)), 0..200);
 }

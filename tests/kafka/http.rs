@@ -1,5 +1,7 @@
 //! HTTP beside Kafka: what is posted goes to the topics, and what is asked needs no broker.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use super::{Group, arguments, start};
@@ -78,16 +80,27 @@ fn alone(name: &str, settings: &[&str]) -> (Broker, Server) {
 
 #[test]
 fn scoring_goes_on_without_a_broker_and_events_are_refused_for_a_while() {
-    let (mut broker, server) = alone("http-down", &[]);
+    let settings = ["breaker.calls=3", "breaker.open=300ms", "breaker.open_most=1s", "budget.reserve=20ms"];
+    let (mut broker, server) = alone("http-down", &settings);
+    let breaker = || server.get("/readyz").json()["breakers"]["kafka"].clone();
+    assert_eq!(breaker(), "closed");
     broker.kill();
     let refused = post(&server, "1");
     assert_eq!((refused.status, &refused.json()["code"]), (503, &json!("log_unavailable")), "{}", refused.text());
     assert!(refused.header("retry-after").is_some());
-    let scored = server.post("/v1/score", JSON, application("c-1", "a").to_string());
-    assert_eq!(scored.status, 200, "{}", scored.text());
-    assert_eq!(scored.json()["history"]["known"], json!(true));
+    // Once it is known that nobody is there, nobody waits for it.
+    let began = Instant::now();
+    for id in 0..20 {
+        let refused = post(&server, &format!("down {id}"));
+        assert_eq!((refused.status, &refused.json()["code"]), (503, &json!("log_unavailable")), "{}", refused.text());
+        let scored = server.post("/v1/score", JSON, application("c-1", &format!("a {id}")).to_string());
+        let said = scored.json();
+        assert_eq!((scored.status, &said["mode"], &said["history"]["known"]), (200, &json!("full"), &json!(true)));
+    }
+    assert!(began.elapsed() < Duration::from_secs(5), "they took {:?}", began.elapsed());
     broker.start();
     await_true("events are taken again", || post(&server, "2").status < 300);
+    await_true("the breaker is closed", || post(&server, "3").status < 300 && breaker() == "closed");
 }
 
 #[test]

@@ -2,10 +2,14 @@
 
 /// Vectors by their bits.
 pub(crate) mod bits;
+/// Bundles whose models are slow or fail.
+pub(crate) mod bundle;
 /// One kept connection, whose end is no failure.
 pub(crate) mod client;
 /// Rounds of writing and SIGKILL, held against what was acknowledged.
 pub(crate) mod crash;
+/// A disk that fails and stalls on command.
+pub(crate) mod disk;
 /// Seeded histories of people.
 pub(crate) mod history;
 /// A real Kafka broker.

@@ -8,7 +8,7 @@ use cauce_model::bundle::Bundle;
 
 use super::{AppError, Backend, Recovery};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::ingest;
 use crate::keeper::Keeper;
 use crate::log::embedded::Opened;
@@ -54,7 +54,8 @@ fn recover(config: &Config, bundle: &Arc<Bundle>, clock: Clock, recovery: Recove
         }
         Embedded::remove(&config.store.directory)?;
     }
-    let (plan, state) = (bundle.plan(), Arc::new(Embedded::open(&config.store.directory)?));
+    let config::Store { directory, block_cache, .. } = &config.store;
+    let (plan, state) = (bundle.plan(), Arc::new(Embedded::open_slice(directory, 1, block_cache.bytes() as u64)?));
     let store = Arc::new(Store::open(state, Bounds::from(&config.store), plan)?);
     let state_ms = started.elapsed().as_millis() - log_ms;
     let covered = store.checkpointed()?.map_or(Position(0), |checkpoint| checkpoint.reached.log);

@@ -87,10 +87,12 @@ impl Call {
     pub fn terms(&self, request: &HttpRequest, work: Work) -> Result<(Deadline, Rungs), ApiError> {
         let (shared, headers) = (self.shared(), request.headers());
         let asked = headers.get(LATENCY_BUDGET).map(HeaderValue::as_bytes);
-        let budget = shared.budget.of(work, asked).map_err(|error| ApiError::new(Code::InvalidBudget, error))?;
+        let budget = |asked| shared.budget.of(work, asked).map_err(|error| ApiError::new(Code::InvalidBudget, error));
+        let (usual, budget) = (budget(None)?, budget(asked)?);
         self.budget.set(Some(budget));
         let product = headers.get(PRODUCT).and_then(|product| product.to_str().ok());
-        Ok((Deadline { started: self.started, budget }, shared.allowed.of(work, product)))
+        let deadline = Deadline { started: self.started, budget, is_short: budget < usual };
+        Ok((deadline, shared.allowed.of(work, product)))
     }
 
     /// Waits for a body. Meanwhile the request holds no permit: slow clients would use them up.

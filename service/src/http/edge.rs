@@ -252,7 +252,7 @@ impl Edge {
         let work = routes::ROUTES.get(route)?.endpoint.work()?;
         let asked = request.headers().get(call::LATENCY_BUDGET).map(HeaderValue::as_bytes);
         let budget = self.shared.budget.of(work, asked).ok()?;
-        Some(Deadline { started, budget }.left(now))
+        Some(Deadline { started, budget, is_short: false }.left(now))
     }
 
     fn refuse(&self, arrival: &Arrival, reason: Reason, id: HeaderValue, facts: &Rc<Facts>) -> Response<BoxBody> {

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::answer::Answer;
 use super::batch::{self, Item};
-use super::call::{Call, beside};
+use super::call::Call;
 use super::routes::Endpoint;
 use super::score::ItemProblem;
 use super::{body, waiting};
@@ -99,9 +99,13 @@ async fn take(call: &Call, request: &HttpRequest, payload: Payload) -> Result<(K
             }
         }
     };
-    // Reads of the disk, as many as the person has events: not on a thread that answers requests.
+    // Reads of the disk, as many as the person has events. The event stands: where it does is not worth an answer that is late.
     let (ingest, person, id, time) = (call.shared().ingest.clone(), key.person.clone(), key.id, key.time);
-    let position = beside(move || ingest.position_of(&person, id, time)).await?;
+    let found = waiting::beside(call, deadline, move || ingest.position_of(&person, id, time)).await;
+    let position = match found {
+        Err(error) if error.code == Code::LogSlow => None,
+        found => found?,
+    };
     let stored = call.shared().ingest.log().home(&key.person);
     Ok((key, Standing { outcome, stored, position }))
 }

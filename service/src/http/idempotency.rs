@@ -5,11 +5,9 @@
 //! that whatever failed can be tried again. A repetition that needs the disk is read on a thread that answers no requests (S1).
 
 use std::future::Future;
-use std::time::Instant;
 
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::rt;
-use actix_web::rt::time::timeout;
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use cauce_features::application::Application;
@@ -67,14 +65,12 @@ pub async fn step<'a>(
 }
 
 /// Keeps the answer of a request that named itself; in durable mode it returns once the answer is on disk, or soon if that does not answer.
-pub async fn keep(reservation: Option<&Reservation>, answer: &Answer, deadline: Deadline) {
+pub async fn keep(call: &Call, reservation: Option<&Reservation>, answer: &Answer, deadline: Deadline) {
     let Some(reservation) = reservation.filter(|_| answer.status == 200) else { return };
     let receipt = reservation.keep(Stored { status: answer.status, body: answer.body.clone() });
     let Some(receipt) = receipt else { return };
-    match timeout(waiting::patience(deadline, Instant::now()), receipt.stored()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "an answer leaves that is not kept for its repetition"),
-        Err(_elapsed) => tracing::warn!("an answer leaves before it is on disk for its repetition"),
+    if !waiting::kept(call, receipt, deadline).await {
+        tracing::warn!(request_id = call.request_id(), "an answer leaves that is not on disk for its repetition");
     }
 }
 

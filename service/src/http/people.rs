@@ -14,6 +14,7 @@ use cauce_features::fixed::MISSING;
 use cauce_features::record::check_id;
 use cauce_features::spec::{AggregateFeature, CalendarUnit, Definition, Feature, Specification, Window};
 use cauce_features::time::Timestamp;
+use cauce_features::timeline::Timeline;
 use serde::{Deserialize, Serialize};
 
 use super::answer::Answer;
@@ -75,8 +76,8 @@ fn features_of(call: &Call, person: &str, as_of: Timestamp) -> Result<Answer, Ap
     let specification = plan.specification();
     let own = EventId::parse("no application").expect("a constant text is an id");
     let application = Application::new(person, own, vec![MISSING; specification.application.fields.len()]);
-    let vector =
-        call.shared().histories.read(plan, person, |timeline| Some(plan.vector(timeline?, &application, as_of)))?;
+    let look = |timeline: Option<&Timeline>| Some(plan.vector(timeline?, &application, as_of));
+    let vector = call.shared().histories.read_here(person, look)?;
     let vector = vector.ok_or_else(|| ApiError::new(Code::PersonUnknown, "no event of this person has been taken"))?;
     let features = specification.features.iter().zip(&vector.values);
     let document = FeaturesAnswer {

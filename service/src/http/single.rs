@@ -100,7 +100,7 @@ impl Single<'_> {
         let outcome = Outcome { application: &application, decided: &decided, as_of: terms.as_of, kept, watch: &watch };
         let answer = call.attempt(|_| write(&outcome))?;
         let reservation = reservation.filter(|_| decided.is_recorded(&application, kept));
-        idempotency::keep(reservation.as_ref(), &answer, deadline).await;
+        idempotency::keep(call, reservation.as_ref(), &answer, deadline).await;
         Ok(answer)
     }
 }

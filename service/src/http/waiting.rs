@@ -2,12 +2,10 @@
 //! scores that only L2 may have, records that are to be durable.
 
 use std::convert::Infallible;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use actix_web::rt::time::timeout;
 use actix_web::web::block;
-use tokio::sync::Semaphore;
 
 use super::call::Call;
 use crate::breaker::{Breaker, Outcome};
@@ -19,9 +17,7 @@ use crate::ledger::{Begin, Fetch};
 use crate::log::{Accepted, LogError, Receipt};
 use crate::scoring::Access;
 use crate::scoring::answer::Kept;
-
-/// What is left to make an answer of when a wait has been in vain.
-const RESERVE: Duration = Duration::from_millis(3);
+use crate::shelf;
 
 /// Has the histories of people in memory, as far as they are kept here. Those who are there already, as nearly all are, cost a look.
 pub async fn bring(call: &Call, people: impl Iterator<Item = &str>, deadline: Deadline) -> Access {
@@ -61,7 +57,7 @@ async fn bring_absent(call: &Call, people: Vec<String>, deadline: Deadline) -> R
             Err(_) => Ok(()),
         })
     };
-    match on_disk(&shared.guards.state, &shared.disk_reads, deadline, read).await {
+    match on_disk(call, &shared.guards.state, deadline, read).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => {
             tracing::error!(%error, "histories cannot be read");
@@ -77,7 +73,7 @@ pub async fn fetch(call: &Call, keys: Keys, deadline: Deadline) -> Option<(Cache
     let shared = call.shared();
     let (guards, now) = (shared.guards.clone(), shared.clock.now());
     let read = move || guards.cache.fetch(keys, now);
-    match on_disk(&shared.guards.shelf, &shared.disk_reads, deadline, read).await {
+    match on_disk(call, &shared.guards.shelf, deadline, read).await {
         Ok(Ok(found)) => found,
         Ok(Err(error)) => {
             tracing::debug!(%error, "the cache on disk cannot be read");
@@ -91,14 +87,21 @@ pub async fn fetch(call: &Call, keys: Keys, deadline: Deadline) -> Option<(Cache
 /// one would be right.
 pub async fn repeat(call: &Call, fetch: Fetch, deadline: Deadline) -> Result<Begin, ApiError> {
     let shared = call.shared();
-    let read = on_disk(&shared.guards.shelf, &shared.disk_reads, deadline, move || Ok::<_, Infallible>(fetch.read()));
-    match read.await {
+    let read = move || Ok::<_, Infallible>(fetch.read());
+    match on_disk(call, &shared.guards.shelf, deadline, read).await {
         Ok(Ok(begin)) => Ok(begin),
         Err(_) => {
             let detail = "this may have been answered before, and the disk that knows does not answer; ask again after `Retry-After`";
             Err(ApiError::new(Code::StateUnavailable, detail))
         }
     }
+}
+
+/// Whether what was put on a shelf is there for good; false also where it takes longer than an answer may.
+pub async fn kept(call: &Call, receipt: shelf::Receipt, deadline: Deadline) -> bool {
+    let patience = deadline.patience(Instant::now(), call.shared().guards.reserve);
+    let _due = call.worker().scorer.borrow().dues().wait(deadline.ends());
+    matches!(timeout(patience, receipt.stored()).await, Ok(Ok(())))
 }
 
 /// Why the disk gave nothing.
@@ -114,8 +117,8 @@ enum NotRead {
 /// Reads the disk on a thread that answers no requests. One that stands still holds a permit until it goes on, so that not more than
 /// these threads wait for it.
 async fn on_disk<T: Send + 'static, E: Send + 'static>(
+    call: &Call,
     breaker: &Breaker,
-    permits: &Arc<Semaphore>,
     deadline: Deadline,
     read: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<Result<T, E>, NotRead> {
@@ -123,7 +126,7 @@ async fn on_disk<T: Send + 'static, E: Send + 'static>(
     if !breaker.admit(began) {
         return Err(NotRead::LeftAlone);
     }
-    let Ok(permit) = permits.clone().try_acquire_owned() else {
+    let Ok(permit) = call.shared().disk_reads.clone().try_acquire_owned() else {
         breaker.record(began, Outcome::Failed);
         return Err(NotRead::TooMany);
     };
@@ -131,12 +134,42 @@ async fn on_disk<T: Send + 'static, E: Send + 'static>(
         let _permit = permit;
         read()
     };
-    let read = timeout(patience(deadline, began), block(read)).await;
+    let _due = call.worker().scorer.borrow().dues().wait(deadline.ends());
+    let read = timeout(deadline.patience(began, call.shared().guards.reserve), block(read)).await;
     let (now, outcome) = (Instant::now(), read.map_err(|_elapsed| NotRead::TooSlow));
     let outcome = outcome.and_then(|read| read.map_err(|_stopping| NotRead::TooSlow));
-    let went_well = matches!(&outcome, Ok(Ok(_)));
-    breaker.record(now, if went_well { Outcome::Done(now - began) } else { Outcome::Failed });
+    let went = match &outcome {
+        Ok(Ok(_)) => Outcome::Done(now - began),
+        Err(_) if deadline.is_short => Outcome::CutShort,
+        Ok(Err(_)) | Err(_) => Outcome::Failed,
+    };
+    breaker.record(now, went);
     outcome
+}
+
+/// Reads what is kept on disk beside the histories, on a thread that answers no requests.
+pub async fn beside<T, E>(
+    call: &Call,
+    deadline: Deadline,
+    read: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, ApiError>
+where
+    T: Send + 'static,
+    E: Send + 'static,
+    ApiError: From<E>,
+{
+    let too_slow = "what is asked for is on a disk that does not answer in time; ask again after `Retry-After`";
+    let Ok(permit) = call.shared().disk_reads.clone().try_acquire_owned() else {
+        return Err(ApiError::new(Code::LogSlow, too_slow));
+    };
+    let read = move || {
+        let _permit = permit;
+        read()
+    };
+    let patience = deadline.patience(Instant::now(), call.shared().guards.reserve);
+    let _due = call.worker().scorer.borrow().dues().wait(deadline.ends());
+    let read = timeout(patience, block(read)).await.map_err(|_elapsed| ApiError::new(Code::LogSlow, too_slow))?;
+    Ok(read.map_err(|_| ApiError::stopping())??)
 }
 
 /// How scored applications are kept, once the log has answered for those that it has to.
@@ -176,18 +209,15 @@ async fn accepted(call: &Call, receipt: Receipt, deadline: Deadline) -> Result<c
     if !breaker.admit(began) {
         return Err(NotAccepted::LeftAlone);
     }
-    let settled = timeout(patience(deadline, began), receipt.accepted()).await;
+    let _due = call.worker().scorer.borrow().dues().wait(deadline.ends());
+    let settled = timeout(deadline.patience(began, call.shared().guards.reserve), receipt.accepted()).await;
     let now = Instant::now();
-    let failed = match &settled {
-        Ok(Ok(all)) => all.iter().any(|one| matches!(one, Err(LogError::Unavailable(_) | LogError::Full))),
-        Ok(Err(_)) | Err(_) => true,
+    let is_failure = |one: &Result<Accepted, LogError>| matches!(one, Err(LogError::Unavailable(_) | LogError::Full));
+    let went = match &settled {
+        Ok(Ok(all)) if !all.iter().any(is_failure) => Outcome::Done(now - began),
+        Err(_) if deadline.is_short => Outcome::CutShort,
+        Ok(_) | Err(_) => Outcome::Failed,
     };
-    breaker.record(now, if failed { Outcome::Failed } else { Outcome::Done(now - began) });
+    breaker.record(now, went);
     settled.map_err(|_elapsed| NotAccepted::TooSlow)
-}
-
-/// How long may be waited, so that an answer can still be made in time.
-pub fn patience(deadline: Deadline, now: Instant) -> Duration {
-    let left = deadline.left(now);
-    left.saturating_sub(RESERVE.min(left / 4))
 }

@@ -4,6 +4,7 @@
 //! fails is tried again once where time is left; a session that goes on failing is replaced by a new one, made beside requests
 //! with growing pauses, and while it fails the breaker keeps requests away from it.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -16,13 +17,17 @@ use super::{Batch, Lap, Made, Stage, Terms};
 use crate::breaker::{Breaker, Outcome};
 use crate::cache::{self, Cache, Cached, Fetched, Flight, Keys};
 use crate::config::{self, Config};
-use crate::deadline::Recent;
+use crate::deadline::{Dues, Recent};
 use crate::degrade::{Mode, Plan, Reason, Reasons, Situation, Standing, plan};
 use crate::shelf::Shelf;
 use crate::watchdog::Watchdog;
 
 /// What is kept for the scorecard and for the answer when a dearer rung is chosen, on top of what they took lately.
 const RESERVE: Duration = Duration::from_millis(1);
+
+/// What a run may take, and for each row, however overdue others are: a sound model needs far less.
+const LET_RUN: Duration = Duration::from_millis(2);
+const LET_RUN_ROW: Duration = Duration::from_micros(50);
 
 /// A session that failed so often in a row is replaced.
 const FAILURES_MOST: u32 = 3;
@@ -44,6 +49,8 @@ pub struct Guards {
     pub shelf: Breaker,
     pub cache: Cache,
     pub watchdog: Arc<Watchdog>,
+    /// What is kept of a budget to make an answer of when a run is stopped.
+    pub reserve: Duration,
     /// The oldest score that the cached rung gives.
     pub cached_age: Duration,
     /// Sessions that were replaced since they went on failing.
@@ -62,6 +69,7 @@ impl Guards {
             shelf: breaker("shelf", state_slow),
             cache: Cache::new(&config.cache, l2),
             watchdog: Arc::new(Watchdog::new(workers)),
+            reserve: config.budget.reserve.get(),
             cached_age: config.ladder.cached_age.get(),
             sessions_replaced: AtomicU64::new(0),
         }
@@ -85,8 +93,11 @@ pub(super) struct Ladder {
     guards: Arc<Guards>,
     /// Of the thread: its place with the watchdog.
     number: usize,
+    dues: Rc<Dues>,
     model_took: Recent,
     fallback_took: Recent,
+    /// How much later than it should the run ended that was stopped last: an operator under way is not interrupted.
+    stopped_late: Duration,
     /// Of looks into L2, as the caller measures them.
     l2_took: Recent,
     l2_asked: Option<Instant>,
@@ -127,7 +138,19 @@ impl Ladder {
     pub(super) fn new(guards: Arc<Guards>, number: usize) -> Self {
         let (recent, bytes, repair) = (Recent::default, Vec::new(), Repair::default());
         let (model_took, fallback_took, l2_took) = (recent(), recent(), recent());
-        Self { guards, number, model_took, fallback_took, l2_took, l2_asked: None, bytes, repair }
+        let stopped_late = Duration::ZERO;
+        Self {
+            guards,
+            number,
+            dues: Rc::default(),
+            model_took,
+            fallback_took,
+            stopped_late,
+            l2_took,
+            l2_asked: None,
+            bytes,
+            repair,
+        }
     }
 
     /// Another bundle is served: what is known of the model was known of another one.
@@ -295,7 +318,7 @@ impl Ladder {
     ) -> Result<(), Reason> {
         let guards = self.guards.clone();
         let Some(vector) = keys.vector else { return Err(Reason::HistoryUnavailable) };
-        let patience = terms.deadline.left(*now).saturating_sub(self.fallback_took.p99(*now) + RESERVE);
+        let patience = self.until(terms, 1, *now).0.saturating_duration_since(*now);
         match guards.cache.join(vector, patience) {
             Flight::Landed(probability) => {
                 batch.probabilities = vec![probability];
@@ -310,14 +333,14 @@ impl Ladder {
                 let ran = self.run(batch, terms, now, lap).or_else(|reason| match reason {
                     // Nothing of it is known to be sound.
                     Reason::ModelFailed if terms.deadline.left(*now) > patience / 2 => {
-                        guards.cache.forget(*keys);
+                        guards.cache.forget(vector);
                         self.run(batch, terms, now, lap)
                     }
                     reason => Err(reason),
                 });
                 if ran.is_ok() {
                     let probability = batch.probabilities[0];
-                    guards.cache.keep(*keys, Cached { probability, at: terms.as_of });
+                    guards.cache.keep(vector, keys.application, Cached { probability, at: terms.as_of });
                     lead.land(probability);
                     *now = lap(Stage::Cache);
                 }
@@ -332,24 +355,29 @@ impl Ladder {
         if !breaker.admit(*now) {
             return Err(Reason::ModelBreakerOpen);
         }
-        let (began, stopper) = (*now, batch.model.stopper());
-        let until = terms.deadline.ends().checked_sub(self.fallback_took.p99(began) + RESERVE).unwrap_or(began);
+        let (began, stopper, rows) = (*now, batch.model.stopper(), batch.count() as u32);
+        let (until, is_cut) = self.until(terms, rows, began);
         let (ran, was_stopped) = watchdog.watch(self.number, &stopper, until, || batch.run());
         *now = lap(Stage::Model);
         let took = now.saturating_duration_since(began);
         if was_stopped && let Err(error) = batch.model.resume() {
             tracing::error!(%error, "the model's session cannot be used again");
         }
+        if rows == 1 && (ran.is_ok() || was_stopped) {
+            self.model_took.record(*now, took);
+        }
         match ran {
             Ok(()) => {
-                breaker.record(*now, Outcome::Done(took));
-                self.model_took.record(*now, took);
+                // Many rows may take longer than one.
+                breaker.record(*now, Outcome::Done(took / rows.max(1)));
+                self.stopped_late /= 2;
                 self.repair.went_well();
                 Ok(())
             }
             Err(_) if was_stopped => {
-                breaker.record(*now, Outcome::Failed);
-                self.model_took.record(*now, took);
+                breaker
+                    .record(*now, if is_cut || terms.deadline.is_short { Outcome::CutShort } else { Outcome::Failed });
+                self.stopped_late = now.saturating_duration_since(until).max(self.stopped_late / 2);
                 Err(Reason::ModelTimedOut)
             }
             Err(error) => {
@@ -359,6 +387,21 @@ impl Ladder {
                 Err(Reason::ModelFailed)
             }
         }
+    }
+
+    /// Until when a run may take, so that there is time left for the scorecard and the answer; and whether it is cut short so that
+    /// others are not late who wait beside it.
+    fn until(&self, terms: &Terms, rows: u32, now: Instant) -> (Instant, bool) {
+        let (reserve, late) = (self.guards.reserve, self.stopped_late.min(terms.deadline.left(now) / 4));
+        let own = now + terms.deadline.patience(now, reserve).saturating_sub(self.fallback_took.p99(now) + late);
+        let others = self.dues.first().and_then(|due| due.checked_sub(reserve + late));
+        let others = others.map(|due| due.max(now + LET_RUN.max(LET_RUN_ROW * rows)));
+        others.filter(|others| *others < own).map_or((own, false), |others| (others, true))
+    }
+
+    /// What waits beside.
+    pub(super) fn dues(&self) -> Rc<Dues> {
+        self.dues.clone()
     }
 
     fn fall_back(&mut self, batch: &mut Batch, began: Instant, lap: &mut Lap<'_>) {

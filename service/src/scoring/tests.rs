@@ -20,7 +20,7 @@ fn scorer(model_of: &str) -> (Scorer, Fixture) {
 
 /// Everything is allowed, and there is an hour.
 fn terms(as_of: Timestamp) -> Terms {
-    let deadline = Deadline { started: Instant::now(), budget: Duration::from_secs(3600) };
+    let deadline = Deadline { started: Instant::now(), budget: Duration::from_secs(3600), is_short: false };
     Terms { as_of, deadline, rungs: Rungs::ALL, access: Access::Here }
 }
 
@@ -131,7 +131,7 @@ fn a_history_that_cannot_be_read_is_not_taken_for_none() {
 fn a_request_without_time_costs_nothing_more_and_says_so() {
     let (mut scorer, _fixture) = scorer("ahorro-valle");
     let application = application(&scorer, "c-1", "1");
-    let deadline = Deadline { started: Instant::now(), budget: Duration::ZERO };
+    let deadline = Deadline { started: Instant::now(), budget: Duration::ZERO, is_short: false };
     let decision = decide(&mut scorer, &application, &Terms { deadline, ..terms(AS_OF) });
     assert_eq!((decision.made.mode, reasons(&decision)), (Mode::Refer, vec!["out_of_time"]));
 }

@@ -37,8 +37,6 @@ const NAME: &str = "people";
 const NEW_NAME: &str = "people.new";
 /// Beside the files of the database, so that both are there or neither is.
 const CHECKPOINT: &str = "checkpoint";
-/// Blocks of cold people. Everybody else is in memory.
-const CACHE_BYTES: u64 = 32 << 20;
 const MEMTABLE_BYTES: u64 = 32 << 20;
 const NAP: Duration = Duration::from_millis(1);
 /// From four sealed memtables or thirty runs on, `commit` waits without looking up.
@@ -50,6 +48,8 @@ pub struct Embedded {
     directory: PathBuf,
     /// How many databases share the memory that one may take.
     shared_by: u64,
+    /// What all of them keep of blocks that were read.
+    cache_bytes: u64,
     /// `None` after it was closed and could not be opened again.
     open: RwLock<Option<Open>>,
 }
@@ -60,14 +60,17 @@ struct Open {
 }
 
 impl Embedded {
+    /// Bytes for blocks of cold people where no requests wait for them. Everybody else is in memory.
+    pub const BLOCK_CACHE: u64 = 32 << 20;
+
     /// Opens the state in a directory, or begins one.
     pub fn open(directory: &Path) -> Result<Self, StateError> {
-        Self::open_slice(directory, 1)
+        Self::open_slice(directory, 1, Self::BLOCK_CACHE)
     }
 
-    /// Opens or begins one of so many states that share the memory of one.
-    pub fn open_slice(directory: &Path, slices: usize) -> Result<Self, StateError> {
-        let embedded = Self { shared_by: slices as u64, ..Self::at(directory) };
+    /// Opens or begins one of so many states that share the memory of one, and so many bytes for blocks that were read.
+    pub fn open_slice(directory: &Path, slices: usize, cache_bytes: u64) -> Result<Self, StateError> {
+        let embedded = Self { shared_by: slices as u64, cache_bytes, ..Self::at(directory) };
         if !embedded.path().try_exists().map_err(|error| embedded.io(&error))? {
             embedded.create().map_err(|error| embedded.explain(error))?;
         }
@@ -103,7 +106,7 @@ impl Embedded {
     }
 
     fn at(directory: &Path) -> Self {
-        Self { directory: directory.to_owned(), shared_by: 1, open: RwLock::new(None) }
+        Self { directory: directory.to_owned(), shared_by: 1, cache_bytes: Self::BLOCK_CACHE, open: RwLock::new(None) }
     }
 
     fn path(&self) -> PathBuf {
@@ -134,8 +137,10 @@ impl Embedded {
         })?;
         // Some damage makes fjall panic rather than fail.
         let opened = catch_unwind(AssertUnwindSafe(|| {
-            let database =
-                Database::builder(self.path()).worker_threads(1).cache_size(CACHE_BYTES / self.shared_by).open()?;
+            let database = Database::builder(self.path())
+                .worker_threads(1)
+                .cache_size(self.cache_bytes / self.shared_by)
+                .open()?;
             let known = database.keyspace_exists(NAME);
             let people = database.keyspace(NAME, KeyspaceCreateOptions::default)?;
             if known { Ok(Open { database, people }) } else { Err(fjall::Error::Unrecoverable) }

@@ -9,10 +9,12 @@ use serde::Serialize;
 
 use super::person_of;
 use super::timeline::unknown;
+use crate::deadline::{Deadline, Work};
 use crate::error::{ApiError, Code};
 use crate::http::answer::Answer;
-use crate::http::call::{Call, beside};
+use crate::http::call::Call;
 use crate::http::routes::Endpoint;
+use crate::http::waiting;
 use crate::ingest::Taken;
 use crate::log::{Accepted, Position, Stored};
 
@@ -48,20 +50,23 @@ struct Erased {
 }
 
 async fn erased(call: &Call, request: &HttpRequest) -> Result<Erased, ApiError> {
-    let person = person_of(request).await?;
+    let (person, (deadline, _)) = (person_of(request).await?, call.terms(request, Work::Query)?);
     let shared = call.shared();
     let plan = shared.plan();
-    let events = shared.histories.read(plan, &person, |timeline| timeline.map(|timeline| timeline.len(plan)))?;
+    // The writer of the log, too, is not to wait for the disk when it comes to the erasure.
+    waiting::bring(call, std::iter::once(&person[..]), deadline).await.here()?;
+    let events = shared.histories.read_here(&person, |timeline| timeline.map(|timeline| timeline.len(plan)))?;
     let records = match shared.ingest.log().reading().has_index() {
-        true => Some(records_of(call, &person).await?),
+        true => Some(records_of(call, &person, deadline).await?),
         // There may be some that no window reaches any more: erased, whether or not anything is known.
         false => None,
     };
     if events.is_none() && records == Some(0) {
         return Err(unknown());
     }
-    let settled = shared.ingest.erase(&person, shared.clock.now())?.accepted().await?;
-    forget_answers(call, &person).await;
+    let receipt = shared.ingest.erase(&person, shared.clock.now())?;
+    let settled = waiting::durable(call, receipt, deadline).await?;
+    forget_answers(call, &person, deadline).await;
     shared.upkeep.nudge();
     let Some(accepted) = settled.into_iter().next() else {
         return Err(ApiError::new(Code::Internal, "the log answered for no record"));
@@ -71,11 +76,11 @@ async fn erased(call: &Call, request: &HttpRequest) -> Result<Erased, ApiError> 
 }
 
 /// Answers about the person are kept sealed, and repeated no more.
-async fn forget_answers(call: &Call, person: &str) {
+async fn forget_answers(call: &Call, person: &str, deadline: Deadline) {
     let shared = call.shared();
     let Some(ledger) = &shared.ledger else { return };
     let noted = match ledger.forget(person, shared.clock.now()) {
-        Some(receipt) => receipt.stored().await.is_ok(),
+        Some(receipt) => waiting::kept(call, receipt, deadline).await,
         None => false,
     };
     if !noted {
@@ -86,7 +91,7 @@ async fn forget_answers(call: &Call, person: &str) {
     }
 }
 
-async fn records_of(call: &Call, person: &str) -> Result<usize, ApiError> {
+async fn records_of(call: &Call, person: &str, deadline: Deadline) -> Result<usize, ApiError> {
     let (ingest, whose) = (call.shared().ingest.clone(), person.to_owned());
     let count = move || {
         let mut records = 0;
@@ -96,7 +101,7 @@ async fn records_of(call: &Call, person: &str) -> Result<usize, ApiError> {
         });
         read.map(|()| records)
     };
-    beside(count).await
+    waiting::beside(call, deadline, count).await
 }
 
 #[derive(Serialize)]

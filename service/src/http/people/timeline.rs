@@ -14,11 +14,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::person_of;
+use crate::deadline::Work;
 use crate::error::{ApiError, Code};
 use crate::http::answer::Answer;
-use crate::http::call::{Call, beside};
+use crate::http::call::Call;
 use crate::http::routes::Endpoint;
 use crate::http::score::InstantText;
+use crate::http::waiting;
 use crate::log::{Kind, Position, Record};
 
 /// Events of a page when nothing is said, and at most.
@@ -44,11 +46,11 @@ pub async fn timeline(request: HttpRequest) -> HttpResponse {
 /// Everything that is held of a person.
 pub async fn export(request: HttpRequest) -> HttpResponse {
     let call = Call::begin(&request, Endpoint::PersonExport);
-    let found = everything(&call, &request).await;
+    let found = everything_and_history(&call, &request).await;
     call.answer(|call| {
         let (person, records) = found?;
         let plan = call.shared().plan();
-        let history = call.shared().histories.read(plan, &person, |timeline| {
+        let history = call.shared().histories.read_here(&person, |timeline| {
             timeline.map(|timeline| HistorySummary {
                 events: timeline.len(plan),
                 coarsened: timeline.coarsened(),
@@ -151,10 +153,19 @@ async fn page(call: &Call, request: &HttpRequest) -> Result<(String, Vec<Held>, 
     Ok((person, standing, next))
 }
 
+/// Everything, with the history in memory.
+async fn everything_and_history(call: &Call, request: &HttpRequest) -> Result<(String, Vec<Record>), ApiError> {
+    let (deadline, _) = call.terms(request, Work::Query)?;
+    let (person, records) = everything(call, request).await?;
+    waiting::bring(call, std::iter::once(&person[..]), deadline).await.here()?;
+    Ok((person, records))
+}
+
 async fn everything(call: &Call, request: &HttpRequest) -> Result<(String, Vec<Record>), ApiError> {
-    let person = person_of(request).await?;
+    let (person, (deadline, _)) = (person_of(request).await?, call.terms(request, Work::Query)?);
     let (ingest, whose) = (call.shared().ingest.clone(), person.clone());
-    Ok((person, beside(move || ingest.log().reading().all_of_person(&whose)).await?))
+    let read = move || ingest.log().reading().all_of_person(&whose);
+    Ok((person, waiting::beside(call, deadline, read).await?))
 }
 
 /// The events that stand, newest first: of one that came twice the first, of two under one identity the later, which is the greater.

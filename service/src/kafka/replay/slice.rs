@@ -80,7 +80,7 @@ impl Worker<'_> {
         let Replaying { replay, bundle, bounds, partitions, .. } = self.shared;
         let (plan, partition) = (bundle.plan(), span.partition);
         let directory = replay.place.join(format!("partition-{partition}"));
-        let state = Embedded::open_slice(&directory, *partitions)?;
+        let state = Embedded::open_slice(&directory, *partitions, Embedded::BLOCK_CACHE)?;
         let store = Arc::new(Store::open(Arc::new(state), bounds.shared_by(*partitions), plan)?);
         let waited = self.waited(span)?;
         let replayed = self.work(Slice::new(partition, store.clone(), self.topics.clone(), span.from), span, waited)?;

@@ -340,7 +340,8 @@ pub fn open_slice(
     partition: i32,
     slices: usize,
 ) -> Result<Tended, StateError> {
-    let state = Embedded::open_slice(&state_directory(settings, partition), slices)?;
+    let cache_bytes = settings.block_cache.bytes() as u64;
+    let state = Embedded::open_slice(&state_directory(settings, partition), slices, cache_bytes)?;
     let store = Store::open(Arc::new(state), Bounds::from(settings).shared_by(slices), plan)?;
     let reached = store.checkpointed()?.map_or_else(Positions::default, |checkpoint| checkpoint.reached);
     Ok(Tended::new(partition, Arc::new(store), reached))
