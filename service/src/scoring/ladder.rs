@@ -280,8 +280,8 @@ impl Ladder {
     /// Whether L2 is asked before the model: where it was quicker lately, and once a second to know.
     fn asks_first(&self, keys: Keys, situation: &Situation, now: Instant) -> bool {
         let Standing::Usable(_) = situation.full else { return false };
-        let Some(vector) = keys.vector else { return false };
-        if !self.guards.cache.may_fetch(Keys { application: vector, ..keys })
+        if keys.vector.is_none()
+            || !self.guards.cache.may_fetch(keys)
             || situation.left < RESERVE * 10
             || !situation.rungs.allow(Mode::Full)
         {
