@@ -133,6 +133,7 @@ impl App {
             refer: config.ladder.refer.clone(),
             guards,
             disk_reads: Arc::new(Semaphore::new(config.breaker.reads)),
+            disk_queries: Arc::new(Semaphore::new(config.breaker.reads)),
             stream: stream.as_ref().map(|stream| stream.control.clone()),
             metrics,
             clock,
@@ -158,7 +159,8 @@ impl App {
         if let Some(ledger) = &shared.ledger {
             ledger.stop();
         }
-        if threads.into_iter().any(|thread| thread.join().is_err()) {
+        // All are waited for, whatever one of them met.
+        if threads.into_iter().filter_map(|thread| thread.join().err()).count() > 0 {
             tracing::error!("a thread that keeps log and state met a defect");
         }
         served.and(streamed)

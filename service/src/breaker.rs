@@ -109,8 +109,9 @@ impl Breaker {
                 if *admitted >= self.settings.probes && now.saturating_duration_since(*since) >= *lasts {
                     (*since, *admitted) = (now, 0);
                 }
-                *admitted += 1;
-                *admitted <= self.settings.probes
+                let may = *admitted < self.settings.probes;
+                *admitted += u32::from(may);
+                may
             }
         }
     }
@@ -322,6 +323,16 @@ mod tests {
             ms += lasts;
             timed.call(ms, &[SLOW]);
         }
+    }
+
+    #[test]
+    fn a_probe_that_is_cut_short_is_another_ones_however_many_were_turned_away_meanwhile() {
+        let timed = breaker();
+        timed.call(0, &[Outcome::Failed; 10]);
+        assert!(timed.breaker.admit(timed.at(1_000)) && timed.breaker.admit(timed.at(1_000)));
+        (0..100).for_each(|_| assert!(!timed.breaker.admit(timed.at(1_000))));
+        timed.breaker.record(timed.at(1_001), Outcome::CutShort);
+        assert!(timed.breaker.admit(timed.at(1_001)) && !timed.breaker.admit(timed.at(1_001)));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::config;
 pub struct Deadline {
     pub started: Instant,
     pub budget: Duration,
-    /// Whether the client asked for less than its route has: what it does not wait for is nobody's fault.
+    /// Whether the client asked for far less than its route has: what it does not wait for is nobody's fault.
     pub is_short: bool,
 }
 

@@ -53,12 +53,14 @@ pub enum Reason {
     NotAllowed,
     /// The log took too long: the application is not known to be durable.
     LogSlow,
-    /// The log failed, or is left alone for a while since it did: the application is not known to be durable.
+    /// The log failed: the application is not recorded.
     LogFailed,
+    /// The log failed or was slow lately and is not waited for: the application is not known to be durable.
+    LogBreakerOpen,
 }
 
 /// All reasons, in order, as they stand in answers and metrics.
-pub const REASONS: [(Reason, &str); 11] = [
+pub const REASONS: [(Reason, &str); 12] = [
     (Reason::ModelFailed, "model_failed"),
     (Reason::ModelTimedOut, "model_timed_out"),
     (Reason::ModelBreakerOpen, "model_breaker_open"),
@@ -70,6 +72,7 @@ pub const REASONS: [(Reason, &str); 11] = [
     (Reason::NotAllowed, "rung_not_allowed"),
     (Reason::LogSlow, "log_slow"),
     (Reason::LogFailed, "log_failed"),
+    (Reason::LogBreakerOpen, "log_breaker_open"),
 ];
 
 /// A set of reasons.

@@ -79,8 +79,9 @@ pub struct Shared {
     /// What an answer without a score says.
     pub refer: String,
     pub guards: Arc<Guards>,
-    /// How many reads of the disk may be under way for requests.
+    /// How many reads of the disk may be under way for scores and events; and apart from them for what people look up.
     pub disk_reads: Arc<Semaphore>,
+    pub disk_queries: Arc<Semaphore>,
     /// The OpenAPI document of the bundle that is served.
     pub openapi: Bytes,
     /// Who is let in.

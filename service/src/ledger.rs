@@ -226,14 +226,24 @@ impl Fetch {
     }
 
     fn settle(self, found: Option<Shelved>) -> Begin {
-        let Self { ledger, asked, now, .. } = self;
+        let Self { ledger, asked, erased, now } = self;
         match found.map(|Shelved { at, value }| asked.open(&value, at)) {
             Some(Opened::Answer(stored)) => {
                 ledger.counts.replayed.fetch_add(1, Ordering::Relaxed);
                 Begin::Replay(stored)
             }
             Some(Opened::OtherRequest) => Begin::Mismatch,
-            Some(Opened::Unknown) | None if ledger.reserve(asked.key) => ledger.fresh(asked, now),
+            opened @ (Some(Opened::Unknown) | None) if ledger.reserve(asked.key) => {
+                // It may have been answered while the disk was read.
+                let answered = ledger.front(asked.key, now).filter(|_| opened.is_none() && erased.is_empty());
+                match answered {
+                    None => ledger.fresh(asked, now),
+                    answered => {
+                        ledger.free(asked.key);
+                        Self { ledger, asked, erased, now }.settle(answered)
+                    }
+                }
+            }
             Some(Opened::Unknown) | None => Begin::InFlight,
         }
     }

@@ -36,9 +36,9 @@ fn stalled_log_costs_durable_answers_their_durability_and_no_time() {
     let answer = front.until("the log is left alone", |front| {
         let answer = front.score(&next());
         assert_eq!(answer["durable"], false, "{answer}");
-        has_reason(&answer, "log_failed").then_some(answer)
+        has_reason(&answer, "log_breaker_open").then_some(answer)
     });
-    expect_mode(&answer, "full", &["log_failed"]);
+    expect_mode(&answer, "full", &["log_breaker_open"]);
     assert!(opened(&server, "log") >= 1.0);
 
     disk.heal();
@@ -57,13 +57,13 @@ fn client_in_a_hurry_does_not_have_the_log_left_alone_for_others() {
     disk.stall_in("/log/", "sync", 20);
     for id in ids().take(50) {
         let (status, answer) = hurried.post("/v1/score", &of_person("c-1", &id, 5_000));
-        assert!(status == 200 && !has_reason(&answer, "log_failed"), "{answer}");
+        assert!(status == 200 && !has_reason(&answer, "log_breaker_open"), "{answer}");
     }
     assert_eq!((opened(&server, "log"), breaker(&server, "log")), (0.0, json!("closed")));
     let mut ids = ids();
     front.until("who has the usual time has it durable", |front| {
         let answer = front.score(&of_person("c-2", &ids.next()?, 5_000));
-        assert!(!has_reason(&answer, "log_failed"), "{answer}");
+        assert!(!has_reason(&answer, "log_breaker_open"), "{answer}");
         (answer["durable"] == true).then_some(answer)
     });
     disk.heal();

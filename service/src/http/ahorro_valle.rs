@@ -45,7 +45,7 @@ struct Prediccion<'a> {
     datos: &'a RawValue,
 }
 
-fn predict(call: &Call, Outcome { decided, .. }: &Outcome<'_>) -> Result<Answer, ApiError> {
+fn predict(call: &Call, Outcome { decided, kept, .. }: &Outcome<'_>) -> Result<Answer, ApiError> {
     let Some(score) = decided.score() else {
         return Err(ApiError::new(Code::NoScore, "neither a score nor the contract's word for none can be given"));
     };
@@ -59,7 +59,7 @@ fn predict(call: &Call, Outcome { decided, .. }: &Outcome<'_>) -> Result<Answer,
         historial: decided.history.known,
         decision: score.decision.as_str(),
         modo: decided.made.mode,
-        motivos: decided.made.reasons,
+        motivos: decided.reasons(*kept),
         modelo: BundleRef::of(&decided.bundle),
         replayed: false,
     };

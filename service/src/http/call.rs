@@ -23,7 +23,7 @@ use crate::error::{ApiError, Code};
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub const LATENCY_BUDGET: HeaderName = HeaderName::from_static("x-latency-budget-ms");
-const PRODUCT: HeaderName = HeaderName::from_static("x-product");
+pub const PRODUCT: HeaderName = HeaderName::from_static("x-product");
 /// Leaves room for what ids of a batch's applications add to it.
 const REQUEST_ID_BYTES_MAX: usize = 96;
 
@@ -91,7 +91,7 @@ impl Call {
         let (usual, budget) = (budget(None)?, budget(asked)?);
         self.budget.set(Some(budget));
         let product = headers.get(PRODUCT).and_then(|product| product.to_str().ok());
-        let deadline = Deadline { started: self.started, budget, is_short: budget < usual };
+        let deadline = Deadline { started: self.started, budget, is_short: budget < usual / 4 };
         Ok((deadline, shared.allowed.of(work, product)))
     }
 

@@ -4,6 +4,7 @@
 //! when the body is known to be valid and before anything is computed. Only answers of 200 whose applications could be recorded are kept, so
 //! that whatever failed can be tried again. A repetition that needs the disk is read on a thread that answers no requests (S1).
 
+use std::borrow::Cow;
 use std::future::Future;
 
 use actix_web::http::header::{HeaderName, HeaderValue};
@@ -14,7 +15,7 @@ use cauce_features::application::Application;
 use cauce_features::record::text_member;
 
 use super::answer::Answer;
-use super::call::Call;
+use super::call::{Call, PRODUCT};
 use super::waiting;
 use crate::deadline::Deadline;
 use crate::error::{ApiError, Code};
@@ -31,7 +32,7 @@ const LAST: (&[u8], &[u8]) = (br#""replayed":false}"#, br#""replayed":true}"#);
 /// A request that may name itself.
 pub struct Named<'a> {
     pub body: &'a [u8],
-    /// What beside the body makes it another request.
+    /// What beside the body and the product makes it another request.
     pub variant: &'static str,
     /// Whose id may stand for a key.
     pub application: Option<&'a Application>,
@@ -56,8 +57,14 @@ pub async fn step<'a>(
     let shared = call.shared();
     let Some(ledger) = &shared.ledger else { return Ok(Step::Score(None)) };
     let Some(key) = key(call, request, &named)? else { return Ok(Step::Score(None)) };
-    let begun =
-        call.attempt(|_| Ok(ledger.begin(Asked::new(key, named.body, named.variant), people, shared.clock.now())))?;
+    let begun = call.attempt(|_| {
+        // Another product may be answered in other ways.
+        let variant = match request.headers().get(PRODUCT).and_then(|product| product.to_str().ok()) {
+            None => Cow::Borrowed(named.variant),
+            Some(product) => Cow::Owned(format!("{} {product}", named.variant)),
+        };
+        Ok(ledger.begin(Asked::new(key, named.body, &variant), people, shared.clock.now()))
+    })?;
     match begun {
         Begin::OnDisk(fetch) => act(waiting::repeat(call, fetch, deadline).await?),
         begun => act(begun),

@@ -20,7 +20,7 @@ use super::single::{Outcome, Single};
 use super::timing::{SERVER_TIMING, StopWatch};
 use super::{body, waiting};
 use crate::deadline::Work;
-use crate::degrade::Mode;
+use crate::degrade::{Mode, Reasons};
 use crate::error::{ApiError, Code};
 use crate::ingest::Posted;
 use crate::scoring::answer::Decided;
@@ -106,6 +106,9 @@ async fn score_batch(call: &Call, request: &HttpRequest, payload: Payload) -> Re
     })?;
     let kept = waiting::settle(call, receipt, deadline).await;
     watch.lap(Stage::Ledger);
+    if let Kept::Unknown(reason) = kept {
+        shared.metrics.degraded(Reasons::NONE.with(reason));
+    }
     let is_recorded = decided.iter().zip(read.iter().flatten()).all(|(decided, of)| decided.is_recorded(of, kept));
     let answer = call.attempt(|call| {
         let mut next = decided.iter();

@@ -127,7 +127,8 @@ async fn on_disk<T: Send + 'static, E: Send + 'static>(
         return Err(NotRead::LeftAlone);
     }
     let Ok(permit) = call.shared().disk_reads.clone().try_acquire_owned() else {
-        breaker.record(began, Outcome::Failed);
+        // Much at once is no fault of the disk; where it is, those that hold the permits will tell.
+        breaker.record(began, Outcome::CutShort);
         return Err(NotRead::TooMany);
     };
     let read = move || {
@@ -159,8 +160,8 @@ where
     ApiError: From<E>,
 {
     let too_slow = "what is asked for is on a disk that does not answer in time; ask again after `Retry-After`";
-    let Ok(permit) = call.shared().disk_reads.clone().try_acquire_owned() else {
-        return Err(ApiError::new(Code::LogSlow, too_slow));
+    let Ok(permit) = call.shared().disk_queries.clone().try_acquire_owned() else {
+        return Err(ApiError::new(Code::LogSlow, "too many wait for the disk already; ask again after `Retry-After`"));
     };
     let read = move || {
         let _permit = permit;
@@ -178,7 +179,8 @@ pub async fn settle(call: &Call, receipt: Option<Receipt>, deadline: Deadline) -
     let settled = accepted(call, receipt, deadline).await;
     let reason = match settled {
         Ok(Ok(all)) if all.iter().all(Result::is_ok) => return Kept::Durable,
-        Ok(_) | Err(NotAccepted::LeftAlone) => Reason::LogFailed,
+        Ok(_) => Reason::LogFailed,
+        Err(NotAccepted::LeftAlone) => Reason::LogBreakerOpen,
         Err(NotAccepted::TooSlow) => Reason::LogSlow,
     };
     Kept::Unknown(reason)

@@ -6,8 +6,8 @@
 //! durable, a new one is begun behind it, and until that works every submission is refused at once. Who was promised an answer gets
 //! the error; applications that were answered without waiting are kept, in order, and written when writing works again.
 //!
-//! A defect on this thread ends neither the log nor the process: what was in hand is not acknowledged, the segment is cut back to what was,
-//! and the writer starts again, after a pause that doubles while it goes on.
+//! A defect on this thread ends neither the log nor the process: what was in hand is not acknowledged (and what nobody waited for is not
+//! kept: it may have been the cause), the segment is cut back to what was, and the writer starts again, after a pause that doubles while it goes on.
 
 use std::io;
 use std::mem;
@@ -203,15 +203,16 @@ impl Writer {
     /// Writes until the queue is closed, and starts again after a defect.
     pub(super) fn run(mut self) {
         let _guard = Guard(self.queue.clone());
-        for restarts in 1.. {
+        let mut restarts = 0;
+        loop {
             let started = Instant::now();
             // What a defect leaves half done is cut off before anything is used again.
             if catch_unwind(AssertUnwindSafe(|| self.write_until_closed())).is_ok() {
                 break;
             }
+            restarts = if started.elapsed() > CALM { 1 } else { restarts + 1 };
             tracing::error!(alert = "log_writer_restarted", restarts, "the log's writer met a defect and starts again");
-            let long_ago = started.elapsed() > CALM;
-            self.start_again(if long_ago { 0 } else { restarts.min(DOUBLINGS) });
+            self.start_again(restarts.min(DOUBLINGS));
         }
         if let Err(error) = self.active.file.sync_all() {
             tracing::warn!(%error, "the log was not synced once more at its end");
@@ -229,7 +230,7 @@ impl Writer {
         if let Err(error) = self.acknowledged.write(self.active.end()) {
             tracing::debug!(%error, "how far was acknowledged is not noted");
         }
-        self.queue.pause(self.settings.retry.get() * (2u32.pow(doublings) - 1));
+        self.queue.pause(self.settings.retry.get() * 2u32.pow(doublings));
         self.recover(&io::Error::other("its writer met a defect"), Vec::new());
     }
 

@@ -22,6 +22,15 @@ pub enum Kept {
     Unknown(Reason),
 }
 
+impl Kept {
+    fn reasons(self, reasons: Reasons) -> Reasons {
+        match self {
+            Self::Unknown(reason) => reasons.with(reason),
+            Self::Relaxed | Self::Durable => reasons,
+        }
+    }
+}
+
 /// A decision apart from the scorer that made it.
 pub struct Decided {
     pub bundle: Arc<Bundle>,
@@ -53,8 +62,13 @@ impl Decided {
 
     /// Whether it is as recorded as it can be: nobody in particular has no history. A log that has not answered in time will.
     pub fn is_recorded(&self, application: &Application, kept: Kept) -> bool {
-        let is_lost = matches!(kept, Kept::Unknown(reason) if reason != Reason::LogSlow);
+        let is_lost = matches!(kept, Kept::Unknown(Reason::LogFailed));
         (self.recorded || application.person().is_empty()) && !is_lost
+    }
+
+    /// Why it is less than it should be.
+    pub fn reasons(&self, kept: Kept) -> Reasons {
+        kept.reasons(self.made.reasons)
     }
 
     /// As it stands in answers.
@@ -99,10 +113,7 @@ impl<'a> Scored<'a> {
         kept: Kept,
     ) -> Self {
         let (score, made) = (decision.score, decision.made);
-        let (is_unknown, reasons) = match kept {
-            Kept::Unknown(reason) => (true, made.reasons.with(reason)),
-            Kept::Relaxed | Kept::Durable => (false, made.reasons),
-        };
+        let (is_unknown, reasons) = (matches!(kept, Kept::Unknown(_)), kept.reasons(made.reasons));
         let recorded = decision.recorded && !is_unknown;
         Self {
             person_id: Some(application.person()).filter(|person| !person.is_empty()),

@@ -53,6 +53,8 @@ async fn erased(call: &Call, request: &HttpRequest) -> Result<Erased, ApiError> 
     let (person, (deadline, _)) = (person_of(request).await?, call.terms(request, Work::Query)?);
     let shared = call.shared();
     let plan = shared.plan();
+    // First, so that it is noted however the rest ends: no score or answer of before is given again.
+    forget_answers(call, &person, deadline).await;
     // The writer of the log, too, is not to wait for the disk when it comes to the erasure.
     waiting::bring(call, std::iter::once(&person[..]), deadline).await.here()?;
     let events = shared.histories.read_here(&person, |timeline| timeline.map(|timeline| timeline.len(plan)))?;
@@ -66,7 +68,6 @@ async fn erased(call: &Call, request: &HttpRequest) -> Result<Erased, ApiError> 
     }
     let receipt = shared.ingest.erase(&person, shared.clock.now())?;
     let settled = waiting::durable(call, receipt, deadline).await?;
-    forget_answers(call, &person, deadline).await;
     shared.upkeep.nudge();
     let Some(accepted) = settled.into_iter().next() else {
         return Err(ApiError::new(Code::Internal, "the log answered for no record"));
