@@ -92,9 +92,9 @@ impl Dues {
         Due { dues: self.clone(), key: (ends, number) }
     }
 
-    /// The first of them.
-    pub fn first(&self) -> Option<Instant> {
-        self.0.borrow().first().map(|(ends, _)| *ends)
+    /// The first of them that is not late already.
+    pub fn first(&self, now: Instant) -> Option<Instant> {
+        self.0.borrow().range((now, 0)..).next().map(|(ends, _)| *ends)
     }
 }
 
@@ -213,17 +213,17 @@ mod tests {
     #[test]
     fn what_waits_is_known_by_the_first_that_is_due_until_it_waits_no_more() {
         let (dues, start) = (Rc::new(Dues::default()), Instant::now());
-        assert_eq!(dues.first(), None);
+        assert_eq!(dues.first(start), None);
         let later = dues.wait(start + Duration::from_secs(2));
         let both = [(); 2].map(|()| dues.wait(start + Duration::from_secs(1)));
-        assert_eq!(dues.first(), Some(start + Duration::from_secs(1)));
+        assert_eq!(dues.first(start), Some(start + Duration::from_secs(1)));
         let [one, other] = both;
         drop(one);
-        assert_eq!(dues.first(), Some(start + Duration::from_secs(1)));
+        assert_eq!(dues.first(start), Some(start + Duration::from_secs(1)));
         drop(other);
-        assert_eq!(dues.first(), Some(start + Duration::from_secs(2)));
+        assert_eq!(dues.first(start), Some(start + Duration::from_secs(2)));
         drop(later);
-        assert_eq!(dues.first(), None);
+        assert_eq!(dues.first(start), None);
     }
 
     #[test]

@@ -98,7 +98,10 @@ impl Call {
     /// Waits for a body. Meanwhile the request holds no permit: slow clients would use them up.
     pub async fn receive<T>(&self, body: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
         let held = self.worker.edge.give_back(&self.facts);
+        // Even a body that is there already is taken up behind the work of others.
+        let due = self.budget.get().map(|budget| self.worker.scorer.borrow().dues().wait(self.started + budget));
         let received = body.await?;
+        drop(due);
         self.facts.body_was_read();
         match self.worker.edge.take_again(&self.facts, held) {
             true => Ok(received),

@@ -394,7 +394,7 @@ impl Ladder {
     fn until(&self, terms: &Terms, rows: u32, now: Instant) -> (Instant, bool) {
         let (reserve, late) = (self.guards.reserve, self.stopped_late.min(terms.deadline.left(now) / 4));
         let own = now + terms.deadline.patience(now, reserve).saturating_sub(self.fallback_took.p99(now) + late);
-        let others = self.dues.first().and_then(|due| due.checked_sub(reserve + late));
+        let others = self.dues.first(now).and_then(|due| due.checked_sub(reserve + late));
         let others = others.map(|due| due.max(now + LET_RUN.max(LET_RUN_ROW * rows)));
         others.filter(|others| *others < own).map_or((own, false), |others| (others, true))
     }
