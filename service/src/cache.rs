@@ -20,6 +20,7 @@ use parking_lot::{Condvar, Mutex};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use crate::config;
+use crate::degrade::Reason;
 use crate::shelf::{Shelf, ShelfError, Shelved};
 
 /// A score that was given.
@@ -221,7 +222,7 @@ struct Flights {
 /// Where those who wait learn the outcome.
 #[derive(Default)]
 struct Landing {
-    outcome: Mutex<Option<Option<f32>>>,
+    outcome: Mutex<Option<Result<f32, Reason>>>,
     landed: Condvar,
 }
 
@@ -231,11 +232,11 @@ pub enum Flight<'c> {
     Lead(Lead<'c>),
     /// Somebody else ran it.
     Landed(f32),
-    /// Somebody else ran it and got nothing, or has not come back in time.
-    Lost,
+    /// Somebody else ran it and got nothing, or has not come back in time: why there is no score.
+    Lost(Reason),
 }
 
-/// The duty to say how it ended; dropped, it ended with nothing.
+/// The duty to say how it ended; dropped, it ended with a defect.
 pub struct Lead<'c> {
     flights: &'c Flights,
     vector: u128,
@@ -258,8 +259,9 @@ impl Flights {
         let mut outcome = landing.outcome.lock();
         landing.landed.wait_while_for(&mut outcome, |outcome| outcome.is_none(), patience);
         match *outcome {
-            Some(Some(probability)) => Flight::Landed(probability),
-            _ => Flight::Lost,
+            Some(Ok(probability)) => Flight::Landed(probability),
+            Some(Err(reason)) => Flight::Lost(reason),
+            None => Flight::Lost(Reason::ModelTimedOut),
         }
     }
 }
@@ -267,14 +269,19 @@ impl Flights {
 impl Lead<'_> {
     /// The model gave this.
     pub fn land(self, probability: f32) {
-        *self.landing.outcome.lock() = Some(Some(probability));
+        *self.landing.outcome.lock() = Some(Ok(probability));
+    }
+
+    /// The model gave nothing, and why.
+    pub fn lose(self, reason: Reason) {
+        *self.landing.outcome.lock() = Some(Err(reason));
     }
 }
 
 impl Drop for Lead<'_> {
     fn drop(&mut self) {
         self.flights.under_way.lock().remove(&self.vector);
-        self.landing.outcome.lock().get_or_insert(None);
+        self.landing.outcome.lock().get_or_insert(Err(Reason::ModelFailed));
         self.landing.landed.notify_all();
     }
 }
@@ -322,14 +329,13 @@ mod tests {
         thread::scope(|scope| {
             let waiting: Vec<_> = (0..3).map(|_| scope.spawn(|| cache.join(7, Duration::from_secs(10)))).collect();
             assert!(matches!(cache.join(8, Duration::ZERO), Flight::Lead(_)), "another vector is another flight");
+            // Who comes when all is over would lead the next one.
+            while Arc::strong_count(&cache.flights.under_way.lock()[&7]) < 5 {
+                thread::yield_now();
+            }
             lead.land(0.25);
             for flight in waiting {
-                match flight.join().unwrap() {
-                    Flight::Landed(probability) => assert_eq!(probability, 0.25),
-                    // It came when all was over, and would find the score in L1.
-                    Flight::Lead(_) => {}
-                    Flight::Lost => panic!("the outcome was lost"),
-                }
+                assert!(matches!(flight.join().unwrap(), Flight::Landed(0.25)));
             }
         });
     }
@@ -338,8 +344,14 @@ mod tests {
     fn who_waits_is_let_go_when_the_leader_fails_or_takes_too_long() {
         let cache = cache();
         let Flight::Lead(lead) = cache.join(7, Duration::ZERO) else { panic!("the first one leads") };
-        assert!(matches!(cache.join(7, Duration::from_millis(1)), Flight::Lost));
-        drop(lead);
+        assert!(matches!(cache.join(7, Duration::from_millis(1)), Flight::Lost(Reason::ModelTimedOut)));
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| cache.join(7, Duration::from_secs(10)));
+            thread::sleep(Duration::from_millis(20));
+            lead.lose(Reason::ModelBreakerOpen);
+            // It may have come when all was over.
+            assert!(matches!(waiting.join().unwrap(), Flight::Lost(Reason::ModelBreakerOpen) | Flight::Lead(_)));
+        });
         assert!(matches!(cache.join(7, Duration::ZERO), Flight::Lead(_)));
     }
 }

@@ -90,6 +90,8 @@ pub enum Progress<'s> {
 pub struct Asking {
     pub keys: Keys,
     since: Instant,
+    /// Why the model gave nothing, if it was tried: it is not tried again.
+    tried: Option<Reason>,
     vector: Vec<f32>,
     read: Result<History, Reason>,
 }
@@ -170,14 +172,18 @@ impl Scorer {
         let read = self.read(application, terms)?;
         let now = lap(Stage::Features);
         let keys = self.ladder.keys(&self.batch, application, read.is_ok());
-        match self.ladder.climb(&mut self.batch, &Climb { keys, read: read.err(), found: None, terms, now }, lap) {
+        match self.ladder.climb(
+            &mut self.batch,
+            &Climb { keys, read: read.err(), tried: None, found: None, terms, now },
+            lap,
+        ) {
             Climbed::Made(made) => {
                 let (decision, receipt) = self.finish(application, posted(), terms, read, made, lap);
                 Ok(Progress::Scored(decision, receipt))
             }
-            Climbed::Ask => {
+            Climbed::Ask(tried) => {
                 let since = lap(Stage::Cache);
-                Ok(Progress::Asking(Asking { keys, since, vector: self.batch.rows.clone(), read }))
+                Ok(Progress::Asking(Asking { keys, since, tried, vector: self.batch.rows.clone(), read }))
             }
         }
     }
@@ -192,14 +198,14 @@ impl Scorer {
         terms: &Terms,
         lap: &mut Lap<'_>,
     ) -> (Decision<'_>, Option<Receipt>) {
-        let Asking { keys, since, vector, read } = asking;
+        let Asking { keys, since, tried, vector, read } = asking;
         self.batch.rows = vector;
         let now = lap(Stage::Cache);
         self.ladder.asked(since, now);
-        let climb = Climb { keys, read: read.err(), found: Some(found), terms, now };
+        let climb = Climb { keys, read: read.err(), tried, found: Some(found), terms, now };
         match self.ladder.climb(&mut self.batch, &climb, lap) {
             Climbed::Made(made) => self.finish(application, posted(), terms, read, made, lap),
-            Climbed::Ask => unreachable!("L2 is asked once"),
+            Climbed::Ask(_) => unreachable!("L2 is asked once"),
         }
     }
 

@@ -71,6 +71,8 @@ impl Single<'_> {
             Ok(scored) => scored,
             Err(asking) => {
                 let found = waiting::fetch(call, asking.keys, deadline).await;
+                // What has left memory meanwhile could not be recorded.
+                waiting::bring(call, std::iter::once(application.person()), deadline).await;
                 call.attempt(|call| {
                     let mut scorer = call.worker().scorer.borrow_mut();
                     let bundle = scorer.bundle().clone();

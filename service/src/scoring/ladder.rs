@@ -120,6 +120,8 @@ pub(super) struct Climb<'t> {
     pub keys: Keys,
     /// Why its history could not be read, if so.
     pub read: Option<Reason>,
+    /// Why the model gave nothing, if it was tried before L2 was asked.
+    pub tried: Option<Reason>,
     /// What L2 had, if it was asked.
     pub found: Option<Option<(Cached, Fetched)>>,
     pub terms: &'t Terms,
@@ -129,8 +131,8 @@ pub(super) struct Climb<'t> {
 /// Where it got to.
 pub(super) enum Climbed {
     Made(Made),
-    /// L2 has to be asked.
-    Ask,
+    /// L2 has to be asked; why not the model, if that has been tried.
+    Ask(Option<Reason>),
 }
 
 impl Ladder {
@@ -166,19 +168,28 @@ impl Ladder {
             lap(Stage::Cache);
             return made(batch, hit, self.full(terms));
         }
-        let mut situation = self.situation(terms, climb.read, now);
+        let mut situation = self.situation(terms, climb.read.or(climb.tried), now);
         if found.is_none() && self.asks_first(&situation, now) {
             self.l2_asked = Some(now);
-            return Climbed::Ask;
+            return Climbed::Ask(None);
         }
+        let mut tried = None;
         loop {
             situation.left = terms.deadline.left(now);
+            if let Standing::Out(_) = situation.full {
+                // What is in hand already takes no time, however long L2 takes lately.
+                situation.cached = match self.last(climb) {
+                    Last::Found(_) => Standing::Usable(Duration::ZERO),
+                    Last::Ask => situation.cached,
+                    Last::Nothing => Standing::Empty,
+                };
+            }
             let Plan { mode, reasons } = plan(&situation);
             let made = Made { mode, reasons: reasons.and(self.full(terms).reasons), age: None };
             match mode {
                 Mode::Full => match self.run_shared(batch, keys, terms, &mut now, lap) {
                     Ok(()) => return Climbed::Made(made),
-                    Err(reason) => situation.full = Standing::Out(reason),
+                    Err(reason) => (situation.full, tried) = (Standing::Out(reason), Some(reason)),
                 },
                 Mode::Cached => match self.last(climb) {
                     Last::Found(last) => {
@@ -187,7 +198,7 @@ impl Ladder {
                     }
                     Last::Ask => {
                         self.l2_asked = Some(now);
-                        return Climbed::Ask;
+                        return Climbed::Ask(tried);
                     }
                     Last::Nothing => situation.cached = Standing::Empty,
                 },
@@ -307,33 +318,46 @@ impl Ladder {
     ) -> Result<(), Reason> {
         let guards = self.guards.clone();
         let Some(vector) = keys.vector else { return Err(Reason::HistoryUnavailable) };
-        let patience = self.until(terms, 1, *now).0.saturating_duration_since(*now);
-        match guards.cache.join(vector, patience) {
-            Flight::Landed(probability) => {
-                batch.probabilities = vec![probability];
-                *now = lap(Stage::Cache);
-                Ok(())
-            }
-            Flight::Lost => {
-                *now = lap(Stage::Cache);
-                Err(Reason::ModelFailed)
-            }
-            Flight::Lead(lead) => {
-                let ran = self.run(batch, terms, now, lap).or_else(|reason| match reason {
-                    // Nothing of it is known to be sound.
-                    Reason::ModelFailed if terms.deadline.left(*now) > patience / 2 => {
-                        guards.cache.forget(*keys);
-                        self.run(batch, terms, now, lap)
+        let patience = |ladder: &Self, now| ladder.until(terms, 1, now).0.saturating_duration_since(now);
+        let (began, all) = (*now, patience(self, *now));
+        // Others are due beside, and it would only be stopped for them.
+        if self.until(terms, 1, began).1 && self.model_took.p99(began) > all {
+            return Err(Reason::ModelTooSlow);
+        }
+        let is_late = |now: Instant| now.saturating_duration_since(began) > all / 2;
+        loop {
+            match guards.cache.join(vector, patience(self, *now)) {
+                Flight::Landed(probability) => {
+                    batch.probabilities = vec![probability];
+                    *now = lap(Stage::Cache);
+                    return Ok(());
+                }
+                Flight::Lost(reason) => {
+                    *now = lap(Stage::Cache);
+                    // Who ran it may have had less time, or the bad luck of a session of its own.
+                    if reason == Reason::ModelBreakerOpen || is_late(*now) {
+                        return Err(reason);
                     }
-                    reason => Err(reason),
-                });
-                if ran.is_ok() {
+                }
+                Flight::Lead(lead) => {
+                    let ran = self.run(batch, terms, now, lap).or_else(|reason| match reason {
+                        // Nothing of it is known to be sound.
+                        Reason::ModelFailed if !is_late(*now) => {
+                            guards.cache.forget(*keys);
+                            self.run(batch, terms, now, lap)
+                        }
+                        reason => Err(reason),
+                    });
+                    if let Err(reason) = ran {
+                        lead.lose(reason);
+                        return Err(reason);
+                    }
                     let probability = batch.probabilities[0];
                     guards.cache.keep(*keys, Cached { probability, at: terms.as_of });
                     lead.land(probability);
                     *now = lap(Stage::Cache);
+                    return Ok(());
                 }
-                ran
             }
         }
     }
