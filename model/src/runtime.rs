@@ -33,6 +33,12 @@ pub enum RuntimeError {
     Unusable { path: PathBuf, cause: String },
 }
 
+/// Which build of ONNX Runtime computes, in its own words.
+pub fn build() -> Result<String, RuntimeError> {
+    environment()?;
+    Ok(ort::info().to_owned())
+}
+
 /// The process's ONNX Runtime, loaded by the first call.
 pub(crate) fn environment() -> Result<Environment, RuntimeError> {
     ENVIRONMENT.get_or_init(load).clone()

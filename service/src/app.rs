@@ -12,7 +12,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
@@ -186,11 +186,10 @@ pub struct Recovery {
 }
 
 async fn serve(shared: Arc<Shared>, listening: impl FnOnce(SocketAddr)) -> Result<(), AppError> {
-    let (worker_shared, workers) = (shared.clone(), Arc::new(AtomicUsize::new(0)));
+    let worker_shared = shared.clone();
     let application = move |edge: &Rc<Edge>| {
         let Shared { slot, histories, ingest, guards, .. } = &*worker_shared;
-        let number = workers.fetch_add(1, Ordering::Relaxed);
-        let scorer = Scorer::new(slot, histories.clone(), ingest.clone(), guards.clone(), number);
+        let scorer = Scorer::new(slot, histories.clone(), ingest.clone(), guards.clone());
         let scorer = scorer.expect("a session could be made before");
         ActixApp::new().app_data(Worker::new(worker_shared.clone(), edge.clone(), scorer)).configure(http::configure)
     };
@@ -222,7 +221,7 @@ fn guards(config: &Config, clock: &Clock) -> Result<Arc<Guards>, AppError> {
     let l2 = (*disk_entries > 0).then(|| Shelf::open(directory, bounds, OnDamage::StartAnew, clock.now()));
     let l2 = l2.transpose()?.map(Arc::new);
     let log = if config.kafka.brokers.is_empty() { "log" } else { "kafka" };
-    Ok(Arc::new(Guards::new(config, config.server.workers, log, l2, Instant::now())))
+    Ok(Arc::new(Guards::new(config, log, l2, Instant::now())))
 }
 
 fn load(config: &config::Model) -> Result<Bundle, AppError> {

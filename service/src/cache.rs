@@ -1,8 +1,8 @@
 //! Scores that were given before: in process (L1), durable (L2), and under way.
 //!
 //! A score is kept under two keys. The one of its *vector* is a 128-bit hash of the vector's bits and the bundle's hash: what is found
-//! there is what the model would say, bit for bit (S3), so it is an answer like any other; with another bundle the same
-//! vector has another key, which is all the invalidation that a swap needs. The one of its *application* (person, fields, bundle) finds
+//! there is what the model would say, bit for bit (S3), so it is an answer like any other; with another bundle, or another build of ONNX
+//! Runtime, the same vector has another key, which is all the invalidation that a swap needs. The one of its *application* (person, fields, bundle) finds
 //! the last score of the same application on whatever history: stale, and so for the `cached` rung alone, which tells its age.
 //!
 //! L1 is moka, bounded by entries and time. L2 is a [`Shelf`] on disk: it survives a restart, and is asked off the request's
@@ -18,9 +18,10 @@ use bytes::Bytes;
 use cauce_features::application::Application;
 use cauce_features::time::Timestamp;
 use parking_lot::{Condvar, Mutex};
-use xxhash_rust::xxh3::xxh3_128_with_seed;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 use crate::config;
+use crate::degrade::Reason;
 use crate::shelf::{Shelf, ShelfError, Shelved};
 
 /// A score that was given.
@@ -37,20 +38,26 @@ pub struct Keys {
     /// None where the history, and so the vector, cannot be read.
     pub vector: Option<u128>,
     pub application: u128,
+    /// Under which it is noted that the person was erased.
+    pub erasure: u128,
 }
 
 /// Levels and what became of a look.
 pub const LEVELS: [&str; 2] = ["l1", "l2"];
 
-/// So that the two kinds of keys never meet.
+/// So that the kinds of keys never meet.
 const VECTOR_SEED: u64 = 1;
 const APPLICATION_SEED: u64 = 2;
+const ERASURE_SEED: u64 = 3;
 
 /// All levels, shared by all workers.
 pub struct Cache {
     l1: moka::sync::Cache<u128, Cached>,
     l2: Option<Arc<Shelf>>,
     flights: Flights,
+    /// Hash of which build of ONNX Runtime computes; its low byte is left to the kinds of keys.
+    runtime: u64,
+    distrusted: AtomicU64,
     /// Nothing is kept while memory is short: the cache makes room before anything else does.
     is_paused: AtomicBool,
     hits: [AtomicU64; LEVELS.len()],
@@ -66,20 +73,32 @@ pub struct CacheStatus {
 }
 
 impl Keys {
-    /// Of an application, and of the vector that was read for it if there is one, under a bundle. `bytes` is working memory.
-    pub fn of(application: &Application, vector: Option<&[f32]>, bundle_hash: &str, bytes: &mut Vec<u8>) -> Self {
+    /// Of an application, and of the vector that was read for it if there is one, under a bundle and what else makes scores
+    /// ([`Cache::salt`]). `bytes` is working memory.
+    pub fn of(
+        application: &Application,
+        vector: Option<&[f32]>,
+        bundle_hash: &str,
+        salt: u64,
+        bytes: &mut Vec<u8>,
+    ) -> Self {
         let vector = vector.map(|vector| {
             bytes.clear();
             vector.iter().for_each(|value| bytes.extend_from_slice(&value.to_bits().to_le_bytes()));
             bytes.extend_from_slice(bundle_hash.as_bytes());
-            xxh3_128_with_seed(bytes, VECTOR_SEED)
+            xxh3_128_with_seed(bytes, VECTOR_SEED ^ salt)
         });
         bytes.clear();
         application.values().iter().for_each(|value| bytes.extend_from_slice(&value.to_le_bytes()));
         bytes.extend_from_slice(bundle_hash.as_bytes());
         bytes.extend_from_slice(application.person().as_bytes());
-        Self { vector, application: xxh3_128_with_seed(bytes, APPLICATION_SEED) }
+        let application_key = xxh3_128_with_seed(bytes, APPLICATION_SEED ^ salt);
+        Self { vector, application: application_key, erasure: erasure_key(application.person()) }
     }
+}
+
+fn erasure_key(person: &str) -> u128 {
+    xxh3_128_with_seed(person.as_bytes(), ERASURE_SEED)
 }
 
 impl Cache {
@@ -90,6 +109,8 @@ impl Cache {
             l1,
             l2,
             flights: Flights::default(),
+            runtime: xxh3_64(cauce_model::runtime::build().unwrap_or_default().as_bytes()) << 8,
+            distrusted: AtomicU64::new(0),
             is_paused: AtomicBool::new(false),
             hits: Default::default(),
             misses: Default::default(),
@@ -115,6 +136,10 @@ impl Cache {
     pub fn fetch(&self, keys: Keys, now: Timestamp) -> Result<Option<(Cached, Fetched)>, ShelfError> {
         let Some(l2) = &self.l2 else { return Ok(None) };
         let found = l2.get(keys.application, now)?.and_then(|shelved| Cached::from_shelf(&shelved));
+        // Of an erased person nothing is known that was scored before.
+        let erased_at =
+            if l2.holds(keys.erasure) { l2.get(keys.erasure, now)?.map(|erasure| erasure.at) } else { None };
+        let found = found.filter(|(cached, _)| erased_at.is_none_or(|erased_at| cached.at > erased_at));
         self.count(1, found.map(|(cached, _)| cached));
         Ok(found.map(|(cached, vector)| {
             self.keep_in_process(keys.application, cached);
@@ -136,9 +161,29 @@ impl Cache {
         }
     }
 
-    /// Drops everything in process, as the bundle was swapped: under the new one nothing of it is found any more.
-    pub fn clear(&self) {
+    /// Drops everything in process.
+    fn clear(&self) {
         self.l1.invalidate_all();
+    }
+
+    /// Forgets what rests on the history of a person who was erased.
+    pub fn erase(&self, person: &str, now: Timestamp) {
+        self.clear();
+        if let Some(l2) = &self.l2 {
+            l2.put(erasure_key(person), Bytes::new(), now);
+        }
+    }
+
+    /// What scores are made by beside the bundle: ONNX Runtime's build, and how often what a session said was found not to be trusted. Other
+    /// scores have other keys.
+    pub fn salt(&self) -> u64 {
+        self.runtime.wrapping_add(self.distrusted.load(Ordering::Relaxed) << 8)
+    }
+
+    /// What was said until now is not trusted any more.
+    pub fn distrust(&self) {
+        self.distrusted.fetch_add(1, Ordering::Relaxed);
+        self.clear();
     }
 
     /// Drops the score of a vector, as it is to be made again.
@@ -223,14 +268,14 @@ impl Cached {
 /// Vectors that the model is being run for.
 #[derive(Default)]
 struct Flights {
-    /// std's locks would do; never held across a run.
+    /// Never locked across a run.
     under_way: Mutex<HashMap<u128, Arc<Landing>>>,
 }
 
 /// Where those who wait learn the outcome.
 #[derive(Default)]
 struct Landing {
-    outcome: Mutex<Option<Option<f32>>>,
+    outcome: Mutex<Option<Result<f32, Reason>>>,
     landed: Condvar,
 }
 
@@ -240,11 +285,11 @@ pub enum Flight<'c> {
     Lead(Lead<'c>),
     /// Somebody else ran it.
     Landed(f32),
-    /// Somebody else ran it and got nothing, or has not come back in time.
-    Lost,
+    /// Somebody else ran it and got nothing, or has not come back in time: why there is no score.
+    Lost(Reason),
 }
 
-/// The duty to say how it ended; dropped, it ended with nothing.
+/// The duty to say how it ended; dropped, it ended with a defect.
 pub struct Lead<'c> {
     flights: &'c Flights,
     vector: u128,
@@ -267,8 +312,9 @@ impl Flights {
         let mut outcome = landing.outcome.lock();
         landing.landed.wait_while_for(&mut outcome, |outcome| outcome.is_none(), patience);
         match *outcome {
-            Some(Some(probability)) => Flight::Landed(probability),
-            _ => Flight::Lost,
+            Some(Ok(probability)) => Flight::Landed(probability),
+            Some(Err(reason)) => Flight::Lost(reason),
+            None => Flight::Lost(Reason::ModelTimedOut),
         }
     }
 }
@@ -276,14 +322,19 @@ impl Flights {
 impl Lead<'_> {
     /// The model gave this.
     pub fn land(self, probability: f32) {
-        *self.landing.outcome.lock() = Some(Some(probability));
+        *self.landing.outcome.lock() = Some(Ok(probability));
+    }
+
+    /// The model gave nothing, and why.
+    pub fn lose(self, reason: Reason) {
+        *self.landing.outcome.lock() = Some(Err(reason));
     }
 }
 
 impl Drop for Lead<'_> {
     fn drop(&mut self) {
         self.flights.under_way.lock().remove(&self.vector);
-        self.landing.outcome.lock().get_or_insert(None);
+        self.landing.outcome.lock().get_or_insert(Err(Reason::ModelFailed));
         self.landing.landed.notify_all();
     }
 }
@@ -338,10 +389,14 @@ mod tests {
                     late.land(0.25);
                     0.25
                 }
-                Flight::Lost => panic!("the outcome was lost"),
+                Flight::Lost(_) => panic!("the outcome was lost"),
             };
             let waiting: Vec<_> = (0..3).map(|_| scope.spawn(ask)).collect();
             assert!(matches!(cache.join(8, Duration::ZERO), Flight::Lead(_)), "another vector is another flight");
+            // Who comes when all is over would lead the next one.
+            while Arc::strong_count(&cache.flights.under_way.lock()[&7]) < 5 {
+                thread::yield_now();
+            }
             lead.land(0.25);
             assert!(waiting.into_iter().all(|asked| asked.join().unwrap() == 0.25));
         });
@@ -351,8 +406,14 @@ mod tests {
     fn who_waits_is_let_go_when_the_leader_fails_or_takes_too_long() {
         let cache = cache();
         let Flight::Lead(lead) = cache.join(7, Duration::ZERO) else { panic!("the first one leads") };
-        assert!(matches!(cache.join(7, Duration::from_millis(1)), Flight::Lost));
-        drop(lead);
+        assert!(matches!(cache.join(7, Duration::from_millis(1)), Flight::Lost(Reason::ModelTimedOut)));
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| cache.join(7, Duration::from_secs(10)));
+            thread::sleep(Duration::from_millis(20));
+            lead.lose(Reason::ModelBreakerOpen);
+            // It may have come when all was over.
+            assert!(matches!(waiting.join().unwrap(), Flight::Lost(Reason::ModelBreakerOpen) | Flight::Lead(_)));
+        });
         assert!(matches!(cache.join(7, Duration::ZERO), Flight::Lead(_)));
     }
 }

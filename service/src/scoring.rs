@@ -11,12 +11,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cauce_features::application::Application;
-use cauce_features::plan::FeaturePlan;
 use cauce_features::time::Timestamp;
-use cauce_features::timeline::Timeline;
-use cauce_features::vector::{ReadFacts, Scratch};
+use cauce_features::vector::ReadFacts;
 use cauce_model::bundle::Bundle;
-use cauce_model::onnx::{ModelError, OnnxModel};
+use cauce_model::onnx::ModelError;
 use cauce_model::score::Score;
 
 use crate::cache::{Cached, Fetched, Keys};
@@ -25,19 +23,19 @@ pub use crate::degrade::Mode;
 use crate::degrade::{Reason, Reasons, Rungs};
 use crate::ingest::{Ingest, Posted};
 use crate::log::Receipt;
-use crate::serving::{Seat, Slot};
-use crate::store::{Histories, StateError, Store};
+use crate::serving::Slot;
+use crate::store::{Histories, StateError};
 
 pub mod answer;
-pub mod ladder;
+mod batch;
+mod guards;
+mod ladder;
 #[cfg(test)]
 mod tests;
 
-pub use ladder::Guards;
+pub use batch::Batch;
+pub use guards::Guards;
 use ladder::{Climb, Climbed, Ladder};
-
-/// Rows of one run of the model; more cost no less a row.
-const RUN_ROWS: usize = 1_000;
 
 /// Scores applications on one thread and records them.
 pub struct Scorer {
@@ -45,20 +43,6 @@ pub struct Scorer {
     ingest: Arc<Ingest>,
     batch: Batch,
     ladder: Ladder,
-}
-
-/// Applications that are scored in one run of the model: the model's session and the working memory are one thread's own.
-pub struct Batch {
-    /// Where it learns that another bundle is served; without, it keeps to its own.
-    seat: Option<Seat>,
-    bundle: Arc<Bundle>,
-    model: OnnxModel,
-    scratch: Scratch,
-    /// Vectors of the applications being scored, one after another.
-    rows: Vec<f32>,
-    probabilities: Vec<f32>,
-    /// The history of people of whom nothing is known.
-    nobody: Timeline,
 }
 
 /// What holds for a request, whichever its applications.
@@ -95,6 +79,8 @@ pub struct Asking {
     /// What the keys are of: another may be served when it goes on.
     bundle: Arc<Bundle>,
     since: Instant,
+    /// Why the model gave nothing, if it was tried: it is not tried again.
+    tried: Option<Reason>,
     vector: Vec<f32>,
     read: Result<History, Reason>,
 }
@@ -151,15 +137,14 @@ pub enum Stage {
 pub type Lap<'w> = dyn FnMut(Stage) -> Instant + 'w;
 
 impl Scorer {
-    /// A scorer for one thread, whose number this is, of the bundle that is served.
+    /// A scorer for one thread, of the bundle that is served.
     pub fn new(
         slot: &Arc<Slot>,
         histories: Arc<Histories>,
         ingest: Arc<Ingest>,
         guards: Arc<Guards>,
-        number: usize,
     ) -> Result<Self, ModelError> {
-        Ok(Self { histories, ingest, batch: Batch::seated(slot)?, ladder: Ladder::new(guards, number) })
+        Ok(Self { histories, ingest, batch: Batch::seated(slot)?, ladder: Ladder::new(guards) })
     }
 
     /// Goes on with the bundle that is served now. Between two requests, never within one.
@@ -186,15 +171,19 @@ impl Scorer {
         let read = self.read(application, terms)?;
         let now = lap(Stage::Features);
         let keys = self.ladder.keys(&self.batch, application, read.is_ok());
-        match self.ladder.climb(&mut self.batch, &Climb { keys, read: read.err(), found: None, terms, now }, lap) {
+        match self.ladder.climb(
+            &mut self.batch,
+            &Climb { keys, read: read.err(), tried: None, found: None, terms, now },
+            lap,
+        ) {
             Climbed::Made(made) => {
                 let (decision, receipt) = self.finish(application, posted(), terms, read, made, lap);
                 Ok(Progress::Scored(decision, receipt))
             }
-            Climbed::Ask => {
+            Climbed::Ask(tried) => {
                 let since = lap(Stage::Cache);
                 let (bundle, vector) = (self.batch.bundle.clone(), self.batch.rows.clone());
-                Ok(Progress::Asking(Asking { keys, bundle, since, vector, read }))
+                Ok(Progress::Asking(Asking { keys, bundle, since, tried, vector, read }))
             }
         }
     }
@@ -209,19 +198,21 @@ impl Scorer {
         terms: &Terms,
         lap: &mut Lap<'_>,
     ) -> (Decision<'_>, Option<Receipt>) {
-        let Asking { mut keys, bundle, since, vector, read } = asking;
+        let Asking { mut keys, bundle, since, tried, vector, read } = asking;
         self.batch.rows = vector;
         let now = lap(Stage::Cache);
         self.ladder.asked(since, now);
         let is_same = Arc::ptr_eq(&bundle, &self.batch.bundle);
         let found = found.filter(|_| is_same);
+        // Another model may do better.
+        let tried = tried.filter(|_| is_same);
         if !is_same {
             keys = self.ladder.keys(&self.batch, application, read.is_ok());
         }
-        let climb = Climb { keys, read: read.err(), found: Some(found), terms, now };
+        let climb = Climb { keys, read: read.err(), tried, found: Some(found), terms, now };
         match self.ladder.climb(&mut self.batch, &climb, lap) {
             Climbed::Made(made) => self.finish(application, posted(), terms, read, made, lap),
-            Climbed::Ask => unreachable!("L2 is asked once"),
+            Climbed::Ask(_) => unreachable!("L2 is asked once"),
         }
     }
 
@@ -300,119 +291,6 @@ impl History {
     /// Of a person whose history cannot be read.
     const UNKNOWN: Self =
         Self { known: false, facts: ReadFacts { newest_event: None, truncated: false, coarse: false } };
-}
-
-impl Batch {
-    /// A batch for one thread, of this bundle for good.
-    pub fn new(bundle: Arc<Bundle>, model: OnnxModel) -> Self {
-        let (scratch, nobody) = (bundle.plan().scratch(), Timeline::default());
-        Self { seat: None, bundle, model, scratch, rows: Vec::new(), probabilities: Vec::new(), nobody }
-    }
-
-    /// A batch for one thread, of the bundle that is served.
-    pub fn seated(slot: &Arc<Slot>) -> Result<Self, ModelError> {
-        let (seat, bundle, model) = Seat::take(slot)?;
-        Ok(Self { seat: Some(seat), ..Self::new(bundle, model) })
-    }
-
-    /// Goes on with the bundle that is served now, whose rows are read anew; whether it is another.
-    pub fn follow(&mut self) -> bool {
-        let Some(bundle) = self.seat.as_mut().and_then(|seat| seat.follow(&mut self.model)) else { return false };
-        self.clear();
-        self.scratch = bundle.plan().scratch();
-        self.bundle = bundle;
-        true
-    }
-
-    /// Begins anew.
-    pub fn clear(&mut self) {
-        self.rows.clear();
-        self.probabilities.clear();
-    }
-
-    /// Reads an application's vector, as of an instant, into the next row.
-    pub fn read(&mut self, store: &Store, application: &Application, as_of: Timestamp) -> Result<History, StateError> {
-        let read = self.next_row(application, as_of, |plan, look| store.read(plan, application.person(), look));
-        read.inspect_err(|_| self.forget_last())
-    }
-
-    /// The same where the history is in memory; `None`, and no row, where it is not.
-    fn read_here(&mut self, store: &Store, application: &Application, as_of: Timestamp) -> Option<History> {
-        let read = self.next_row(application, as_of, |_, look| store.read_here(application.person(), look).ok_or(()));
-        read.inspect_err(|()| self.forget_last()).ok()
-    }
-
-    fn read_nobody(&mut self, application: &Application, as_of: Timestamp) -> History {
-        let Ok(history) = self.next_row(application, as_of, |_, look| Ok::<_, std::convert::Infallible>(look(None)));
-        history
-    }
-
-    /// Makes room for a row and fills it from the timeline that `find` shows to what looks at it.
-    fn next_row<E>(
-        &mut self,
-        application: &Application,
-        as_of: Timestamp,
-        find: impl FnOnce(&FeaturePlan, &mut dyn FnMut(Option<&Timeline>) -> History) -> Result<History, E>,
-    ) -> Result<History, E> {
-        let Self { bundle, scratch, rows, nobody, .. } = self;
-        let (plan, row) = (bundle.plan(), rows.len());
-        rows.resize(row + plan.width(), f32::NAN);
-        find(plan, &mut |timeline| {
-            let (known, timeline) = (timeline.is_some(), timeline.unwrap_or(nobody));
-            History { known, facts: plan.vector_into(timeline, application, as_of, scratch, &mut rows[row..]) }
-        })
-    }
-
-    /// How many rows were read.
-    pub fn count(&self) -> usize {
-        self.rows.len() / self.bundle.plan().width()
-    }
-
-    /// Lets go of the row that was read last.
-    pub fn forget_last(&mut self) {
-        self.rows.truncate(self.rows.len().saturating_sub(self.bundle.plan().width()));
-    }
-
-    /// Probabilities of default for all rows, from the model or else from the scorecard, however long it takes.
-    pub fn infer(&mut self) -> Made {
-        match self.run() {
-            Ok(()) => Made::FULL,
-            Err(error) => {
-                tracing::error!(%error, "the model failed: the scorecard answers");
-                self.fall_back();
-                Made::FAILED
-            }
-        }
-    }
-
-    /// The model's probabilities for all rows.
-    fn run(&mut self) -> Result<(), ModelError> {
-        self.probabilities.clear();
-        for rows in self.rows.chunks(RUN_ROWS * self.bundle.plan().width()) {
-            self.probabilities.extend_from_slice(self.model.probabilities(rows)?);
-        }
-        Ok(())
-    }
-
-    /// The scorecard's probabilities for all rows.
-    fn fall_back(&mut self) {
-        let scorecard = self.bundle.scorecard();
-        let rows = self.rows.chunks_exact(self.bundle.plan().width());
-        self.probabilities.clear();
-        self.probabilities.extend(rows.map(|row| scorecard.probability(row)));
-    }
-
-    /// What was decided of a row.
-    pub fn decision(&self, row: usize, history: History, made: Made, recorded: bool) -> Decision<'_> {
-        let width = self.bundle.plan().width();
-        let score = self.probabilities.get(row).map(|probability| self.bundle.policy().score(*probability));
-        Decision { score, made, history, recorded, vector: &self.rows[row * width..][..width] }
-    }
-
-    /// What is served.
-    pub fn bundle(&self) -> &Arc<Bundle> {
-        &self.bundle
-    }
 }
 
 impl Made {

@@ -99,6 +99,30 @@ fn slow_model_makes_nobody_late_who_waits_beside_its_runs() {
 }
 
 #[test]
+fn those_who_ask_at_once_for_the_same_score_are_told_the_true_reason() {
+    let bundle = bundle::slow("slow-at-once");
+    let server = Server::start(of(&bundle, &["breaker.calls=1000000"]));
+    std::thread::scope(|scope| {
+        for client in 0..4 {
+            let server = &server;
+            scope.spawn(move || {
+                // Some have no time to speak of: who asks beside them for the same has their own all the same.
+                let hurried = client % 2 == 0;
+                let mut front = Front::new(server).queued();
+                if hurried {
+                    front = front.within(Duration::from_millis(10));
+                }
+                for amount in 1_000..1_010 {
+                    let answer = front.score(&anonymous(amount));
+                    let is_true = has_reason(&answer, "model_timed_out") || has_reason(&answer, "model_too_slow");
+                    assert!(answer["mode"] != "full" && is_true && !has_reason(&answer, "model_failed"), "{answer}");
+                }
+            });
+        }
+    });
+}
+
+#[test]
 fn failing_model_is_left_alone_its_sessions_replaced_and_the_last_score_given_with_its_age() {
     let bundle = bundle::failing("failing-model");
     let server = Server::start(of(&bundle, &[]));

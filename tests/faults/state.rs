@@ -78,9 +78,9 @@ fn expect_the_ladder(disk: &FailingDisk, server: &Server) {
         expect_mode(&answer, "full", &[]);
         assert_eq!((&answer["recorded"], &answer["history"]["known"]), (&true.into(), &true.into()), "{answer}");
     }
-    let (status, answer) = events.within(Duration::from_secs(5)).post("/v1/events", &paid("c-1", "2"));
+    let (status, answer) = Front::new(server).within(Duration::from_secs(5)).post("/v1/events", &paid("c-1", "2"));
     assert_eq!(status, 201, "{answer}");
-    expect_none_late(&[&front]);
+    expect_none_late(&[&front, &events]);
 }
 
 #[test]

@@ -20,6 +20,7 @@ use super::waiting;
 use crate::deadline::Deadline;
 use crate::error::{ApiError, Code};
 use crate::ledger::{Asked, Begin, Key, Reservation, Stored};
+use crate::scoring::answer::Kept;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -71,11 +72,12 @@ pub async fn step<'a>(
     }
 }
 
-/// Keeps the answer of a request that named itself; in durable mode it returns once the answer is on disk, or soon if that does not answer.
-pub async fn keep(call: &Call, reservation: Option<&Reservation>, answer: &Answer, deadline: Deadline) {
+/// Keeps the answer of a request that named itself. If its applications are durable it returns once the answer is, too, or when there is no more
+/// time for that; if they are not known to be, nothing more is waited for.
+pub async fn keep(call: &Call, reservation: Option<&Reservation>, answer: &Answer, kept: Kept, deadline: Deadline) {
     let Some(reservation) = reservation.filter(|_| answer.status == 200) else { return };
     let receipt = reservation.keep(Stored { status: answer.status, body: answer.body.clone() });
-    let Some(receipt) = receipt else { return };
+    let Some(receipt) = receipt.filter(|_| kept == Kept::Durable) else { return };
     if !waiting::kept(call, receipt, deadline).await {
         tracing::warn!(request_id = call.request_id(), "an answer leaves that is not on disk for its repetition");
     }

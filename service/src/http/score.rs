@@ -134,7 +134,7 @@ async fn score_batch(call: &Call, request: &HttpRequest, payload: Payload) -> Re
         };
         Ok(answer(&document, &watch))
     })?;
-    idempotency::keep(call, reservation.filter(|_| is_recorded).as_ref(), &answer, deadline).await;
+    idempotency::keep(call, reservation.filter(|_| is_recorded).as_ref(), &answer, kept, deadline).await;
     Ok(answer)
 }
 

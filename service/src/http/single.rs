@@ -82,6 +82,8 @@ impl Single<'_> {
             Ok(scored) => scored,
             Err(asking) => {
                 let found = waiting::fetch(call, asking.keys, deadline).await;
+                // What has left memory meanwhile could not be recorded.
+                waiting::bring(call, std::iter::once(application.person()), deadline).await;
                 call.attempt(|call| {
                     let mut scorer = call.worker().scorer();
                     let bundle = scorer.bundle().clone();
@@ -100,7 +102,7 @@ impl Single<'_> {
         let outcome = Outcome { application: &application, decided: &decided, as_of: terms.as_of, kept, watch: &watch };
         let answer = call.attempt(|_| write(&outcome))?;
         let reservation = reservation.filter(|_| decided.is_recorded(&application, kept));
-        idempotency::keep(call, reservation.as_ref(), &answer, deadline).await;
+        idempotency::keep(call, reservation.as_ref(), &answer, kept, deadline).await;
         Ok(answer)
     }
 }

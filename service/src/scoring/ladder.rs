@@ -4,23 +4,21 @@
 //! fails is tried again once where time is left; a session that goes on failing is replaced by a new one, made beside requests
 //! with growing pauses, and while it fails the breaker keeps requests away from it.
 
+mod repair;
+
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use cauce_features::application::Application;
-use cauce_model::onnx::{ModelError, OnnxModel};
-use parking_lot::Mutex;
 
-use super::{Batch, Lap, Made, Stage, Terms};
-use crate::breaker::{Breaker, Outcome};
-use crate::cache::{self, Cache, Cached, Fetched, Flight, Keys};
-use crate::config::{self, Config};
+use super::{Batch, Guards, Lap, Made, Stage, Terms};
+use crate::breaker::Outcome;
+use crate::cache::{self, Cached, Fetched, Flight, Keys};
 use crate::deadline::{Dues, Recent};
 use crate::degrade::{Mode, Plan, Reason, Reasons, Situation, Standing, plan};
-use crate::shelf::Shelf;
-use crate::watchdog::Watchdog;
+use crate::watchdog::Slot;
+use repair::Repair;
 
 /// What is kept for the scorecard and for the answer when a dearer rung is chosen, on top of what they took lately.
 const RESERVE: Duration = Duration::from_millis(1);
@@ -29,70 +27,13 @@ const RESERVE: Duration = Duration::from_millis(1);
 const LET_RUN: Duration = Duration::from_millis(2);
 const LET_RUN_ROW: Duration = Duration::from_micros(50);
 
-/// A session that failed so often in a row is replaced.
-const FAILURES_MOST: u32 = 3;
-
-/// The pause before a session is replaced again: doubled each time, up to the second.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
-
-/// Replacements in a row after which somebody has to look.
-const CRASH_LOOP: u32 = 5;
-
-/// What all workers share that guards them against what is slow or broken.
-pub struct Guards {
-    pub model: Breaker,
-    /// Histories on disk.
-    pub state: Breaker,
-    /// The log, or Kafka in its place.
-    pub log: Breaker,
-    /// Scores and answers that are kept on disk for a while.
-    pub shelf: Breaker,
-    pub cache: Cache,
-    pub watchdog: Arc<Watchdog>,
-    /// What is kept of a budget to make an answer of when a run is stopped.
-    pub reserve: Duration,
-    /// The oldest score that the cached rung gives.
-    pub cached_age: Duration,
-    /// Sessions that were replaced since they went on failing.
-    pub sessions_replaced: AtomicU64,
-}
-
-impl Guards {
-    /// All closed. `log` names what takes records: the log, or Kafka.
-    pub fn new(config: &Config, workers: usize, log: &'static str, l2: Option<Arc<Shelf>>, now: Instant) -> Self {
-        let config::Breaker { model_slow, state_slow, log_slow, .. } = &config.breaker;
-        let breaker = |name, slow: &config::Duration| Breaker::new(name, config.breaker.settings(slow.get()), now);
-        Self {
-            model: breaker("model", model_slow),
-            state: breaker("state", state_slow),
-            log: breaker(log, log_slow),
-            shelf: breaker("shelf", state_slow),
-            cache: Cache::new(&config.cache, l2),
-            watchdog: Arc::new(Watchdog::new(workers)),
-            reserve: config.budget.reserve.get(),
-            cached_age: config.ladder.cached_age.get(),
-            sessions_replaced: AtomicU64::new(0),
-        }
-    }
-
-    /// As they are by default, without an L2.
-    #[cfg(test)]
-    pub fn for_tests() -> Self {
-        let config = Config::load(None, std::iter::empty(), Vec::new()).expect("the defaults are valid");
-        Self::new(&config, 1, "log", None, Instant::now())
-    }
-
-    /// All breakers.
-    pub fn breakers(&self) -> [&Breaker; 4] {
-        [&self.model, &self.state, &self.log, &self.shelf]
-    }
-}
+/// So often L2 is asked before the model only to know how long it takes.
+const ASK_EVERY: Duration = Duration::from_secs(1);
 
 /// One thread's way down the ladder.
 pub(super) struct Ladder {
     guards: Arc<Guards>,
-    /// Of the thread: its place with the watchdog.
-    number: usize,
+    slot: Arc<Slot>,
     dues: Rc<Dues>,
     model_took: Recent,
     fallback_took: Recent,
@@ -106,21 +47,13 @@ pub(super) struct Ladder {
     repair: Repair,
 }
 
-/// The replacement of a session that goes on failing.
-#[derive(Default)]
-struct Repair {
-    failures: u32,
-    replaced: u32,
-    not_before: Option<Instant>,
-    is_under_way: bool,
-    made: Arc<Mutex<Option<Result<OnnxModel, ModelError>>>>,
-}
-
 /// One application on its way down.
 pub(super) struct Climb<'t> {
     pub keys: Keys,
     /// Why its history could not be read, if so.
     pub read: Option<Reason>,
+    /// Why the model gave nothing, if it was tried before L2 was asked.
+    pub tried: Option<Reason>,
     /// What L2 had, if it was asked.
     pub found: Option<Option<(Cached, Fetched)>>,
     pub terms: &'t Terms,
@@ -130,18 +63,19 @@ pub(super) struct Climb<'t> {
 /// Where it got to.
 pub(super) enum Climbed {
     Made(Made),
-    /// L2 has to be asked.
-    Ask,
+    /// L2 has to be asked; why not the model, if that has been tried.
+    Ask(Option<Reason>),
 }
 
 impl Ladder {
-    pub(super) fn new(guards: Arc<Guards>, number: usize) -> Self {
+    pub(super) fn new(guards: Arc<Guards>) -> Self {
+        let slot = guards.watchdog.slot();
         let (recent, bytes, repair) = (Recent::default, Vec::new(), Repair::default());
         let (model_took, fallback_took, l2_took) = (recent(), recent(), recent());
         let stopped_late = Duration::ZERO;
         Self {
             guards,
-            number,
+            slot,
             dues: Rc::default(),
             model_took,
             fallback_took,
@@ -161,7 +95,8 @@ impl Ladder {
 
     /// The keys of the last row, and of its application.
     pub(super) fn keys(&mut self, batch: &Batch, application: &Application, is_read: bool) -> Keys {
-        Keys::of(application, is_read.then_some(&batch.rows[..]), batch.bundle.hash(), &mut self.bytes)
+        let (vector, salt) = (is_read.then_some(&batch.rows[..]), self.guards.cache.salt());
+        Keys::of(application, vector, batch.bundle.hash(), salt, &mut self.bytes)
     }
 
     /// Finds the score of the one row that was read.
@@ -173,19 +108,28 @@ impl Ladder {
             lap(Stage::Cache);
             return made(batch, hit, self.full(terms));
         }
-        let mut situation = self.situation(terms, climb.read, now);
+        let mut situation = self.situation(terms, climb.read.or(climb.tried), now);
         if found.is_none() && self.asks_first(*keys, &situation, now) {
             self.l2_asked = Some(now);
-            return Climbed::Ask;
+            return Climbed::Ask(None);
         }
+        let mut tried = None;
         loop {
             situation.left = terms.deadline.left(now);
+            if let Standing::Out(_) = situation.full {
+                // What is in hand already takes no time, however long L2 takes lately.
+                situation.cached = match self.last(climb) {
+                    Last::Found(_) => Standing::Usable(Duration::ZERO),
+                    Last::Ask => situation.cached,
+                    Last::Nothing => Standing::Empty,
+                };
+            }
             let Plan { mode, reasons } = plan(&situation);
             let made = Made { mode, reasons: reasons.and(self.full(terms).reasons), age: None };
             match mode {
                 Mode::Full => match self.run_shared(batch, keys, terms, &mut now, lap) {
                     Ok(()) => return Climbed::Made(made),
-                    Err(reason) => situation.full = Standing::Out(reason),
+                    Err(reason) => (situation.full, tried) = (Standing::Out(reason), Some(reason)),
                 },
                 Mode::Cached => match self.last(climb) {
                     Last::Found(last) => {
@@ -194,7 +138,7 @@ impl Ladder {
                     }
                     Last::Ask => {
                         self.l2_asked = Some(now);
-                        return Climbed::Ask;
+                        return Climbed::Ask(tried);
                     }
                     Last::Nothing => situation.cached = Standing::Empty,
                 },
@@ -289,7 +233,7 @@ impl Ladder {
         }
         let (l2, model) = (self.l2_took.p50(now), self.model_took.p50(now));
         match l2.is_zero() {
-            true => self.l2_asked.is_none_or(|asked| now.saturating_duration_since(asked) > PAUSES.0),
+            true => self.l2_asked.is_none_or(|asked| now.saturating_duration_since(asked) > ASK_EVERY),
             false => l2 < model,
         }
     }
@@ -318,46 +262,64 @@ impl Ladder {
     ) -> Result<(), Reason> {
         let guards = self.guards.clone();
         let Some(vector) = keys.vector else { return Err(Reason::HistoryUnavailable) };
-        let patience = self.until(terms, 1, *now).0.saturating_duration_since(*now);
-        match guards.cache.join(vector, patience) {
-            Flight::Landed(probability) => {
-                batch.probabilities = vec![probability];
-                *now = lap(Stage::Cache);
-                Ok(())
-            }
-            Flight::Lost => {
-                *now = lap(Stage::Cache);
-                Err(Reason::ModelFailed)
-            }
-            Flight::Lead(lead) => {
-                let ran = self.run(batch, terms, now, lap).or_else(|reason| match reason {
-                    // Nothing of it is known to be sound.
-                    Reason::ModelFailed if terms.deadline.left(*now) > patience / 2 => {
-                        guards.cache.forget(vector);
-                        self.run(batch, terms, now, lap)
+        let patience = |ladder: &Self, now| ladder.until(terms, 1, now).0.saturating_duration_since(now);
+        let (began, all) = (*now, patience(self, *now));
+        // Others are due beside, and it would only be stopped for them.
+        if self.until(terms, 1, began).1 && self.model_took.p99(began) > all {
+            return Err(Reason::ModelTooSlow);
+        }
+        let is_late = |now: Instant| now.saturating_duration_since(began) > all / 2;
+        loop {
+            // A run of one row is short: who waits longer than two of them is better off with one of its own.
+            let wait = patience(self, *now).min(self.model_took.p99(*now) * 2 + RESERVE);
+            match guards.cache.join(vector, wait) {
+                Flight::Landed(probability) => {
+                    batch.probabilities = vec![probability];
+                    *now = lap(Stage::Cache);
+                    return Ok(());
+                }
+                Flight::Lost(reason) => {
+                    *now = lap(Stage::Cache);
+                    // Who ran it may have had less time, or the bad luck of a session of its own.
+                    if reason == Reason::ModelBreakerOpen || is_late(*now) {
+                        return Err(reason);
                     }
-                    reason => Err(reason),
-                });
-                if ran.is_ok() {
+                    if reason == Reason::ModelTimedOut {
+                        return self.run(batch, terms, now, lap);
+                    }
+                }
+                Flight::Lead(lead) => {
+                    let ran = self.run(batch, terms, now, lap).or_else(|reason| match reason {
+                        // Nothing of it is known to be sound.
+                        Reason::ModelFailed if !is_late(*now) => {
+                            guards.cache.forget(vector);
+                            self.run(batch, terms, now, lap)
+                        }
+                        reason => Err(reason),
+                    });
+                    if let Err(reason) = ran {
+                        lead.lose(reason);
+                        return Err(reason);
+                    }
                     let probability = batch.probabilities[0];
                     guards.cache.keep(vector, keys.application, Cached { probability, at: terms.as_of });
                     lead.land(probability);
                     *now = lap(Stage::Cache);
+                    return Ok(());
                 }
-                ran
             }
         }
     }
 
     /// Runs the model on all rows, for as long as leaves time for the scorecard.
     fn run(&mut self, batch: &mut Batch, terms: &Terms, now: &mut Instant, lap: &mut Lap<'_>) -> Result<(), Reason> {
-        let Guards { model: breaker, watchdog, .. } = &*self.guards;
+        let breaker = &self.guards.model;
         if !breaker.admit(*now) {
             return Err(Reason::ModelBreakerOpen);
         }
         let (began, stopper, rows) = (*now, batch.model.stopper(), batch.count() as u32);
         let (until, is_cut) = self.until(terms, rows, began);
-        let (ran, was_stopped) = watchdog.watch(self.number, &stopper, until, || batch.run());
+        let (ran, was_stopped) = self.slot.watch(&stopper, until, || batch.run());
         *now = lap(Stage::Model);
         let took = now.saturating_duration_since(began);
         if was_stopped && let Err(error) = batch.model.resume() {
@@ -432,46 +394,4 @@ fn made(batch: &mut Batch, cached: Cached, made: Made) -> Climbed {
     batch.probabilities.clear();
     batch.probabilities.push(cached.probability);
     Climbed::Made(made)
-}
-
-impl Repair {
-    fn went_well(&mut self) {
-        (self.failures, self.replaced) = (0, 0);
-    }
-
-    /// Has a new session made once this one has failed too often.
-    fn failed(&mut self, batch: &Batch, guards: &Guards, now: Instant) {
-        self.failures += 1;
-        let too_soon = self.not_before.is_some_and(|not_before| now < not_before);
-        if self.failures < FAILURES_MOST || self.is_under_way || too_soon {
-            return;
-        }
-        self.replaced += 1;
-        self.not_before = Some(now + (PAUSES.0 * 2u32.saturating_pow(self.replaced - 1)).min(PAUSES.1));
-        guards.sessions_replaced.fetch_add(1, Ordering::Relaxed);
-        // Nothing that this session said is trusted any more.
-        guards.cache.clear();
-        if self.replaced >= CRASH_LOOP {
-            tracing::error!(alert = "model_crash_loop", replaced = self.replaced, "new sessions go on failing");
-        }
-        let (bundle, made) = (batch.bundle.clone(), self.made.clone());
-        let make = move || *made.lock() = Some(OnnxModel::new(&bundle));
-        self.is_under_way = std::thread::Builder::new().name("cauce-session".into()).spawn(make).is_ok();
-    }
-
-    /// Takes the new session, if it is there.
-    fn settle(&mut self, batch: &mut Batch) {
-        if !self.is_under_way {
-            return;
-        }
-        let Some(made) = self.made.lock().take() else { return };
-        (self.is_under_way, self.failures) = (false, 0);
-        match made {
-            Ok(model) => {
-                tracing::warn!(replaced = self.replaced, "the model has a new session");
-                batch.model = model;
-            }
-            Err(error) => tracing::error!(%error, "the model's session could not be made anew"),
-        }
-    }
 }

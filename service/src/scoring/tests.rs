@@ -14,7 +14,7 @@ fn scorer(model_of: &str) -> (Scorer, Fixture) {
     let model = OnnxModel::new(&bundle(model_of)).unwrap();
     let Fixture { histories, ingest, bundle, .. } = &fixture;
     let guards = Arc::new(Guards::for_tests());
-    let (batch, ladder) = (Batch::new(bundle.clone(), model), Ladder::new(guards, 0));
+    let (batch, ladder) = (Batch::new(bundle.clone(), model), Ladder::new(guards));
     (Scorer { histories: histories.clone(), ingest: ingest.clone(), batch, ladder }, fixture)
 }
 

@@ -76,9 +76,10 @@ async fn erased(call: &Call, request: &HttpRequest) -> Result<Erased, ApiError> 
     Ok(Erased { events: events.unwrap_or(0), records, position, outcome: outcome?, stored })
 }
 
-/// Answers about the person are kept sealed, and repeated no more.
+/// Scores of the person are in caches, and answers about them kept sealed: neither is given again.
 async fn forget_answers(call: &Call, person: &str, deadline: Deadline) {
     let shared = call.shared();
+    shared.guards.cache.erase(person, shared.clock.now());
     let Some(ledger) = &shared.ledger else { return };
     let noted = match ledger.forget(person, shared.clock.now()) {
         Some(receipt) => waiting::kept(call, receipt, deadline).await,
