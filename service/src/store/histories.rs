@@ -61,17 +61,7 @@ impl Histories {
         self.slices[partition].write().take()
     }
 
-    /// Where a person's history is looked at, `None` if there is none.
-    pub fn read<R>(
-        &self,
-        plan: &FeaturePlan,
-        person: &str,
-        look: impl FnOnce(Option<&Timeline>) -> R,
-    ) -> Result<R, StateError> {
-        self.of(person)?.read(plan, person, look)
-    }
-
-    /// The same without ever touching the disk: it is unavailable where that would have to be asked.
+    /// Where a person's history is looked at, `None` if there is none; never on disk: it is unavailable where that would have to be asked.
     pub fn read_here<R>(&self, person: &str, look: impl FnOnce(Option<&Timeline>) -> R) -> Result<R, StateError> {
         let gone = || StateError::Unavailable { cause: "a history left memory as it was asked for".into() };
         self.of(person)?.read_here(person, look).ok_or_else(gone)
