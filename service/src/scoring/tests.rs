@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::config::Durability;
+use cauce_model::onnx::OnnxModel;
+
 use crate::degrade::REASONS;
 use crate::ingest::tests::{Fixture, bundle};
 
