@@ -57,7 +57,8 @@ ENV ORT_DYLIB_PATH=/opt/onnxruntime/lib/libonnxruntime.so \
     CAUCE__LOG__DIRECTORY=/data/log \
     CAUCE__STORE__DIRECTORY=/data/state \
     CAUCE__KAFKA__OUTBOX=/data/outbox \
-    CAUCE__LEDGER__DIRECTORY=/data/decisions
+    CAUCE__LEDGER__DIRECTORY=/data/decisions \
+    CAUCE__CACHE__DIRECTORY=/data/cache
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 # `cauce` asks itself: the image needs no curl.

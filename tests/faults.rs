@@ -136,7 +136,7 @@ fn stolen() -> Duration {
 
 /// Reasons of the log say nothing of the score.
 fn is_none_but_of_the_log(reasons: &Value) -> bool {
-    reasons.as_array().unwrap().iter().all(|reason| reason == "log_slow" || reason == "log_failed")
+    reasons.as_array().unwrap().iter().all(|reason| reason == "log_slow" || reason == "log_breaker_open")
 }
 
 #[track_caller]

@@ -92,7 +92,7 @@ impl Keys {
         application.values().iter().for_each(|value| bytes.extend_from_slice(&value.to_le_bytes()));
         bytes.extend_from_slice(bundle_hash.as_bytes());
         bytes.extend_from_slice(application.person().as_bytes());
-        let application_key = xxh3_128_with_seed(bytes, APPLICATION_SEED ^ salt);
+        let application_key = xxh3_128_with_seed(bytes, APPLICATION_SEED);
         Self { vector, application: application_key, erasure: erasure_key(application.person()) }
     }
 }
@@ -174,16 +174,14 @@ impl Cache {
         }
     }
 
-    /// What scores are made by beside the bundle: ONNX Runtime's build, and how often what a session said was found not to be trusted. Other
-    /// scores have other keys.
+    /// What else makes the score of a vector: ONNX Runtime's build, and how often what a session said was found not to be trusted.
     pub fn salt(&self) -> u64 {
         self.runtime.wrapping_add(self.distrusted.load(Ordering::Relaxed) << 8)
     }
 
-    /// What was said until now is not trusted any more.
+    /// What was said of vectors until now is not trusted any more; as the last score of an application it is as good as any.
     pub fn distrust(&self) {
         self.distrusted.fetch_add(1, Ordering::Relaxed);
-        self.clear();
     }
 
     /// Drops the score of a vector, as it is to be made again.

@@ -140,11 +140,6 @@ impl Ingest {
     pub fn admit(&self, event: Event, body: Bytes, now: Timestamp) -> Result<Admitted, IngestError> {
         let plan = self.bundle.plan();
         admit(plan.specification(), &event, now).map_err(IngestError::Refused)?;
-        // It was brought into memory for this, and may have left it again: the disk is not for the thread that asks.
-        if !self.histories.is_here(event.person()) {
-            let cause = "a history left memory as an event came".into();
-            return Err(StateError::Unavailable { cause }.into());
-        }
         Ok(match self.standing(&event)? {
             Some(taken) => Admitted::Standing(taken),
             None => Admitted::New(entry(Kind::Event, "", event, body, now)),

@@ -20,7 +20,10 @@ use super::{body, waiting};
 use crate::deadline::Work;
 use crate::error::{ApiError, Code};
 use crate::ingest::{Admitted, IngestError, Taken};
-use crate::log::{Accepted, Entry, LogError, Position, Receipt, Stored};
+use crate::log::{Accepted, Entry, LogError, Position, Stored};
+
+/// People of a batch who are brought into memory together.
+const BROUGHT_TOGETHER: usize = 64;
 
 /// Takes one event: 201 if it is new, 200 if it stands already.
 pub async fn one(request: HttpRequest, payload: Payload) -> HttpResponse {
@@ -132,10 +135,21 @@ async fn take_all(call: &Call, request: &HttpRequest, payload: Payload) -> Resul
     let (deadline, _) = call.terms(request, Work::Events)?;
     let (format, body) = body::batch(call, request, payload).await?;
     let items = batch::items(&body, format, call.shared().server.batch_items)?;
-    let events = call.attempt(|call| Ok(items.iter().map(|item| read_item(call, item)).collect::<Vec<_>>()))?;
-    waiting::bring(call, events.iter().flatten().map(Event::person), deadline).await.here()?;
-    let (mut batch, receipt) = call.attempt(|call| submit_all(call, items, events))?;
-    if let Some(receipt) = receipt {
+    let (count, stored) = (items.len(), call.shared().ingest.log().home(""));
+    let mut batch = Batch { count, taken: vec![], refused: vec![], written: vec![], positions: None, stored };
+    let mut entries: Vec<Entry> = Vec::with_capacity(count);
+    // Not all people of a batch need fit into memory at once.
+    for items in items.chunks(BROUGHT_TOGETHER) {
+        let events = call.attempt(|call| Ok(items.iter().map(|item| read_item(call, item)).collect::<Vec<_>>()))?;
+        waiting::bring(call, events.iter().flatten().map(Event::person), deadline).await.here()?;
+        call.attempt(|call| {
+            batch.admit(call, items, events, &mut entries);
+            Ok(())
+        })?;
+    }
+    // Without anything new it still says when what stands already is on disk.
+    if batch.refused.len() < count {
+        let receipt = call.shared().ingest.submit(entries)?;
         batch.finish(call, waiting::durable(call, receipt, deadline).await?);
     }
     Ok(batch)
@@ -149,32 +163,28 @@ fn read_item(call: &Call, item: &Item<'_>) -> Result<Event, ApiError> {
     }
 }
 
-fn submit_all(
-    call: &Call,
-    items: Vec<Item<'_>>,
-    events: Vec<Result<Event, ApiError>>,
-) -> Result<(Batch, Option<Receipt>), ApiError> {
-    let count = items.len();
-    let stored = call.shared().ingest.log().home("");
-    let mut batch = Batch { count, taken: vec![], refused: vec![], written: vec![], positions: None, stored };
-    let mut entries: Vec<Entry> = Vec::with_capacity(count);
-    for (item, event) in items.into_iter().zip(events) {
-        // Copied, so that one event that waits does not hold all of a large body.
-        match event.and_then(|event| admit(call, event, Bytes::copy_from_slice(item.json))) {
-            Ok(Admitted::Standing(taken)) => batch.taken.push(taken),
-            Ok(Admitted::New(entry)) => {
-                entries.push(entry);
-                batch.written.push(item.index);
+impl Batch {
+    /// What becomes of these items before anything is written.
+    fn admit(
+        &mut self,
+        call: &Call,
+        items: &[Item<'_>],
+        events: Vec<Result<Event, ApiError>>,
+        entries: &mut Vec<Entry>,
+    ) {
+        for (item, event) in items.iter().zip(events) {
+            // Copied, so that one event that waits does not hold all of a large body.
+            match event.and_then(|event| admit(call, event, Bytes::copy_from_slice(item.json))) {
+                Ok(Admitted::Standing(taken)) => self.taken.push(taken),
+                Ok(Admitted::New(entry)) => {
+                    entries.push(entry);
+                    self.written.push(item.index);
+                }
+                Err(error) => self.refused.push((item.index, error)),
             }
-            Err(error) => batch.refused.push((item.index, error)),
         }
     }
-    // Without anything new it still says when what stands already is on disk.
-    let receipt = if batch.refused.len() == count { None } else { Some(call.shared().ingest.submit(entries)?) };
-    Ok((batch, receipt))
-}
 
-impl Batch {
     fn finish(&mut self, call: &Call, settled: Vec<Result<Accepted, LogError>>) {
         for (settled, index) in settled.into_iter().zip(std::mem::take(&mut self.written)) {
             match settled {

@@ -19,14 +19,21 @@ use crate::scoring::Access;
 use crate::scoring::answer::Kept;
 use crate::shelf;
 
+/// How often people are brought into memory who have left it again by the time that they are to be read: where memory is very short.
+const TRIES: usize = 4;
+
 /// Has the histories of people in memory, as far as they are kept here. Those who are there already, as nearly all are, cost a look.
-pub async fn bring(call: &Call, people: impl Iterator<Item = &str>, deadline: Deadline) -> Access {
+pub async fn bring(call: &Call, people: impl Iterator<Item = &str> + Clone, deadline: Deadline) -> Access {
     let histories = &call.shared().histories;
-    let absent: Vec<String> = people.filter(|person| !histories.is_here(person)).map(str::to_owned).collect();
-    if !absent.is_empty()
-        && let Err(reason) = bring_absent(call, absent, deadline).await
-    {
-        return Access::Unavailable(reason);
+    for _ in 0..TRIES {
+        let absent = people.clone().filter(|person| !histories.is_here(person));
+        let absent: Vec<String> = absent.map(str::to_owned).collect();
+        if absent.is_empty() {
+            break;
+        }
+        if let Err(reason) = bring_absent(call, absent, deadline).await {
+            return Access::Unavailable(reason);
+        }
     }
     match call.shared().stream.as_ref().is_some_and(|stream| stream.is_deferring()) {
         true => Access::Stale,

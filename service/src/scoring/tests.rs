@@ -1,9 +1,9 @@
 //! Scoring with real bundles, without HTTP or a disk.
 
-use super::*;
-use crate::config::Durability;
 use cauce_model::onnx::OnnxModel;
 
+use super::*;
+use crate::config::Durability;
 use crate::degrade::REASONS;
 use crate::ingest::tests::{Fixture, bundle};
 
