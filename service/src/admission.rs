@@ -18,7 +18,7 @@ pub enum Class {
     Batch,
     /// What a person or a program looks up.
     Background,
-    /// How others see that the service is well: never refused.
+    /// How others see that the service is well, and how an operator changes that it is not: never refused.
     Vital,
 }
 

@@ -96,7 +96,7 @@ pub const ROUTES: [Route; 21] = [
     get(Endpoint::Digest, "/v1/admin/digest", Background, "One digest over all histories, to compare two instances by"),
     post(Endpoint::Checkpoint, "/v1/admin/checkpoint", Background, "Write a checkpoint now"),
     get(Endpoint::Bundle, "/v1/bundle", Background, "The bundle that is served"),
-    post(Endpoint::Reload, "/admin/bundle", Background, "Put another bundle in service"),
+    post(Endpoint::Reload, "/admin/bundle", Vital, "Put another bundle in service"),
     post(Endpoint::Rollback, "/admin/bundle/rollback", Background, "Put the bundle before this one in service again"),
     get(Endpoint::Health, "/healthz", Vital, "Whether the service is well, and what it serves"),
     get(Endpoint::Live, "/livez", Vital, "Whether the process answers"),
