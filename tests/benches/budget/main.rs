@@ -1,8 +1,8 @@
 //! What is held of the latency budget from outside: more than can be answered, clients that send a byte a second, bundles that are
 //! swapped under load, and what a score from the cache costs. `SECONDS=`, `CONNECTIONS=`, `SLOW=` and `RELOADS=` make a smaller run.
 //!
-//! The generator is a thread of this process and takes most of one of two cores, so the service has little more than the other: its peak
-//! is what it answers beside that generator, and all else is a ratio to it. Latency counts from when a request was sent; from when it was
+//! The generator is a thread of this process and keeps to the second core, the service to the first, where there are two: so what is generated
+//! takes nothing from what is answered, and the peak is that of one core, with one worker and everything else of the service on it. Latency counts from when a request was sent; from when it was
 //! due it would count the wait for a free connection, of which there are as many as the clients that are modelled.
 //!
 //! Sketch: an answer costs 60 µs of CPU and a refusal 8; a connection is refused once in 30 ms at most, so of 400 connections 13,000 times
@@ -19,6 +19,7 @@ mod support;
 use std::fs;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -43,7 +44,10 @@ fn main() {
     let (seconds, connections) = (number("SECONDS", 60), number("CONNECTIONS", 400) as usize);
     let bundles = Bundles::new();
     let bundle = bundles.first.to_str().expect("a path of this repository").to_owned();
-    let server = Server::start(["--bundle", &bundle, "--clock", NOW, "--set", "server.head_timeout=1h"]);
+    keep_to(std::process::id(), 1);
+    let server =
+        Server::start(["--bundle", &bundle, "--clock", NOW, "--workers", "1", "--set", "server.head_timeout=1h"]);
+    keep_to(server.process_id(), 0);
     let (cache_hit_cost_ratio, _) = cache::measure(&server);
     let bench = Bench { server: &server, connections, seconds: (seconds / 6).max(2) };
 
@@ -81,6 +85,13 @@ fn main() {
         "slow_clients_p99_ratio": slow,
     }));
     assert_eq!(server.stop(), Some(0));
+}
+
+/// All threads of a process, and those that they start, keep to one core.
+fn keep_to(process: u32, core: usize) {
+    let kept = Command::new("taskset").args(["-a", "-c", "-p", &core.to_string(), &process.to_string()]).output();
+    let kept = kept.is_ok_and(|kept| kept.status.success());
+    println!("process {process} keeps to core {core}: {kept}");
 }
 
 fn report(figures: &serde_json::Value) {
