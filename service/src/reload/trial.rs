@@ -33,8 +33,8 @@ const NO_MEMORY: [&str; 2] = ["bad_alloc", "out of memory"];
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// What is read of its output; a verdict is far shorter.
 const OUTPUT_BYTES: u64 = 4 << 20;
-/// So much more politely than the service: with what nobody else wants, nearly.
-pub const NICENESS: i32 = 15;
+/// So much more politely than the service, and still done within `model.check_time` on a busy machine.
+pub const NICENESS: i32 = 10;
 
 /// What the child says.
 #[derive(Debug, Serialize, Deserialize)]
