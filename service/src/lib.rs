@@ -1,9 +1,9 @@
 //! The `cauce` service as a library, so that benchmarks run what the binary runs: it scores default risk over HTTP, and does
 //! offline what the service does online.
 //!
-//! Reading order: `scoring` (an application's way) → `ingest` (a record's way) → `log` (where it is safe) and `store` (what it becomes) →
-//! `http` (what both look like from outside) → `app` (what holds it together). Only `app`
-//! sees everything; `scoring` and `ingest` know neither HTTP nor a clock.
+//! Reading order: `scoring` (an application's way), `degrade` and `scoring::ladder` (how it is answered in time) → `ingest` (a record's way) →
+//! `log` (where it is safe) and `store` (what it becomes) → `http` (what both look like from outside; `http::single` first) → `app` (what
+//! holds it together). Only `app` sees everything; `scoring`, `degrade` and `ingest` know neither HTTP nor a clock.
 
 #![allow(
     unreachable_pub,
