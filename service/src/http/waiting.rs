@@ -104,9 +104,9 @@ pub async fn repeat(call: &Call, fetch: Fetch, deadline: Deadline) -> Result<Beg
     }
 }
 
-/// Whether what was put on a shelf is there for good; false also where it takes longer than an answer may.
+/// Whether what was put on a shelf is there for good. The answer is written by then, and worth more than that: it leaves with time to spare.
 pub async fn kept(call: &Call, receipt: shelf::Receipt, deadline: Deadline) -> bool {
-    let patience = deadline.patience(Instant::now(), call.shared().guards.reserve);
+    let patience = deadline.left(Instant::now()).saturating_sub(call.shared().guards.reserve * 2);
     let _due = call.worker().scorer.borrow().dues().wait(deadline.ends());
     matches!(timeout(patience, receipt.stored()).await, Ok(Ok(())))
 }
