@@ -2,10 +2,12 @@
 //! scores that only L2 may have, records that are to be durable.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::rt::time::timeout;
 use actix_web::web::block;
+use tokio::sync::Semaphore;
 
 use super::call::Call;
 use crate::breaker::{Breaker, Outcome};
@@ -71,7 +73,7 @@ async fn bring_absent(call: &Call, people: Vec<String>, deadline: Deadline) -> R
             Err(Reason::HistoryUnavailable)
         }
         Err(NotRead::LeftAlone) => Err(Reason::HistoryBreakerOpen),
-        Err(NotRead::TooMany | NotRead::TooSlow) => Err(Reason::HistoryUnavailable),
+        Err(NotRead::TooMany | NotRead::TooSlow | NotRead::Stopping) => Err(Reason::HistoryUnavailable),
     }
 }
 
@@ -119,10 +121,11 @@ enum NotRead {
     TooMany,
     /// It did not answer in time.
     TooSlow,
+    /// The service is about to end.
+    Stopping,
 }
 
-/// Reads the disk on a thread that answers no requests. One that stands still holds a permit until it goes on, so that not more than
-/// these threads wait for it.
+/// Reads the disk, unless it is left alone.
 async fn on_disk<T: Send + 'static, E: Send + 'static>(
     call: &Call,
     breaker: &Breaker,
@@ -133,26 +136,40 @@ async fn on_disk<T: Send + 'static, E: Send + 'static>(
     if !breaker.admit(began) {
         return Err(NotRead::LeftAlone);
     }
-    let Ok(permit) = call.shared().disk_reads.clone().try_acquire_owned() else {
-        // Much at once is no fault of the disk; where it is, those that hold the permits will tell.
-        breaker.record(began, Outcome::CutShort);
-        return Err(NotRead::TooMany);
-    };
-    let read = move || {
-        let _permit = permit;
-        read()
-    };
-    let _due = call.worker().scorer.borrow().dues().wait(deadline.ends());
-    let read = timeout(deadline.patience(began, call.shared().guards.reserve), block(read)).await;
-    let (now, outcome) = (Instant::now(), read.map_err(|_elapsed| NotRead::TooSlow));
-    let outcome = outcome.and_then(|read| read.map_err(|_stopping| NotRead::TooSlow));
+    let outcome = on_thread(call, &call.shared().disk_reads, deadline, read).await;
+    let now = Instant::now();
     let went = match &outcome {
         Ok(Ok(_)) => Outcome::Done(now - began),
+        // Much at once is no fault of the disk; where it is, those that hold the permits will tell.
+        Err(NotRead::TooMany) => Outcome::CutShort,
         Err(_) if deadline.is_short => Outcome::CutShort,
         Ok(Err(_)) | Err(_) => Outcome::Failed,
     };
     breaker.record(now, went);
     outcome
+}
+
+/// Does work on a thread that answers no requests. What stands still there holds a permit until it goes on, so that not more than these
+/// threads wait for it.
+async fn on_thread<T: Send + 'static>(
+    call: &Call,
+    permits: &Arc<Semaphore>,
+    deadline: Deadline,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, NotRead> {
+    let permit = permits.clone().try_acquire_owned().map_err(|_| NotRead::TooMany)?;
+    let work = move || {
+        let _permit = permit;
+        work()
+    };
+    let done = within(call, deadline, block(work)).await.ok_or(NotRead::TooSlow)?;
+    done.map_err(|_stopping| NotRead::Stopping)
+}
+
+/// Waits for something as long as leaves time for an answer; `None` where that is not long enough. Meanwhile nothing on this thread may make the answer late.
+async fn within<T>(call: &Call, deadline: Deadline, what: impl Future<Output = T>) -> Option<T> {
+    let _due = call.worker().scorer.borrow().dues().wait(deadline.ends());
+    timeout(deadline.patience(Instant::now(), call.shared().guards.reserve), what).await.ok()
 }
 
 /// Reads what is kept on disk beside the histories, on a thread that answers no requests.
@@ -166,18 +183,17 @@ where
     E: Send + 'static,
     ApiError: From<E>,
 {
-    let too_slow = "what is asked for is on a disk that does not answer in time; ask again after `Retry-After`";
-    let Ok(permit) = call.shared().disk_queries.clone().try_acquire_owned() else {
-        return Err(ApiError::new(Code::LogSlow, "too many wait for the disk already; ask again after `Retry-After`"));
-    };
-    let read = move || {
-        let _permit = permit;
-        read()
-    };
-    let patience = deadline.patience(Instant::now(), call.shared().guards.reserve);
-    let _due = call.worker().scorer.borrow().dues().wait(deadline.ends());
-    let read = timeout(patience, block(read)).await.map_err(|_elapsed| ApiError::new(Code::LogSlow, too_slow))?;
-    Ok(read.map_err(|_| ApiError::stopping())??)
+    match on_thread(call, &call.shared().disk_queries, deadline, read).await {
+        Ok(read) => Ok(read?),
+        Err(NotRead::Stopping) => Err(ApiError::stopping()),
+        Err(NotRead::TooMany) => {
+            Err(ApiError::new(Code::LogSlow, "too many wait for the disk already; ask again after `Retry-After`"))
+        }
+        Err(NotRead::TooSlow | NotRead::LeftAlone) => {
+            let detail = "what is asked for is on a disk that does not answer in time; ask again after `Retry-After`";
+            Err(ApiError::new(Code::LogSlow, detail))
+        }
+    }
 }
 
 /// How scored applications are kept, once the log has answered for those that it has to.
@@ -218,15 +234,14 @@ async fn accepted(call: &Call, receipt: Receipt, deadline: Deadline) -> Result<c
     if !breaker.admit(began) {
         return Err(NotAccepted::LeftAlone);
     }
-    let _due = call.worker().scorer.borrow().dues().wait(deadline.ends());
-    let settled = timeout(deadline.patience(began, call.shared().guards.reserve), receipt.accepted()).await;
+    let settled = within(call, deadline, receipt.accepted()).await;
     let now = Instant::now();
     let is_failure = |one: &Result<Accepted, LogError>| matches!(one, Err(LogError::Unavailable(_) | LogError::Full));
     let went = match &settled {
-        Ok(Ok(all)) if !all.iter().any(is_failure) => Outcome::Done(now - began),
-        Err(_) if deadline.is_short => Outcome::CutShort,
-        Ok(_) | Err(_) => Outcome::Failed,
+        Some(Ok(all)) if !all.iter().any(is_failure) => Outcome::Done(now - began),
+        None if deadline.is_short => Outcome::CutShort,
+        Some(_) | None => Outcome::Failed,
     };
     breaker.record(now, went);
-    settled.map_err(|_elapsed| NotAccepted::TooSlow)
+    settled.ok_or(NotAccepted::TooSlow)
 }
