@@ -7,6 +7,7 @@ mod embedded;
 mod reloading;
 mod server;
 mod stream;
+mod watching;
 
 use std::io;
 use std::net::SocketAddr;
@@ -32,6 +33,7 @@ use crate::http::{self, Shared, Worker};
 use crate::ingest::{Ingest, IngestError};
 use crate::kafka::ClusterError;
 use crate::keeper::Upkeep;
+use crate::kpi::Board;
 use crate::ledger::Ledger;
 use crate::log::embedded::OpenError;
 use crate::log::{EventLog, Position};
@@ -143,9 +145,12 @@ impl App {
             slot,
             gate: Gate::new(&config),
             server: config.server.clone(),
+            kpis: Board::default(),
             stopping: AtomicBool::new(false),
         };
-        Ok(Self { shared: Arc::new(shared), stream, threads })
+        let shared = Arc::new(shared);
+        threads.push(watching::start(shared.clone())?);
+        Ok(Self { shared, stream, threads })
     }
 
     /// Serves until told to stop. `listening` is told the address, whose port the system may have chosen.

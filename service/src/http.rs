@@ -44,6 +44,7 @@ use crate::degrade::Allowed;
 use crate::ingest::Ingest;
 use crate::kafka::worker::Control;
 use crate::keeper::Upkeep;
+use crate::kpi::Board;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::metrics::ledger::LedgerMetrics;
@@ -86,6 +87,8 @@ pub struct Shared {
     pub openapi: Bytes,
     /// Who is let in.
     pub gate: edge::Gate,
+    /// How the service did lately.
+    pub kpis: Board,
     /// Set once the service was told to stop: not ready, and connections close after their answer.
     pub stopping: AtomicBool,
 }

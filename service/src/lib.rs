@@ -24,6 +24,7 @@ mod http;
 mod ingest;
 mod kafka;
 mod keeper;
+mod kpi;
 mod ledger;
 mod limits;
 mod log;
