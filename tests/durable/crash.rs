@@ -9,7 +9,9 @@ fn nothing_acknowledged_is_lost_or_applied_twice_however_often_the_process_is_ki
     let mut crash = Crash::new("crash", 20_260_620);
     (0..ROUNDS).for_each(|_| crash.round());
     let report = crash.finish();
-    assert_eq!(report.faults, Vec::<String>::new());
+    // One a line, and the first few: each may hold a whole answer.
+    let faults: Vec<String> = report.faults.iter().take(5).map(|fault| fault.chars().take(600).collect()).collect();
+    assert!(faults.is_empty(), "{} faults, of them:\n{}", report.faults.len(), faults.join("\n"));
     assert_eq!((report.acknowledged_lost, report.applied_twice), (0, 0), "{report:?}");
     // Otherwise the rounds have shown nothing.
     assert!(report.acknowledged > 50 * ROUNDS && report.digests_compared > ROUNDS / 4, "{report:?}");
