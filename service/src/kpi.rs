@@ -3,6 +3,7 @@
 //! Whoever looks gets the newest: nothing is kept for the slow (S5). Neither HTTP nor a clock is known here.
 
 pub mod drift;
+pub mod groups;
 pub mod snapshot;
 
 use std::collections::VecDeque;

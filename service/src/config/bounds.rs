@@ -5,13 +5,15 @@ use cauce_features::timeline::MAX_EVENTS;
 
 use super::{Config, ConfigError, Duration};
 use crate::degrade::Allowed;
+use crate::kpi::groups::Declared;
 
 impl Config {
     /// Bounds that the layout of files and histories sets to bounds.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let Self { server, budget, cache, breaker, model, log, store, kafka, ledger, admission, limits, kpi, .. } =
             self;
-        if let Err((key, cause)) = Allowed::parse(&self.ladder) {
+        let ladder = Allowed::parse(&self.ladder).err();
+        if let Some((key, cause)) = ladder.or_else(|| Declared::parse(kpi).err()) {
             return Err(ConfigError::Wrong { key, cause });
         }
         let ms = |duration: &Duration| duration.get().as_millis() as u64;
