@@ -36,6 +36,7 @@ pub struct Config {
     pub logging: Logging,
     pub admission: Admission,
     pub limits: Limits,
+    pub kpi: Kpi,
 }
 
 /// The HTTP edge and its bounds.
@@ -258,6 +259,24 @@ pub struct Limits {
     pub burst: u32,
     pub clients: usize,
     pub key: String,
+}
+
+/// What is told of the service while it runs.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kpi {
+    pub window: Duration,
+    pub live_clients: usize,
+    pub products: String,
+    pub segments: String,
+    pub drift_rows: usize,
+    pub drift_window: Duration,
+    pub drift_samples: u64,
+    pub latency_p95: Duration,
+    pub error_percent: u32,
+    pub throughput: u32,
+    pub memory_percent: u32,
+    pub cache_hit_percent: u32,
 }
 
 /// One setting by its dotted path, as typed on the command line or in the environment.

@@ -2,6 +2,9 @@
 //!
 //! Whoever looks gets the newest: nothing is kept for the slow (S5). Neither HTTP nor a clock is known here.
 
+pub mod advice;
+pub mod drift;
+pub mod groups;
 pub mod snapshot;
 
 use std::collections::VecDeque;

@@ -5,16 +5,21 @@ use cauce_features::timeline::MAX_EVENTS;
 
 use super::{Config, ConfigError, Duration};
 use crate::degrade::Allowed;
+use crate::kpi::groups::Declared;
 
 impl Config {
     /// Bounds that the layout of files and histories sets to bounds.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        let Self { server, budget, cache, breaker, model, log, store, kafka, ledger, admission, limits, .. } = self;
-        if let Err((key, cause)) = Allowed::parse(&self.ladder) {
+        let Self { server, budget, cache, breaker, model, log, store, kafka, ledger, admission, limits, kpi, .. } =
+            self;
+        let ladder = Allowed::parse(&self.ladder).err();
+        if let Some((key, cause)) = ladder.or_else(|| Declared::parse(kpi).err()) {
             return Err(ConfigError::Wrong { key, cause });
         }
         let ms = |duration: &Duration| duration.get().as_millis() as u64;
         let days = |duration: &Duration| duration.get().as_secs() / 86_400;
+        // Without KPIs any window will do.
+        let kpi_window = if kpi.window.get().is_zero() { 10_000 } else { ms(&kpi.window) };
         let body = server.body.bytes().max(server.batch_body.bytes()) as u64;
         for (key, value, range, expected) in [
             ("server.batch_body", body, 1..=(15 << 20), "like `server.body` at most 15 MiB"),
@@ -70,6 +75,21 @@ impl Config {
                 1..=1,
                 "`address` or the name of a header",
             ),
+            ("kpi.window", kpi_window, 10_000..=3_600_000, "0s, or from 10s to 1h"),
+            ("kpi.live_clients", kpi.live_clients as u64, 1..=10_000, "from 1 to 10000"),
+            ("kpi.drift_rows", kpi.drift_rows as u64, 0..=10_000, "at most 10000"),
+            ("kpi.drift_window", ms(&kpi.drift_window), 60_000..=86_400_000, "from 1m to 1d"),
+            ("kpi.drift_samples", kpi.drift_samples, 1..=1_000_000_000, "from 1 to 1000000000"),
+            ("kpi.latency_p95", ms(&kpi.latency_p95), 1..=3_600_000, "from 1ms to 1h"),
+            ("kpi.error_percent", u64::from(kpi.error_percent), 0..=100, "from 0 to 100, which is never passed"),
+            ("kpi.throughput", u64::from(kpi.throughput), 0..=1_000_000, "at most 1000000"),
+            ("kpi.memory_percent", u64::from(kpi.memory_percent), 1..=100, "from 1 to 100, which is never passed"),
+            (
+                "kpi.cache_hit_percent",
+                u64::from(kpi.cache_hit_percent),
+                0..=100,
+                "from 0, which is always kept, to 100",
+            ),
         ] {
             if !range.contains(&value) {
                 let key = key.to_owned();
@@ -81,7 +101,8 @@ impl Config {
 
     /// Every bound by the name of its setting, sizes in bytes and durations in milliseconds (S5).
     pub fn bounds(&self) -> Vec<(&'static str, u64)> {
-        let Self { server, budget, cache, breaker, model, log, store, kafka, ledger, admission, limits, .. } = self;
+        let Self { server, budget, cache, breaker, model, log, store, kafka, ledger, admission, limits, kpi, .. } =
+            self;
         let ms = |duration: &Duration| duration.get().as_millis() as u64;
         vec![
             ("server.workers", server.workers as u64),
@@ -135,6 +156,10 @@ impl Config {
             ("limits.requests_per_second", u64::from(limits.requests_per_second)),
             ("limits.burst", u64::from(limits.burst)),
             ("limits.clients", limits.clients as u64),
+            ("kpi.window", ms(&kpi.window)),
+            ("kpi.live_clients", kpi.live_clients as u64),
+            ("kpi.drift_rows", kpi.drift_rows as u64),
+            ("kpi.drift_window", ms(&kpi.drift_window)),
         ]
     }
 }

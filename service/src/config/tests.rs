@@ -73,10 +73,19 @@ fn a_bound_beyond_what_files_can_hold_is_refused_by_name() {
         ("store.events_per_person=5000000", "configuration: `store.events_per_person` must be from 1 to 4194304"),
         ("limits.key=x y", "configuration: `limits.key` must be `address` or the name of a header"),
         ("admission.in_flight=1", "configuration: `admission.in_flight` must be from 4 to 1000000"),
+        ("kpi.window=9s", "configuration: `kpi.window` must be 0s, or from 10s to 1h"),
+        ("kpi.live_clients=0", "configuration: `kpi.live_clients` must be from 1 to 10000"),
+        ("kpi.drift_window=30s", "configuration: `kpi.drift_window` must be from 1m to 1d"),
+        ("kpi.error_percent=101", "configuration: `kpi.error_percent` must be from 0 to 100, which is never passed"),
         ("store.checkpoint_records=0", "configuration: `store.checkpoint_records` must be at least 1"),
     ] {
         assert_eq!(load("", &[], &[flag]).unwrap_err(), expected);
     }
+}
+
+#[test]
+fn kpis_can_be_done_without() {
+    assert!(load("", &[], &["kpi.window=0s"]).unwrap().kpi.window.get().is_zero());
 }
 
 #[test]
