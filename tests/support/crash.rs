@@ -86,6 +86,11 @@ impl Crash {
         self.server = Some(server);
     }
 
+    /// What was shown until now.
+    pub(crate) fn so_far(&self) -> &Report {
+        &self.report
+    }
+
     /// Ends in an orderly way; the directory has to be whole, and to replay to what was served last.
     pub(crate) fn finish(self) -> Report {
         let Self { data, mut report, server, now_ms, .. } = self;
@@ -113,6 +118,7 @@ impl Crash {
             "budget.query=30s",
             "admission.delay=0ms",
             "breaker.slow_percent=101",
+            "server.shutdown_timeout=2m",
             if self.report.rounds % 4 < 2 { "store.memory=64MiB" } else { "store.memory=128KiB" },
             if self.applications_are_durable() { "log.applications=durable" } else { "log.applications=relaxed" },
         ];
