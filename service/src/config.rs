@@ -36,6 +36,7 @@ pub struct Config {
     pub logging: Logging,
     pub admission: Admission,
     pub limits: Limits,
+    pub kpi: Kpi,
 }
 
 /// The HTTP edge and its bounds.
@@ -258,6 +259,13 @@ pub struct Limits {
     pub burst: u32,
     pub clients: usize,
     pub key: String,
+}
+
+/// How the service says how it does.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kpi {
+    pub live_clients: usize,
 }
 
 /// One setting by its dotted path, as typed on the command line or in the environment.

@@ -64,6 +64,7 @@ impl Config {
             ("limits.requests_per_second", u64::from(limits.requests_per_second), 0..=1_000_000, "at most 1000000"),
             ("limits.burst", u64::from(limits.burst), 1..=1_000_000, "from 1 to 1000000"),
             ("limits.clients", limits.clients as u64, 1..=100_000_000, "from 1 to 100000000"),
+            ("kpi.live_clients", self.kpi.live_clients as u64, 1..=10_000, "from 1 to 10000"),
             (
                 "limits.key",
                 u64::from(limits.key.parse::<HeaderName>().is_ok()),
@@ -135,6 +136,7 @@ impl Config {
             ("limits.requests_per_second", u64::from(limits.requests_per_second)),
             ("limits.burst", u64::from(limits.burst)),
             ("limits.clients", limits.clients as u64),
+            ("kpi.live_clients", self.kpi.live_clients as u64),
         ]
     }
 }
