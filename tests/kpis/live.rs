@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{LIVE, metric, server_with};
 use crate::support::Server;
+use crate::support::history::{JSON, application};
 use crate::support::live::Live;
 
 /// Far above what these tests wait for on a busy machine.
@@ -47,6 +48,25 @@ fn one_snapshot_comes_each_second_and_the_newest_can_be_asked_for() {
         assert!(newest.get(key).is_some(), "`{key}` is in the stream alone");
     }
     live.leave();
+}
+
+#[test]
+#[ignore = "until what is answered is counted in snapshots"]
+fn numbers_move_under_load() {
+    let server = server_with(&[]);
+    let mut live = Live::connect(&server, "/v1/kpis/live");
+    let decisions = |snapshot: &Value| snapshot["business"]["window"]["decisions"].as_u64().unwrap();
+    assert_eq!(decisions(&live.document()), 0);
+    for number in 0..50 {
+        let one = application(&format!("c-{number}"), "a");
+        assert_eq!(server.post("/v1/score", JSON, one.to_string()).status, 200);
+    }
+    let begin = Instant::now();
+    while decisions(&live.document()) < 50 {
+        assert!(begin.elapsed() < PATIENCE);
+    }
+    let newest = server.get("/v1/kpis").json();
+    assert!(newest["performance"]["response_seconds"]["p99"].as_f64() > Some(0.0), "{newest}");
 }
 
 #[test]

@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use actix_http::ws;
 use actix_web::body::BoxBody;
-use actix_web::http::ConnectionType;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
@@ -77,7 +77,11 @@ pub fn follow(
         Ok(Answer::new(101, JSON, Bytes::new()))
     });
     let Some(seat) = seat else {
-        say_how(request.headers(), response.status().as_u16(), response.headers_mut());
+        if response.status() == StatusCode::UPGRADE_REQUIRED {
+            let headers = response.headers_mut();
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        }
         return response;
     };
     let accepted = ws::handshake_response(request.head()).finish();
@@ -122,17 +126,6 @@ fn advice(error: ws::HandshakeError) -> &'static str {
         NoWebsocketUpgrade | NoConnectionUpgrade => "`Upgrade: websocket` and `Connection: upgrade` are expected",
         NoVersionHeader | UnsupportedVersion => "`Sec-WebSocket-Version: 13` is expected",
         BadWebsocketKey => "`Sec-WebSocket-Key` has to be 16 bytes in base64",
-    }
-}
-
-/// What a refused upgrade says beside its problem.
-fn say_how(asked: &HeaderMap, status: u16, headers: &mut HeaderMap) {
-    if status == 426 {
-        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-    }
-    if asked.contains_key(header::ORIGIN) {
-        headers.insert(header::VARY, HeaderValue::from_static("origin"));
     }
 }
 

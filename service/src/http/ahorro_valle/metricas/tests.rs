@@ -111,8 +111,8 @@ fn report_has_the_keys_of_the_contract_and_only_numbers_for_nothing() {
     assert_eq!((&said["periodo_analisis_minutos"], &said["timestamp"]), (&json!(5), &json!(1_750_000_000.25)));
     let expected = [
         "cache_hit_rate",
-        "confianza_promedio_predicciones",
         "conexiones_concurrentes",
+        "confianza_promedio_predicciones",
         "predicciones_totales_dia",
         "queue_size_promedio",
         "ratio_morosos_no_morosos",
