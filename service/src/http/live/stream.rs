@@ -128,6 +128,8 @@ impl Stream {
                     self.message = message_with(self.message, kind, is_last, payload.len())?;
                 }
                 _ if !is_last => return Err(CloseCode::Protocol),
+                // Nothing follows a goodbye.
+                OpCode::Ping if self.is_parting() => {}
                 OpCode::Ping => self.send(OpCode::Pong, &payload),
                 OpCode::Pong if self.turn == Turn::Theirs && *payload == self.pings.to_be_bytes() => {
                     self.take_turn(Turn::Ours, QUIET);
@@ -135,7 +137,7 @@ impl Stream {
                 OpCode::Pong => {}
                 OpCode::Close => {
                     let reason = Parser::try_parse_close_payload(&payload).map_err(code)?;
-                    if !matches!(self.turn, Turn::Parting { .. }) {
+                    if !self.is_parting() {
                         self.close(reason.map_or(CloseCode::Normal, |reason| reason.code));
                     }
                     self.turn = Turn::Over;
@@ -189,13 +191,16 @@ impl Stream {
     }
 
     fn part(&mut self, code: CloseCode, is_deaf: bool) {
-        self.incoming.clear();
-        if matches!(self.turn, Turn::Parting { .. }) {
+        if self.is_parting() {
             self.turn = Turn::Parting { is_deaf };
             return;
         }
         self.close(code);
         self.take_turn(Turn::Parting { is_deaf }, FAREWELL);
+    }
+
+    fn is_parting(&self) -> bool {
+        matches!(self.turn, Turn::Parting { .. })
     }
 
     fn close(&mut self, code: CloseCode) {
