@@ -21,5 +21,7 @@ mod faults;
 mod http;
 /// `cauce serve` as one of a group of instances at a real Kafka.
 mod kafka;
+/// How the service says how it does: once, live, and in the words of the Ahorro Valle front-end.
+mod kpis;
 /// Another bundle in service while requests come, and back.
 mod reload;

@@ -28,6 +28,7 @@ use crate::clock::{Clock, ClockError};
 use crate::config::{self, Config};
 use crate::degrade::Allowed;
 use crate::http::edge::{Edge, Gate};
+use crate::http::live::Seats;
 use crate::http::score::BundleRef;
 use crate::http::{self, Shared, Worker};
 use crate::ingest::{Ingest, IngestError};
@@ -146,6 +147,7 @@ impl App {
             gate: Gate::new(&config),
             server: config.server.clone(),
             kpis: Board::default(),
+            live: Seats::new(config.kpi.live_clients),
             stopping: AtomicBool::new(false),
         };
         let shared = Arc::new(shared);

@@ -26,6 +26,7 @@ pub enum Code {
     EventInFuture,
     EmptyBatch,
     TooManyItems,
+    OriginRefused,
     PersonUnknown,
     NotFound,
     MethodNotAllowed,
@@ -34,6 +35,7 @@ pub enum Code {
     BodyTooLarge,
     UnsupportedMediaType,
     PartitionElsewhere,
+    UpgradeRequired,
     BundleRefused,
     ReloadInProgress,
     NoPreviousBundle,
@@ -49,6 +51,7 @@ pub enum Code {
     Starting,
     Stopping,
     Overloaded,
+    TooManyLiveClients,
     Internal,
 }
 
@@ -66,7 +69,7 @@ const fn row(code: Code, name: &'static str, status: u16, title: &'static str) -
 }
 
 /// All codes, in the order of [`Code`].
-pub const CODES: [CodeRow; 35] = [
+pub const CODES: [CodeRow; 38] = [
     row(Code::MalformedJson, "malformed_json", 400, "The body is not JSON of the form that is expected"),
     row(Code::EmptyBody, "empty_body", 400, "The body is empty"),
     row(Code::IncompleteBody, "incomplete_body", 400, "The body ended before its announced length"),
@@ -83,6 +86,7 @@ pub const CODES: [CodeRow; 35] = [
     row(Code::EventInFuture, "event_in_future", 400, "The event is further in the future than clocks may differ"),
     row(Code::EmptyBatch, "empty_batch", 400, "The batch has no items"),
     row(Code::TooManyItems, "too_many_items", 413, "The batch has more items than are allowed"),
+    row(Code::OriginRefused, "origin_refused", 403, "Pages of another origin may not listen"),
     row(Code::PersonUnknown, "person_unknown", 404, "Nothing is known of this person"),
     row(Code::NotFound, "not_found", 404, "There is nothing at this address"),
     row(Code::MethodNotAllowed, "method_not_allowed", 405, "This address does not take this method"),
@@ -96,6 +100,7 @@ pub const CODES: [CodeRow; 35] = [
         "The body is not of a content type that is understood",
     ),
     row(Code::PartitionElsewhere, "partition_elsewhere", 421, "Another instance keeps this person's history"),
+    row(Code::UpgradeRequired, "upgrade_required", 426, "This address speaks WebSocket"),
     row(Code::BundleRefused, "bundle_refused", 422, "The bundle cannot serve; the one in service goes on"),
     row(Code::ReloadInProgress, "reload_in_progress", 409, "The bundle is being reloaded already"),
     row(Code::NoPreviousBundle, "no_previous_bundle", 409, "There is no bundle to go back to"),
@@ -111,6 +116,7 @@ pub const CODES: [CodeRow; 35] = [
     row(Code::Starting, "starting", 503, "The service has no histories yet"),
     row(Code::Stopping, "stopping", 503, "The service is stopping; another instance will answer"),
     row(Code::Overloaded, "overloaded", 503, "More is asked for than can be answered in time"),
+    row(Code::TooManyLiveClients, "too_many_live_clients", 503, "As many clients listen as may"),
     row(Code::Internal, "internal", 500, "Something went wrong that is not the caller's fault"),
 ];
 
@@ -153,6 +159,7 @@ impl ApiError {
     pub fn retry_after_seconds(&self) -> Option<u32> {
         match self.code {
             Code::DiskFull | Code::LogSlow | Code::LogUnavailable | Code::StateUnavailable => Some(2),
+            Code::TooManyLiveClients => Some(5),
             Code::LogBusy
             | Code::NoScore
             | Code::Overloaded

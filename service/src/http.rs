@@ -17,6 +17,8 @@ pub mod edge;
 mod events;
 mod health;
 mod idempotency;
+mod kpis;
+pub mod live;
 mod openapi;
 pub mod people;
 pub mod pulse;
@@ -87,8 +89,9 @@ pub struct Shared {
     pub openapi: Bytes,
     /// Who is let in.
     pub gate: edge::Gate,
-    /// How the service did lately.
+    /// How the service did lately, and places for those who follow it.
     pub kpis: Board,
+    pub live: live::Seats,
     /// Set once the service was told to stop: not ready, and connections close after their answer.
     pub stopping: AtomicBool,
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{JSON, NOW, application, expect, metric, payment, score, server, take};
 
 /// Every route, with an address that can be asked for.
-const ROUTES: [(&str, &str, &str); 21] = [
+const ROUTES: [(&str, &str, &str); 26] = [
     ("post", "/v1/score", "/v1/score"),
     ("post", "/v1/score/batch", "/v1/score/batch"),
     ("post", "/v1/events", "/v1/events"),
@@ -23,13 +23,18 @@ const ROUTES: [(&str, &str, &str); 21] = [
     ("get", "/livez", "/livez"),
     ("get", "/readyz", "/readyz"),
     ("get", "/metrics", "/metrics"),
+    ("get", "/v1/kpis", "/v1/kpis"),
+    ("get", "/v1/kpis/live", "/v1/kpis/live"),
     ("get", "/openapi.json", "/openapi.json"),
     ("get", "/docs", "/docs"),
     ("get", "/docs/page.js", "/docs/page.js"),
     ("post", "/predecir", "/predecir"),
+    ("get", "/api/metricas-tiempo-real", "/api/metricas-tiempo-real"),
+    ("get", "/ws/metricas", "/ws/metricas"),
+    ("get", "/ws/kpis", "/ws/kpis"),
 ];
 
-const METRICS: [(&str, &str); 46] = [
+const METRICS: [(&str, &str); 47] = [
     ("cauce_http_requests_total", "counter"),
     ("cauce_http_request_duration_seconds", "histogram"),
     ("cauce_score_stage_duration_seconds", "histogram"),
@@ -58,6 +63,7 @@ const METRICS: [(&str, &str); 46] = [
     ("cauce_checkpoint_position", "gauge"),
     ("cauce_erasures_pending", "gauge"),
     ("cauce_bound", "gauge"),
+    ("cauce_live_clients", "gauge"),
     ("cauce_bundle_info", "gauge"),
     ("cauce_bundle_reloads_total", "counter"),
     ("cauce_panics_total", "counter"),

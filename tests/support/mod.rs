@@ -14,6 +14,8 @@ pub(crate) mod disk;
 pub(crate) mod history;
 /// A real Kafka broker.
 pub(crate) mod kafka;
+/// A WebSocket client.
+pub(crate) mod live;
 /// Requests at a rate of their own, over many connections.
 pub(crate) mod load;
 /// A running `cauce serve`.

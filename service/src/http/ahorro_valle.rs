@@ -1,6 +1,8 @@
-//! `POST /predecir`: the contract of the Ahorro Valle front-end, as a thin adapter over scoring.
+//! The contract of the Ahorro Valle front-end: here `POST /predecir`, as a thin adapter over scoring; in `metricas` how the service does.
 //!
 //! Its fields are the application's under their aliases, its errors have their own form, and its times are seconds.
+
+pub mod metricas;
 
 use std::time::Duration;
 

@@ -162,7 +162,8 @@ impl Call {
     fn log(&self, error: &ApiError) {
         let (status, code) = (error.status(), error.code.row().name);
         // Of overload the metrics tell, not a line for each request.
-        if status >= 500 && error.code != Code::Overloaded {
+        let is_told = matches!(error.code, Code::Overloaded | Code::TooManyLiveClients);
+        if status >= 500 && !is_told {
             tracing::error!(request_id = self.request_id(), status, code, "request failed");
         } else {
             tracing::debug!(request_id = self.request_id(), status, code, "request refused");

@@ -4,7 +4,8 @@
 //! body or with reading its answer (actix times the first head only), and whether a request is under way (a stop closes a connection
 //! that has none at once). [`Facts`] are shared with the handler through the connection's data. Nothing is armed on a request's way:
 //! each worker looks over its connections a few times a second and ends what is overdue ([`Connections::look_over`]), so that idle and
-//! slow ones cost a few comparisons. A deadline is counted from the first byte: trickling does not move it (S5).
+//! slow ones cost a few comparisons. A deadline is counted from the first byte: trickling does not move it (S5). A connection that was
+//! upgraded to a live stream has no heads and no bodies any more, and is idle by nature: of it only what is not read is timed.
 
 mod facts;
 
@@ -25,6 +26,9 @@ use facts::End;
 pub use facts::Facts;
 
 const TIMED_OUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+/// How long a client may take to hear that its live stream is over.
+pub const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What a client may take its time for.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +55,8 @@ pub struct Connections {
     paused: RefCell<VecDeque<(Instant, Rc<Facts>)>>,
     /// Set when what has no request under way is to be closed.
     closing: Cell<bool>,
+    /// Set when live streams were told to say goodbye.
+    parting: Cell<bool>,
     /// Those of all workers.
     all: Arc<AtomicUsize>,
 }
@@ -78,8 +84,9 @@ impl Slow {
 impl Connections {
     /// None is open. `all` counts those of all workers.
     pub fn new(patience: Patience, all: Arc<AtomicUsize>) -> Rc<Self> {
-        let (open, paused, closing) = (RefCell::default(), RefCell::default(), Cell::new(false));
-        Rc::new(Self { patience, open, paused, closing, all })
+        let (open, paused) = (RefCell::default(), RefCell::default());
+        let (closing, parting) = (Cell::new(false), Cell::new(false));
+        Rc::new(Self { patience, open, paused, closing, parting, all })
     }
 
     /// How many are open.
@@ -92,6 +99,13 @@ impl Connections {
         if !self.closing.replace(true) {
             self.resume(None);
             self.open.borrow().iter().for_each(|facts| facts.wake());
+        }
+    }
+
+    /// Has live streams see that the service stops.
+    pub fn part(&self) {
+        if !self.parting.replace(true) {
+            self.open.borrow().iter().filter(|facts| facts.is_live()).for_each(|facts| facts.wake());
         }
     }
 
@@ -121,8 +135,10 @@ impl Connections {
 
     /// Ends the connections that are overdue. `slow` is told of each whose client is to blame.
     pub fn look_over(&self, now: Instant, slow: impl Fn(Slow)) {
+        let parting = Patience { write: self.patience.write.min(FAREWELL), ..self.patience };
         for facts in self.open.borrow().iter().filter(|facts| facts.end.get() == End::No) {
-            let end = facts.due(now, &self.patience);
+            let is_parting = self.parting.get() && facts.is_live();
+            let end = facts.due(now, if is_parting { &parting } else { &self.patience });
             if end != End::No {
                 facts.end.set(end);
                 facts.wake();
@@ -167,7 +183,7 @@ impl<T> Drop for Connection<T> {
 impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     /// Says why the connection ends, if the client may still hear it.
     fn break_off(&mut self, context: &mut Context<'_>, why: Slow) -> io::Error {
-        if why != Slow::Write && !self.facts.unfinished.get() {
+        if why != Slow::Write && !self.facts.unfinished.get() && !self.facts.is_live() {
             // Into an empty buffer it goes at once, or not at all.
             let _ = Pin::new(&mut self.stream).poll_write(context, TIMED_OUT);
         }
@@ -196,7 +212,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Connection<T> {
             Poll::Pending => {
                 facts.keep(context);
                 // Asked last: a request that came just now is still answered.
-                if facts.is_idle() && (self.connections.closing.get() || facts.end.get() == End::Idle) {
+                let is_due = self.connections.closing.get() || facts.end.get() == End::Idle || facts.is_over();
+                if facts.is_idle() && is_due {
                     return Poll::Ready(Ok(()));
                 }
             }
@@ -231,7 +248,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<T> {
 
     /// Actix asks for this once all that there is has been taken.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.facts.write_since.set(None);
+        if self.facts.write_since.take().is_some() && self.facts.is_live() {
+            // What it was not asked for while nothing could be sent.
+            context.waker().wake_by_ref();
+        }
         Pin::new(&mut self.stream).poll_flush(context)
     }
 

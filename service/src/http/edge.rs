@@ -192,8 +192,11 @@ impl Edge {
     /// Learns how the worker is doing; whether something has to be looked at soon.
     pub fn tick(&self, look: Look, now: Instant) -> bool {
         let (share, in_flight) = self.learn(look);
-        self.metrics.load(look.late, share, in_flight, self.connections.len());
+        self.metrics.load(look.late, share, in_flight, self.connections.len(), self.shared.live.taken());
         self.connections.resume(Some(now));
+        if self.shared.is_stopping() {
+            self.connections.part();
+        }
         if self.shared.gate.closing.load(Ordering::Relaxed) {
             self.connections.close_idle();
         }

@@ -108,6 +108,14 @@ fn description(endpoint: Endpoint) -> Option<&'static str> {
         Endpoint::Rollback => {
             "The bundle before this one is held in memory whole, and serves at once. There is one step back: asked again, the answer is 409."
         }
+        Endpoint::Kpis => {
+            "Over the window and for now; `last_minute` has up to 60 seconds one by one, the oldest first. What cannot be said of nothing is null."
+        }
+        Endpoint::LiveKpis | Endpoint::WsMetricas | Endpoint::WsKpis => {
+            "An upgrade to a WebSocket (RFC 6455), then one text message a second with the newest document. The next is sent once the ping \
+             behind the one before was answered, as every client does by itself: a slow one skips. 1001 says that the service stops. A \
+             request without an upgrade is answered 426, one whose `Origin` is not this host 403."
+        }
         Endpoint::PersonFeatures => "Features that need an application are null unless they have a default.",
         _ => return None,
     })
@@ -191,9 +199,13 @@ fn responses(endpoint: Endpoint) -> Value {
             responses.insert("200".into(), answer("Respuesta"));
             return responses.into();
         }
+        Endpoint::LiveKpis | Endpoint::WsMetricas | Endpoint::WsKpis => {
+            json!({ "101": { "description": "the protocol is WebSocket from here on" } })
+        }
         Endpoint::Metrics => json!({ "200": plain("text/plain") }),
         Endpoint::Docs => json!({ "200": plain("text/html") }),
         Endpoint::DocsScript => json!({ "200": plain("text/javascript") }),
+        Endpoint::Kpis | Endpoint::MetricasTiempoReal => json!({ "200": plain(JSON) }),
         Endpoint::Bundle | Endpoint::Health | Endpoint::Live | Endpoint::Ready | Endpoint::OpenApi => {
             json!({ "200": plain(JSON) })
         }

@@ -3,7 +3,7 @@
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, Route as ActixRoute, guard};
 
-use super::{admin, ahorro_valle, bundle, call, docs, events, health, openapi, people, reload, score};
+use super::{admin, ahorro_valle, bundle, call, docs, events, health, kpis, openapi, people, reload, score};
 use crate::admission::Class;
 use crate::deadline::Work;
 
@@ -38,10 +38,15 @@ pub enum Endpoint {
     Live,
     Ready,
     Metrics,
+    Kpis,
+    LiveKpis,
     OpenApi,
     Docs,
     DocsScript,
     Predecir,
+    MetricasTiempoReal,
+    WsMetricas,
+    WsKpis,
 }
 
 impl Endpoint {
@@ -79,7 +84,7 @@ const fn delete(endpoint: Endpoint, path: &'static str, class: Class, summary: &
 use Class::{Background, Batch, Interactive, Vital};
 
 /// Everything that is served. Rows of one path stand together.
-pub const ROUTES: [Route; 21] = [
+pub const ROUTES: [Route; 26] = [
     post(Endpoint::Score, "/v1/score", Interactive, "Score one application and record it"),
     post(Endpoint::ScoreBatch, "/v1/score/batch", Batch, "Score many applications in one run of the model"),
     post(Endpoint::Event, "/v1/events", Interactive, "Add one event to a person's history"),
@@ -102,10 +107,20 @@ pub const ROUTES: [Route; 21] = [
     get(Endpoint::Live, "/livez", Vital, "Whether the process answers"),
     get(Endpoint::Ready, "/readyz", Vital, "Whether requests should be sent here"),
     get(Endpoint::Metrics, "/metrics", Vital, "Counts in the Prometheus text format"),
+    get(Endpoint::Kpis, "/v1/kpis", Vital, "How the service did lately, and second by second in the last minute"),
+    get(Endpoint::LiveKpis, "/v1/kpis/live", Vital, "The same every second, over a WebSocket"),
     get(Endpoint::OpenApi, "/openapi.json", Background, "This interface as an OpenAPI 3.1 document"),
     get(Endpoint::Docs, "/docs", Background, "This interface as a page"),
     get(Endpoint::DocsScript, "/docs/page.js", Background, "The script of that page"),
     post(Endpoint::Predecir, "/predecir", Interactive, "Score one application for the Ahorro Valle front-end"),
+    get(
+        Endpoint::MetricasTiempoReal,
+        "/api/metricas-tiempo-real",
+        Vital,
+        "How the service does, for the Ahorro Valle front-end",
+    ),
+    get(Endpoint::WsMetricas, "/ws/metricas", Vital, "The same every second, over a WebSocket"),
+    get(Endpoint::WsKpis, "/ws/kpis", Vital, "How the service did lately, every second, over a WebSocket"),
 ];
 
 /// Where requests that match no route are counted, behind those that do.
@@ -170,10 +185,15 @@ fn handler(route: &Route) -> ActixRoute {
         Endpoint::Live => on.to(health::live),
         Endpoint::Ready => on.to(health::ready),
         Endpoint::Metrics => on.to(health::metrics),
+        Endpoint::Kpis => on.to(kpis::newest),
+        Endpoint::LiveKpis => on.to(kpis::live),
         Endpoint::OpenApi => on.to(openapi::serve),
         Endpoint::Docs => on.to(docs::page),
         Endpoint::DocsScript => on.to(docs::script),
         Endpoint::Predecir => on.to(ahorro_valle::predecir),
+        Endpoint::MetricasTiempoReal => on.to(ahorro_valle::metricas::now),
+        Endpoint::WsMetricas => on.to(ahorro_valle::metricas::each_second),
+        Endpoint::WsKpis => on.to(ahorro_valle::metricas::reports),
     }
 }
 

@@ -13,15 +13,17 @@ const DELAY: &str = "cauce_event_loop_delay_seconds";
 const SHARE: &str = "cauce_refusal_probability";
 const SLOW: &str = "cauce_slow_clients_total";
 const CONNECTIONS: &str = "cauce_http_connections";
+const LIVE: &str = "cauce_live_clients";
 const IN_FLIGHT: &str = "cauce_requests_in_flight";
 
 /// Every family there is of the edge, beside the others.
-pub const EDGE_FAMILIES: [Family; 6] = [
+pub const EDGE_FAMILIES: [Family; 7] = [
     counter(REFUSED, "Requests refused before they were begun, by class and reason."),
     gauge(DELAY, "How late an event loop last ran by its own work, by worker."),
     gauge(SHARE, "The share of interactive requests that is refused for overload, by worker."),
     counter(SLOW, "Connections closed on clients that took too long, by what for."),
     gauge(CONNECTIONS, "Open connections, by worker."),
+    gauge(LIVE, "Clients that follow live KPIs."),
     gauge(IN_FLIGHT, "Requests that hold a permit, by worker."),
 ];
 
@@ -33,6 +35,7 @@ pub struct EdgeMetrics {
     share: Gauge,
     in_flight: Gauge,
     connections: Gauge,
+    live: Gauge,
 }
 
 impl EdgeMetrics {
@@ -54,6 +57,7 @@ impl EdgeMetrics {
                 share: gauge(SHARE),
                 in_flight: gauge(IN_FLIGHT),
                 connections: gauge(CONNECTIONS),
+                live: metrics::gauge!(LIVE),
             }
         })
     }
@@ -69,11 +73,12 @@ impl EdgeMetrics {
     }
 
     /// How the worker stands.
-    pub fn load(&self, late: Duration, share: f64, in_flight: usize, connections: usize) {
+    pub fn load(&self, late: Duration, share: f64, in_flight: usize, connections: usize, live: usize) {
         self.delay.set(late.as_secs_f64());
         self.share.set(share);
         self.in_flight.set(in_flight as f64);
         self.connections.set(connections as f64);
+        self.live.set(live as f64);
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Facts {
     body_since: Cell<Option<Instant>>,
     /// The current request's body was read to its end.
     body_read: Cell<bool>,
+    /// What the connection is used for after an upgrade.
+    live: Cell<Live>,
     /// The last request's body was not, and there is no telling where it ends.
     pub(super) unfinished: Cell<bool>,
     /// Since when there is something that the client does not read, and how much it has read since.
@@ -39,6 +41,16 @@ pub struct Facts {
     pub(super) paused: Cell<bool>,
     pub(super) end: Cell<End>,
     pub(super) waker: RefCell<Option<Waker>>,
+}
+
+/// A connection that is no longer asked one request after another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Live {
+    No,
+    /// Its stream looks after itself: it is idle by nature, and asks its client for signs of life.
+    Streams,
+    /// Everything was said.
+    Over,
 }
 
 /// What the next read gives once there is nothing to be read.
@@ -65,6 +77,7 @@ impl Facts {
             permit: Cell::new(None),
             body_since: Cell::new(None),
             body_read: Cell::new(false),
+            live: Cell::new(Live::No),
             unfinished: Cell::new(false),
             write_since: Cell::new(None),
             written: Cell::new(0),
@@ -119,6 +132,24 @@ impl Facts {
         self.body_since.set(Some(now));
     }
 
+    /// The connection carries a live stream from now on: only what its client does not read is waited for in vain.
+    pub fn goes_live(&self) {
+        self.live.set(Live::Streams);
+    }
+
+    /// The live stream is over: the connection is closed at once.
+    pub fn hang_up(&self) {
+        self.live.set(Live::Over);
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        self.live.get() != Live::No
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.live.get() == Live::Over
+    }
+
     /// The class under which the current request holds a permit; it changes hands in this cell.
     pub fn permit(&self) -> &Cell<Option<Class>> {
         &self.permit
@@ -127,6 +158,13 @@ impl Facts {
     /// What has become of the connection by now.
     pub(super) fn due(&self, now: Instant, patience: &Patience) -> End {
         let longer = |since: Instant, most: Duration| now.saturating_duration_since(since) > most;
+        match (self.live.get(), self.write_since.get()) {
+            (Live::No, _) | (Live::Streams, Some(_)) => {}
+            (Live::Streams, None) => return End::No,
+            (Live::Over, None) => return End::Idle,
+            // It had its time to read the last words.
+            (Live::Over, Some(_)) => return End::Overdue(Slow::Write),
+        }
         if let Some(since) = self.write_since.get() {
             let more = Duration::from_secs_f64(self.written.get() as f64 / BYTES_A_SECOND as f64);
             return End::Overdue(Slow::Write).when(longer(since, patience.write + more));
@@ -147,14 +185,18 @@ impl Facts {
     }
 
     pub(super) fn received(&self, now: Instant) {
-        if self.first_read.get().is_none() {
+        if self.first_read.get().is_none() && !self.is_live() {
             self.first_read.set(Some(now));
         }
         self.last_read.set(now);
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        !self.under_way.get() && self.first_read.get().is_none()
+        match self.live.get() {
+            Live::No => !self.under_way.get() && self.first_read.get().is_none(),
+            Live::Streams => false,
+            Live::Over => true,
+        }
     }
 
     /// Remembers whom to wake: always the same task, so that this is a comparison nearly always.

@@ -182,3 +182,36 @@ fn closed_connections_leave_their_place_to_others() {
         assert_eq!((connections.len(), connections.all.load(Ordering::Relaxed)), (all.len(), all.len()));
     }
 }
+
+#[test]
+fn live_stream_is_idle_by_nature_and_only_timed_for_what_is_not_read() {
+    let mut test = open();
+    let facts = test.facts();
+    test.receive(b"GET");
+    facts.taken();
+    facts.goes_live();
+    facts.answered(Instant::now(), false);
+    test.receive(b"ping");
+    assert_eq!(test.due_after(1000.0), End::No, "neither a head nor the next request is waited for");
+    test.connection.connections.close_idle();
+    assert!(read(&mut test.connection).is_none(), "it says goodbye itself");
+    while write(&mut test.connection, &[0; 64]).is_ready() {}
+    assert_eq!(test.due_after(2.0), End::No);
+    assert_eq!(test.due_after(4.0), End::Overdue(Slow::Write));
+    test.connection.connections.part();
+    assert_eq!(test.look_over_after(1.5), [Slow::Write], "less is waited for once the service stops");
+}
+
+#[test]
+fn live_stream_that_is_over_is_closed_whether_its_last_word_is_read_or_not() {
+    for is_read in [true, false] {
+        let mut test = open();
+        test.facts().goes_live();
+        if !is_read {
+            while write(&mut test.connection, &[0; 64]).is_ready() {}
+        }
+        test.facts().hang_up();
+        assert_eq!(test.due_after(0.0), if is_read { End::Idle } else { End::Overdue(Slow::Write) });
+        assert_eq!(read(&mut test.connection).unwrap().unwrap(), b"", "nothing more is read");
+    }
+}

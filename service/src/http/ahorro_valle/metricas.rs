@@ -1,0 +1,258 @@
+//! How the service does, as the Ahorro Valle front-end knows it: `GET /api/metricas-tiempo-real`, `/ws/metricas` and `/ws/kpis`.
+//!
+//! Pure functions from a snapshot to the documents of the contract. What is a problem is judged where the snapshot is made; here it is
+//! only said in other words. The contract has no word for what cannot be said of nothing: it is zero.
+
+use std::collections::VecDeque;
+
+use actix_web::web::Payload;
+use actix_web::{HttpRequest, HttpResponse};
+use bytes::Bytes;
+use cauce_features::time::Timestamp;
+use serde::Serialize;
+
+use super::super::answer::Answer;
+use super::super::call::Call;
+use super::super::live;
+use super::super::routes::Endpoint;
+use crate::kpi::snapshot::{Alert, AlertState, ProblemKind, Severity};
+use crate::kpi::{Point, Posted, Snapshot};
+
+/// The mean response time beyond which the contract wants an alert, and how many alerts it takes.
+const MEAN_SECONDS_MOST: f64 = 3.0;
+const ALERTS_MOST: usize = 10;
+
+/// The current second, the last minute and what is wrong.
+pub async fn now(request: HttpRequest) -> HttpResponse {
+    Call::begin(&request, Endpoint::MetricasTiempoReal)
+        .answer(|call| Ok(Answer::json(200, &Metricas::of(&call.shared().kpis.newest()))))
+}
+
+/// A point every second.
+pub async fn each_second(request: HttpRequest, payload: Payload) -> HttpResponse {
+    live::follow(&request, payload, Endpoint::WsMetricas, |posted| written(&Segundo::of(posted)))
+}
+
+/// A report every second.
+pub async fn reports(request: HttpRequest, payload: Payload) -> HttpResponse {
+    live::follow(&request, payload, Endpoint::WsKpis, |posted| written(&Reporte::of(posted)))
+}
+
+fn written(document: &impl Serialize) -> Bytes {
+    serde_json::to_vec(document).expect("names and numbers can be written").into()
+}
+
+#[derive(Serialize)]
+struct Metricas {
+    metricas_actuales: Punto,
+    historial_ultimo_minuto: Vec<Punto>,
+    alertas_activas: Vec<Alerta>,
+    estado_sistema: &'static str,
+}
+
+#[derive(Serialize)]
+struct Segundo {
+    #[serde(flatten)]
+    punto: Punto,
+    alertas: Vec<Alerta>,
+}
+
+#[derive(Clone, Default, Serialize)]
+struct Punto {
+    timestamp: f64,
+    predicciones_por_segundo: u64,
+    tiempo_respuesta_promedio: f64,
+    uso_memoria: f64,
+    uso_cpu: f64,
+    cache_hit_rate: f64,
+    errores_por_minuto: f64,
+    conexiones_activas: u64,
+}
+
+#[derive(Serialize)]
+struct Alerta {
+    tipo: &'static str,
+    mensaje: String,
+    timestamp: f64,
+}
+
+#[derive(Serialize)]
+struct Reporte {
+    timestamp: f64,
+    periodo_analisis_minutos: u64,
+    total_predicciones_analizadas: u64,
+    metricas: Kpis,
+    estado_performance: &'static str,
+    recomendaciones: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Kpis {
+    tiempo_respuesta_p50: f64,
+    tiempo_respuesta_p95: f64,
+    tiempo_respuesta_p99: f64,
+    throughput_predicciones_por_segundo: f64,
+    tasa_exito: f64,
+    tasa_error: f64,
+    tasa_timeout: f64,
+    cache_hit_rate: f64,
+    uso_cpu_promedio: f64,
+    uso_memoria_promedio: f64,
+    conexiones_concurrentes: u64,
+    queue_size_promedio: f64,
+    predicciones_totales_dia: u64,
+    ratio_morosos_no_morosos: f64,
+    confianza_promedio_predicciones: f64,
+}
+
+impl Metricas {
+    fn of(posted: &Posted) -> Self {
+        let history = history(&posted.minute);
+        Self {
+            metricas_actuales: history.last().cloned().unwrap_or_default(),
+            historial_ultimo_minuto: history,
+            alertas_activas: alerts(&posted.snapshot),
+            estado_sistema: state(&posted.snapshot),
+        }
+    }
+}
+
+impl Segundo {
+    fn of(posted: &Posted) -> Self {
+        let punto = history(&posted.minute).pop().unwrap_or_default();
+        Self { punto, alertas: alerts(&posted.snapshot) }
+    }
+}
+
+impl Reporte {
+    fn of(posted: &Posted) -> Self {
+        let snapshot = &posted.snapshot;
+        Self {
+            timestamp: seconds(snapshot.timestamp),
+            periodo_analisis_minutos: (snapshot.window_seconds / 60.0).ceil() as u64,
+            total_predicciones_analizadas: snapshot.business.window.decisions,
+            metricas: Kpis::of(posted),
+            estado_performance: state(snapshot),
+            recomendaciones: snapshot.problems.iter().map(|problem| recommendation(problem.kind)).collect(),
+        }
+    }
+}
+
+impl Kpis {
+    fn of(Posted { snapshot, minute, .. }: &Posted) -> Self {
+        let Snapshot { performance, quality, resources, business, .. } = snapshot;
+        let times = &performance.response_seconds;
+        let (decisions, share) = (business.window.decisions as f64, business.window.predicted_default_share);
+        let defaults = decisions * share.unwrap_or_default();
+        Self {
+            tiempo_respuesta_p50: times.p50.unwrap_or_default(),
+            tiempo_respuesta_p95: times.p95.unwrap_or_default(),
+            tiempo_respuesta_p99: times.p99.unwrap_or_default(),
+            throughput_predicciones_por_segundo: performance.scores_per_second,
+            // Of nothing, nothing has failed.
+            tasa_exito: quality.success_rate.unwrap_or(1.0),
+            tasa_error: quality.error_rate.unwrap_or_default(),
+            tasa_timeout: quality.timeout_rate.unwrap_or_default(),
+            cache_hit_rate: quality.cache_hit_rate.unwrap_or_default(),
+            uso_cpu_promedio: 100.0 * mean(minute, |point| point.cpu_ratio),
+            uso_memoria_promedio: 100.0 * mean(minute, |point| point.memory_ratio),
+            conexiones_concurrentes: resources.open_connections,
+            queue_size_promedio: mean(minute, |point| point.queue_records as f64),
+            predicciones_totales_dia: business.today.decisions,
+            // Against at least one, where all are predicted to default.
+            ratio_morosos_no_morosos: defaults / (decisions - defaults).max(1.0),
+            confianza_promedio_predicciones: business.window.mean_confidence.unwrap_or_default(),
+        }
+    }
+}
+
+/// Each second of the minute; errors a minute are those of the seconds up to it that are known.
+fn history(minute: &VecDeque<Point>) -> Vec<Punto> {
+    let (mut errors, mut known) = (0, 0);
+    let punto = |point: &Point| {
+        (errors, known) = (errors + point.errors, known + 1);
+        Punto {
+            timestamp: seconds(point.timestamp),
+            predicciones_por_segundo: point.scores,
+            tiempo_respuesta_promedio: point.response_seconds.mean.unwrap_or_default(),
+            uso_memoria: 100.0 * point.memory_ratio,
+            uso_cpu: 100.0 * point.cpu_ratio,
+            cache_hit_rate: point.cache_hit_rate.unwrap_or_default(),
+            errores_por_minuto: (errors * 60) as f64 / f64::from(known),
+            conexiones_activas: point.open_connections,
+        }
+    };
+    minute.iter().map(punto).collect()
+}
+
+fn mean(minute: &VecDeque<Point>, of: impl Fn(&Point) -> f64) -> f64 {
+    minute.iter().map(of).sum::<f64>() / minute.len().max(1) as f64
+}
+
+/// By the three problems that the contract knows.
+fn state(snapshot: &Snapshot) -> &'static str {
+    let known = |kind| matches!(kind, ProblemKind::Latency | ProblemKind::Errors | ProblemKind::Throughput);
+    match snapshot.problems.iter().filter(|problem| known(problem.kind)).count() {
+        0 => "EXCELENTE",
+        1 => "BUENO",
+        2 => "REGULAR",
+        _ => "CRITICO",
+    }
+}
+
+fn recommendation(kind: ProblemKind) -> &'static str {
+    match kind {
+        ProblemKind::Latency => {
+            "Revise la carga y las etapas más lentas: el p95 del tiempo de respuesta es demasiado alto"
+        }
+        ProblemKind::Errors => "Revise los códigos de error más frecuentes: la tasa de error es demasiado alta",
+        ProblemKind::Throughput => "Revise si los clientes llegan al servicio: se responden muy pocas predicciones",
+        ProblemKind::Memory => "Reduzca las cachés o amplíe la memoria: queda poca",
+        ProblemKind::CacheHits => "Revise el tamaño y la duración de la caché: acierta muy poco",
+    }
+}
+
+/// What the contract wants to be told in its own right, then what else is firing.
+fn alerts(snapshot: &Snapshot) -> Vec<Alerta> {
+    let timestamp = seconds(snapshot.timestamp);
+    let mean = snapshot.performance.response_seconds.mean.filter(|mean| *mean > MEAN_SECONDS_MOST);
+    let slow = mean.map(|mean| ("warning", format!("tiempo de respuesta promedio alto: {mean:.2} s")));
+    let problems = snapshot.problems.iter().filter_map(|problem| match problem.kind {
+        ProblemKind::Memory => Some(("critical", format!("uso de memoria alto: {:.0} %", 100.0 * problem.value))),
+        ProblemKind::CacheHits => Some(("info", format!("pocos aciertos de caché: {:.0} %", 100.0 * problem.value))),
+        ProblemKind::Latency | ProblemKind::Errors | ProblemKind::Throughput => None,
+    });
+    let own = slow.into_iter().chain(problems).map(|(tipo, mensaje)| Alerta { tipo, mensaje, timestamp });
+    // Of memory it was told above.
+    let firing = snapshot.alerts.iter().filter(|alert| alert.state == AlertState::Firing && alert.rule != "memory");
+    own.chain(firing.map(Alerta::of)).take(ALERTS_MOST).collect()
+}
+
+impl Alerta {
+    fn of(alert: &Alert) -> Self {
+        let tipo = match alert.severity {
+            Severity::Info => "info",
+            Severity::Warning => "warning",
+            Severity::Critical => "critical",
+        };
+        let what = match alert.rule {
+            "latency" => "tiempos de respuesta altos",
+            "errors" => "demasiados errores",
+            "degraded" => "demasiadas respuestas degradadas",
+            "lag" => "retraso en el flujo de eventos",
+            "failed_events" => "demasiados eventos rechazados",
+            "log_growth" => "crecimiento anormal del registro",
+            "drift" => "los datos se alejan de los del entrenamiento",
+            "breaker_open" => "una dependencia no responde",
+            _ => "condición anormal",
+        };
+        Self { tipo, mensaje: format!("{what} ({})", alert.id), timestamp: seconds(alert.since) }
+    }
+}
+
+fn seconds(instant: Timestamp) -> f64 {
+    instant.millis() as f64 / 1e3
+}
+
+#[cfg(test)]
+mod tests;
