@@ -143,6 +143,9 @@ fn parameters(endpoint: Endpoint) -> Vec<Value> {
         }
         Endpoint::PersonExport | Endpoint::PersonErasure => vec![id],
         Endpoint::Digest => vec![instant("as_of")],
+        Endpoint::DashboardFile => {
+            vec![json!({ "name": "file", "in": "path", "required": true, "schema": { "type": "string" } })]
+        }
         _ => Vec::new(),
     }
 }
@@ -192,8 +195,9 @@ fn responses(endpoint: Endpoint) -> Value {
             return responses.into();
         }
         Endpoint::Metrics => json!({ "200": plain("text/plain") }),
-        Endpoint::Docs => json!({ "200": plain("text/html") }),
+        Endpoint::Docs | Endpoint::Dashboard => json!({ "200": plain("text/html") }),
         Endpoint::DocsScript => json!({ "200": plain("text/javascript") }),
+        Endpoint::DashboardFile => json!({ "200": plain("*/*") }),
         Endpoint::Bundle | Endpoint::Health | Endpoint::Live | Endpoint::Ready | Endpoint::OpenApi => {
             json!({ "200": plain(JSON) })
         }

@@ -3,7 +3,7 @@
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, Route as ActixRoute, guard};
 
-use super::{admin, ahorro_valle, bundle, call, docs, events, health, openapi, people, reload, score};
+use super::{admin, ahorro_valle, bundle, call, dashboard, docs, events, health, openapi, people, reload, score};
 use crate::admission::Class;
 use crate::deadline::Work;
 
@@ -41,6 +41,8 @@ pub enum Endpoint {
     OpenApi,
     Docs,
     DocsScript,
+    Dashboard,
+    DashboardFile,
     Predecir,
 }
 
@@ -79,7 +81,7 @@ const fn delete(endpoint: Endpoint, path: &'static str, class: Class, summary: &
 use Class::{Background, Batch, Interactive, Vital};
 
 /// Everything that is served. Rows of one path stand together.
-pub const ROUTES: [Route; 21] = [
+pub const ROUTES: [Route; 23] = [
     post(Endpoint::Score, "/v1/score", Interactive, "Score one application and record it"),
     post(Endpoint::ScoreBatch, "/v1/score/batch", Batch, "Score many applications in one run of the model"),
     post(Endpoint::Event, "/v1/events", Interactive, "Add one event to a person's history"),
@@ -105,6 +107,8 @@ pub const ROUTES: [Route; 21] = [
     get(Endpoint::OpenApi, "/openapi.json", Background, "This interface as an OpenAPI 3.1 document"),
     get(Endpoint::Docs, "/docs", Background, "This interface as a page"),
     get(Endpoint::DocsScript, "/docs/page.js", Background, "The script of that page"),
+    get(Endpoint::Dashboard, "/", Vital, "How the service does, live, as a page"),
+    get(Endpoint::DashboardFile, "/dashboard/{file}", Vital, "What that page is made of"),
     post(Endpoint::Predecir, "/predecir", Interactive, "Score one application for the Ahorro Valle front-end"),
 ];
 
@@ -173,6 +177,8 @@ fn handler(route: &Route) -> ActixRoute {
         Endpoint::OpenApi => on.to(openapi::serve),
         Endpoint::Docs => on.to(docs::page),
         Endpoint::DocsScript => on.to(docs::script),
+        Endpoint::Dashboard => on.to(dashboard::page),
+        Endpoint::DashboardFile => on.to(dashboard::file),
         Endpoint::Predecir => on.to(ahorro_valle::predecir),
     }
 }
@@ -189,6 +195,8 @@ mod tests {
             ("/v1/people/c-1/features", Some(Endpoint::PersonFeatures)),
             ("/v1/people/c-1/timeline", Some(Endpoint::PersonTimeline)),
             ("/readyz", Some(Endpoint::Ready)),
+            ("/", Some(Endpoint::Dashboard)),
+            ("/dashboard/main.js", Some(Endpoint::DashboardFile)),
             ("/v1/people/", None),
             ("/v1/people/a/b", None),
             ("/v1/score/", None),
