@@ -34,11 +34,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         files.push((name, fs::read(path)?));
     }
     let page = files.iter_mut().find(|(name, _)| name == "index.html").ok_or("there is an `index.html`")?;
-    page.1 = String::from_utf8(page.1.clone())?.replace(CHARTS, if charts.is_empty() { "" } else { LOAD_CHARTS }).into();
+    page.1 =
+        String::from_utf8(page.1.clone())?.replace(CHARTS, if charts.is_empty() { "" } else { LOAD_CHARTS }).into();
     files.extend(charts);
     files.sort();
 
-    let mut table = format!("pub const ASSETS: [Asset; {}] = [\n", files.len());
+    let mut table = format!("const ASSETS: [Asset; {}] = [\n", files.len());
     for (name, content) in &files {
         table += &asset(name, content, &target)?;
     }

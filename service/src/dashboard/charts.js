@@ -157,7 +157,7 @@ function options({ plot, series, shape, format, label, showLegend, newest, data 
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
     scales: { x: shape.x, y: { range: shape.y } },
     axes: [
-      { ...axis, grid: { show: false }, space: 78, values: shape.x.time ? (_, splits) => splits.map((at) => time(new Date(at * 1000))) : names },
+      { ...axis, grid: { show: false }, size: 30, space: 78, values: shape.x.time ? (_, splits) => splits.map((at) => time(new Date(at * 1000))) : names },
       { ...axis, size: 62, space: 36, values: (_, splits) => splits.map((value) => (shape === STACK ? share(value) : format(value))) },
     ],
     series: [{}, ...ordered.map(shape.series)],

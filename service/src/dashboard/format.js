@@ -89,9 +89,10 @@ export function put(container, ...children) {
   if (made.innerHTML !== container.innerHTML) container.replaceChildren(...made.childNodes);
 }
 
-// A bar of a length from 0 to 1, for the eye alone.
-export function bar(length, className = "") {
+// A value beside a bar of a length from 0 to 1, which is for the eye alone.
+export function barred(length, value, className = "") {
   const filled = element("span", {});
   filled.style.width = `${Math.min(Math.max(length, 0), 1) * 100}%`;
-  return element("span", { className: `bar ${className}`, ariaHidden: "true" }, filled);
+  const bar = element("span", { className: `bar ${className}`, ariaHidden: "true" }, filled);
+  return element("span", { className: "barred" }, bar, element("span", { className: "value" }, value));
 }

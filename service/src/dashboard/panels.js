@@ -1,7 +1,7 @@
 // What is beside tiles and charts: alerts, decisions, the bundle, resources, where time goes, how good answers are.
 
-import { bar, bytes, element, lasted, number, put, rate, seconds, share, table, terms, time, whole } from "./format.js";
-import { known, language, name, word } from "./words.js";
+import { barred, bytes, element, lasted, number, put, rate, seconds, share, table, terms, time, whole } from "./format.js";
+import { known, language, name, readable, word } from "./words.js";
 
 // Alerts that were seen to end, the newest first; so many are shown.
 const RESOLVED = 5;
@@ -12,6 +12,7 @@ export function panels() {
   return (snapshot) => {
     alerts(snapshot);
     show("decisions", decisions(snapshot));
+    show("mix", mix(snapshot));
     show("bundle", bundle(snapshot));
     show("resources", resources(snapshot));
     show("stages", stages(snapshot));
@@ -49,8 +50,8 @@ function alert({ id, rule, severity, summary, advice, since, resolved }) {
   return element("li", { data: { alert: id, severity } }, ...parts);
 }
 
-// What the service says, which it says in English.
-const inEnglish = (tag, text) => element(tag, { lang: "en" }, text);
+// What the service says, which it says in English, with names in backticks.
+const inEnglish = (tag, text) => element(tag, { lang: "en" }, ...text.split("`").map((part, at) => (at % 2 ? element("code", {}, part) : part)));
 
 function translated(tag, key, text) {
   const own = language() === "en" ? undefined : known(key);
@@ -77,16 +78,26 @@ function decisions({ business, window_seconds: covered }) {
   const columns = [[""], [word("column.today"), true], [word("column.window", { window: lasted(covered) }), true]];
   const rows = Object.entries(decided).map(([name, write]) => [word(name), write(today), write(window)]);
   const caption = `${word("decisions")}, ${word("decisions.since", { time: time(since) })}`;
-  return [table(caption, columns, rows), ...bands(window.bands, covered)];
+  return [scrolled(table(caption, columns, rows))];
 }
 
-function bands(bands, covered) {
-  const most = Math.max(...bands.map(({ count }) => count), 1);
-  const all = bands.reduce((sum, { count }) => sum + count, 0);
-  if (all === 0) return [];
-  const rows = bands.map(({ name, count }) => [name, element("span", { className: "barred" }, bar(count / most), whole(count)), share(count / all)]);
-  return [element("div", { className: "rows" },
-    table(word("bands", { window: lasted(covered) }), [[word("answer.band")], [word("column.count"), true], ["%", true]], rows))];
+function mix({ business, window_seconds: covered }) {
+  const { window, products, segments } = business;
+  if (window.decisions === 0) return [element("p", { className: "quiet" }, word("decisions.none"))];
+  const bands = window.bands.map(({ name, count }) => [readable(name), barred(count / window.decisions, whole(count)), share(count / window.decisions)]);
+  const columns = [[word("answer.band")], [word("column.count"), true], [word("column.share"), true]];
+  return [
+    scrolled(table(word("mix.bands", { window: lasted(covered) }), columns, bands)),
+    ...groups(word("mix.products"), products), ...segments.flatMap(({ field, groups: of }) => groups(readable(field), of)),
+  ];
+}
+
+function groups(caption, groups) {
+  if (groups.length === 0) return [];
+  const columns = [[word("column.name")], [word("decision.all"), true], [word("decision.approve"), true], [word("decision.default"), true]];
+  const rows = groups.map(({ name, decisions, approved, predicted_default_share: predicted }) =>
+    [name === "other" ? word("other") : name, whole(decisions), part(approved, decisions), share(predicted)]);
+  return [scrolled(table(caption, columns, rows))];
 }
 
 function bundle({ model }) {
@@ -99,7 +110,7 @@ function bundle({ model }) {
   const most = Math.max(...model.drift.map(({ psi }) => psi), 0.25);
   const rows = model.drift.map(({ feature, psi, missing, missing_reference: before }) => [
     element("code", {}, feature),
-    element("span", { className: "barred" }, bar(psi / most, psi > 0.25 ? "bad" : psi > 0.1 ? "fair" : ""), number(psi)),
+    barred(psi / most, number(psi), psi > 0.25 ? "bad" : psi > 0.1 ? "fair" : ""),
     share(missing), share(before),
   ]);
   return [about, scrolled(table(word("bundle.drift", { samples: whole(model.samples) }), columns, rows))];
@@ -139,7 +150,7 @@ function stages({ performance }) {
     element("code", {}, `${method} ${route}`), rate(per), ...times(seconds),
   ]);
   return [
-    scrolled(table(word("stages"), [[word("column.stage")], ...columns], stages)),
+    scrolled(table(word("stages.scoring"), [[word("column.stage")], ...columns], stages)),
     scrolled(table(word("stages.routes"), [[word("column.route")], [word("column.rate"), true], ...columns], routes)),
   ];
 }

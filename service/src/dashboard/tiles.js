@@ -89,7 +89,7 @@ function showState({ state, problems, uptime_seconds: uptime, window_seconds: wi
   document.getElementById("state-name").textContent = name("state", state);
   document.getElementById("state-facts").textContent = word("state.facts", { uptime: lasted(uptime), window: lasted(window) });
   put(document.getElementById("problems"), ...problems.map((problem) =>
-    element("li", { data: { problem: problem.kind } }, element("strong", {}, said(problem)), " ", advice(problem))));
+    element("li", { data: { problem: problem.kind } }, element("strong", {}, said(problem)), advice(problem))));
 }
 
 function said({ kind, value, limit, detail }) {
@@ -99,5 +99,5 @@ function said({ kind, value, limit, detail }) {
 
 function advice({ kind, recommendation }) {
   const translated = language() === "en" ? undefined : known(`advice.${kind}`);
-  return element("span", { lang: translated ? language() : "en" }, translated ?? recommendation);
+  return element("p", { className: "quiet", lang: translated ? language() : "en" }, translated ?? recommendation);
 }

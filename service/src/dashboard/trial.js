@@ -1,8 +1,11 @@
 // A form that scores an application. Its fields are those that the bundle in service declares in /openapi.json, so it fits every bundle.
 
-import { bar, element, number, put, seconds, share, table, terms } from "./format.js";
+import { barred, element, number, put, seconds, share, table, terms } from "./format.js";
 import { ask } from "./live.js";
 import { language, name, readable, word } from "./words.js";
+
+// How long after the fields could not be read it is tried again.
+const AGAIN = 10000;
 
 // Makes the form. `serves` tells of the bundle in service; `translate` shows all in the spoken language.
 export function trial() {
@@ -25,7 +28,8 @@ export function trial() {
       document.getElementById("fields").replaceChildren();
       showFields();
     } catch (problem) {
-      hash = null;
+      // Under overload these documents wait behind scores.
+      setTimeout(() => { hash = null; }, AGAIN);
       showAnswer(() => [quiet(word("trial.no_fields", { problem: problem.message }))]);
     }
   };
@@ -172,7 +176,7 @@ function gauge(probability, { approve_below: approve, decline_from: decline }) {
 function timed({ total, ...stages }, trip) {
   const most = Math.max(...Object.values(stages), 1);
   const rows = Object.entries(stages).map(([stage, took]) => [
-    name("stage", stage), element("span", { className: "barred" }, bar(took / most), seconds(took / 1e6)),
+    name("stage", stage), barred(took / most, seconds(took / 1e6)),
   ]);
   const caption = word("answer.timing", { total: seconds(total / 1e6), trip: seconds(trip) });
   return [table(caption, [[word("column.stage")], ["", true]], rows)];

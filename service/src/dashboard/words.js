@@ -43,7 +43,7 @@ const WORDS = {
   "tile.p95": ["Response time, p95", "Tiempo de respuesta, p95"],
   "tile.p95.note": ["p50 {p50} · p99 {p99}", "p50 {p50} · p99 {p99}"],
   "tile.throughput": ["Throughput", "Rendimiento"],
-  "tile.throughput.note": ["{scores} scores", "{scores} puntuaciones"],
+  "tile.throughput.note": ["{scores} of it scores", "{scores} son puntuaciones"],
   "tile.success": ["Success", "Éxito"],
   "tile.success.note": ["{errors} errors · {client} refused", "{errors} errores · {client} rechazadas"],
   "tile.confidence": ["Mean confidence", "Confianza media"],
@@ -103,7 +103,9 @@ const WORDS = {
   "decision.default": ["predicted to default", "con impago previsto"],
   "decision.probability": ["mean probability", "probabilidad media"],
   "decision.confidence": ["mean confidence", "confianza media"],
-  "bands": ["Risk bands, last {window}", "Bandas de riesgo, últimos {window}"],
+  "mix": ["Who is decided on", "Sobre quién se decide"],
+  "mix.bands": ["Risk bands, last {window}", "Bandas de riesgo, últimos {window}"],
+  "mix.products": ["By product", "Por producto"],
 
   "trial": ["Score an application", "Puntuar una solicitud"],
   "trial.about": [
@@ -165,7 +167,8 @@ const WORDS = {
   "breaker.half_open": ["half open", "semiabierto"],
 
   "stages": ["Where time goes", "Dónde se va el tiempo"],
-  "stages.routes": ["Routes", "Rutas"],
+  "stages.scoring": ["Scoring, by stage", "Puntuar, por etapas"],
+  "stages.routes": ["Requests, by route", "Peticiones, por ruta"],
   "column.stage": ["Stage", "Etapa"],
   "column.route": ["Route", "Ruta"],
   "column.rate": ["Rate", "Ritmo"],
@@ -190,6 +193,7 @@ const WORDS = {
   "quality.no_errors": ["No errors, nothing degraded.", "Sin errores y nada degradado."],
   "column.name": ["Name", "Nombre"],
   "column.count": ["Count", "Cantidad"],
+  "column.share": ["Share", "Parte"],
 
   "measured": ["measured {time}", "medido a las {time}"],
 };
