@@ -24,7 +24,7 @@ COPY . .
 RUN cargo chef prepare --recipe-path recipe.json
 
 # The dashboard's charts; an image that is built without them shows tables.
-FROM node:22-slim AS charts
+FROM node:22-${DEBIAN}-slim AS charts
 WORKDIR /build
 COPY scripts/uplot scripts/
 RUN scripts/uplot

@@ -25,6 +25,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let uplot = Path::new("../.runtime/uplot");
     println!("cargo::rerun-if-changed={}", source.display());
     println!("cargo::rerun-if-changed={}", uplot.display());
+    // What is not there counts as changed: every build would begin here. Where it cannot be made, it is so.
+    let _ = fs::create_dir_all(uplot);
 
     let charts = charts(uplot)?;
     let mut files = Vec::new();

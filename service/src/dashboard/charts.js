@@ -40,7 +40,7 @@ export function chart({ id, title, note, series, shape, format, label = time, co
   const showRows = () => {
     if (rows.hidden) return;
     const columns = [[word(column)], ...series.map((one) => [word(one.word), true])];
-    const lines = data.x.map((x, at) => [label(x, at), ...values(at)]).filter((_, at) => data.x[at] !== null);
+    const lines = data.x.map((x, at) => [label(x, at), ...values(at)]);
     put(rows, table(word("chart.of", { chart: word(title) }), columns, shape.newestFirst ? lines.reverse() : lines));
   };
   // What the legend tells of when no place of the chart is pointed at.

@@ -69,6 +69,10 @@ export function element(tag, { data, aria, ...properties } = {}, ...children) {
   return made;
 }
 
+// A text that stands in a language of its own, with names in backticks.
+export const prose = (tag, { text, lang }, className = "") =>
+  element(tag, { lang, className }, ...text.split("`").map((part, at) => (at % 2 ? element("code", {}, part) : part)));
+
 // A table: columns as [title, isNumber], rows of texts or elements; the first of each is its header.
 export function table(caption, columns, rows) {
   const head = columns.map(([title, isNumber]) => element("th", { scope: "col", className: isNumber ? "number" : "" }, title));

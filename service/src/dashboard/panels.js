@@ -1,7 +1,7 @@
 // What is beside tiles and charts: alerts, decisions, the bundle, resources, where time goes, how good answers are.
 
-import { barred, bytes, element, lasted, number, put, rate, seconds, share, table, terms, time, whole } from "./format.js";
-import { known, language, name, readable, word } from "./words.js";
+import { barred, bytes, element, lasted, number, prose, put, rate, seconds, share, table, terms, time, whole } from "./format.js";
+import { name, readable, said, word } from "./words.js";
 
 // Alerts that were seen to end, the newest first; so many are shown.
 const RESOLVED = 5;
@@ -41,23 +41,19 @@ function alertList() {
   };
 }
 
-function alert({ id, rule, severity, summary, advice, since, resolved }) {
+// How the numbers of a rule are written.
+const UNITS = { latency: seconds, lag: seconds, errors: share, degraded: share, memory: share, failed_events: share };
+
+function alert({ id, rule, severity, summary, advice, value, threshold, since, resolved }) {
+  const write = UNITS[rule] ?? number;
+  const subject = id.split("/").slice(1).join("/");
   const badge = element("span", { className: `badge ${severity}` }, name("severity", severity));
   const when = resolved ? word("alert.resolved", { time: time(resolved) }) : word("alert.since", { time: time(since) });
-  const head = element("p", {}, badge, " ", element("strong", {}, id), " ", element("span", { className: "quiet" }, when));
-  const parts = [head, inEnglish("p", summary)];
-  if (!resolved) parts.push(translated("p", `alert_advice.${rule}`, advice));
+  const title = element("strong", {}, [name("alert", rule), subject].filter(Boolean).join(": "));
+  const about = said(`alert_summary.${rule}`, { value: write(value), threshold: write(threshold), subject }, summary);
+  const parts = [element("p", {}, badge, " ", title, " ", element("span", { className: "quiet" }, when)), prose("p", about)];
+  if (!resolved) parts.push(prose("p", said(`alert_advice.${rule}`, {}, advice), "quiet"));
   return element("li", { data: { alert: id, severity } }, ...parts);
-}
-
-// What the service says, which it says in English, with names in backticks.
-const inEnglish = (tag, text) => element(tag, { lang: "en" }, ...text.split("`").map((part, at) => (at % 2 ? element("code", {}, part) : part)));
-
-function translated(tag, key, text) {
-  const own = language() === "en" ? undefined : known(key);
-  const made = own ? element(tag, { lang: language() }, own) : inEnglish(tag, text);
-  made.className = "quiet";
-  return made;
 }
 
 const decided = {

@@ -1,8 +1,8 @@
 // The state with what is wrong, and the key figures, each over its last minutes.
 
 import { over, spark } from "./charts.js";
-import { element, lasted, number, put, rate, seconds, share, whole } from "./format.js";
-import { known, language, name, word } from "./words.js";
+import { element, lasted, number, prose, put, rate, seconds, share, whole } from "./format.js";
+import { name, said, word } from "./words.js";
 
 const of = (part, whole) => (whole > 0 ? part / whole : null);
 
@@ -88,16 +88,11 @@ function showState({ state, problems, uptime_seconds: uptime, window_seconds: wi
   document.getElementById("state").dataset.state = state;
   document.getElementById("state-name").textContent = name("state", state);
   document.getElementById("state-facts").textContent = word("state.facts", { uptime: lasted(uptime), window: lasted(window) });
-  put(document.getElementById("problems"), ...problems.map((problem) =>
-    element("li", { data: { problem: problem.kind } }, element("strong", {}, said(problem)), advice(problem))));
+  put(document.getElementById("problems"), ...problems.map(told));
 }
 
-function said({ kind, value, limit, detail }) {
+function told({ kind, value, limit, detail, recommendation }) {
   const write = UNITS[kind] ?? number;
-  return known(`problem.${kind}`) ? word(`problem.${kind}`, { value: write(value), limit: write(limit) }) : detail;
-}
-
-function advice({ kind, recommendation }) {
-  const translated = language() === "en" ? undefined : known(`advice.${kind}`);
-  return element("p", { className: "quiet", lang: translated ? language() : "en" }, translated ?? recommendation);
+  const problem = said(`problem.${kind}`, { value: write(value), limit: write(limit) }, detail);
+  return element("li", { data: { problem: kind } }, prose("strong", problem), prose("p", said(`advice.${kind}`, {}, recommendation), "quiet"));
 }

@@ -1,6 +1,6 @@
 // A form that scores an application. Its fields are those that the bundle in service declares in /openapi.json, so it fits every bundle.
 
-import { barred, element, number, put, seconds, share, table, terms } from "./format.js";
+import { barred, element, number, prose, put, seconds, share, table, terms } from "./format.js";
 import { ask } from "./live.js";
 import { language, name, readable, word } from "./words.js";
 
@@ -140,7 +140,7 @@ function refused({ code, title, detail, errors, request_id: id }) {
   const list = (errors ?? []).map((error) => element("li", {}, element("code", {}, error.path), ` ${wrong(error)}`));
   return [
     element("p", { className: "verdict decline", role: "alert" }, word("problem.title", { code })),
-    element("p", { lang: "en" }, title), element("p", { lang: "en" }, detail),
+    ...[title, detail].map((text) => prose("p", { text, lang: "en" })),
     ...(list.length > 0 ? [element("ul", {}, ...list)] : []),
     quiet(word("problem.request", { id })),
   ];

@@ -87,6 +87,37 @@ const WORDS = {
   "resolved": ["Recently resolved", "Resueltas recientemente"],
   "alert.since": ["since {time}", "desde las {time}"],
   "alert.resolved": ["resolved {time}", "resuelta a las {time}"],
+  // The service says these in English, and better: here is what they are called, and the same in Spanish.
+  "alert.latency": ["Response time", "Tiempo de respuesta"],
+  "alert.errors": ["Errors", "Errores"],
+  "alert.degraded": ["Degraded scores", "Puntuaciones degradadas"],
+  "alert.memory": ["Memory", "Memoria"],
+  "alert.lag": ["Stream lag", "Retraso del flujo"],
+  "alert.failed_events": ["Refused events", "Eventos rechazados"],
+  "alert.log_growth": ["Log growth", "Crecimiento del log"],
+  "alert.score_drift": ["Score drift", "Deriva de las puntuaciones"],
+  "alert.feature_drift": ["Feature drift", "Deriva de una variable"],
+  "alert.breaker_open": ["Breaker open", "Disyuntor abierto"],
+  "alert_summary.latency": [null, "el 95 % de las puntuaciones tarda hasta {value}, más de {threshold}"],
+  "alert_summary.errors": [null, "falla el {value} de las peticiones, más del {threshold}"],
+  "alert_summary.degraded": [null, "está degradado el {value} de las puntuaciones, más del {threshold}"],
+  "alert_summary.memory": [null, "se usa el {value} de la memoria, más del {threshold}"],
+  "alert_summary.lag": [null, "el flujo va {value} por detrás, más de {threshold}"],
+  "alert_summary.failed_events": [null, "se rechaza el {value} de los eventos, más del {threshold}"],
+  "alert_summary.log_growth": [null, "el log crece {value} veces más rápido de lo habitual, más de {threshold} veces"],
+  "alert_summary.score_drift": [null, "las puntuaciones no se reparten como en el entrenamiento: PSI {value}, más de {threshold}"],
+  "alert_summary.feature_drift": [null, "`{subject}` no se reparte como en el entrenamiento: PSI {value}, más de {threshold}"],
+  "alert_summary.breaker_open": [null, "`{subject}` falla o va lento, y se deja en paz"],
+  "alert_advice.latency": [null, "mirar las etapas: un modelo lento, un disco lento o más peticiones de las que atiende esta máquina"],
+  "alert_advice.errors": [null, "mirar los códigos de error: `overloaded` pide más instancias, los demás dicen qué está roto"],
+  "alert_advice.degraded": [null, "mirar los motivos: cada uno dice qué va lento o está roto"],
+  "alert_advice.memory": [null, "bajar `store.memory` o dar más memoria: pasado el límite, el sistema termina el servicio"],
+  "alert_advice.lag": [null, "`cauce lag` dice a qué ritmo se recupera; más instancias se reparten las particiones"],
+  "alert_advice.failed_events": [null, "mirar por qué se rechazan, o `cauce dead-letters`: lo rechazado no está en ningún historial"],
+  "alert_advice.log_growth": [null, "buscar quién envía tanto; `log.retain_size` y el disco limitan cuánto puede durar"],
+  "alert_advice.score_drift": [null, "mirar qué variables han derivado; entrenar de nuevo si los solicitantes han cambiado"],
+  "alert_advice.feature_drift": [null, "mirar de dónde viene la variable; entrenar de nuevo si los solicitantes han cambiado"],
+  "alert_advice.breaker_open": [null, "arreglar lo que hay detrás: se reintenta solo, y hasta entonces las respuestas salen degradadas"],
   "severity.info": ["info", "información"],
   "severity.warning": ["warning", "aviso"],
   "severity.critical": ["critical", "crítica"],
@@ -220,8 +251,16 @@ export function speak(language) {
 export function word(name, values = {}) {
   const text = known(name);
   if (text === undefined) throw new Error(`no word is named ${name}`);
-  return text.replace(/\{(\w+)\}/g, (_, place) => values[place]);
+  return filled(text, values);
 }
+
+// The same where the table has it in the spoken language, and else what the service says, which is English.
+export function said(name, values, english) {
+  const text = known(name);
+  return text === undefined ? { text: english, lang: "en" } : { text: filled(text, values), lang: spoken };
+}
+
+const filled = (text, values) => text.replace(/\{(\w+)\}/g, (_, place) => values[place]);
 
 // The word for a name that the service gives, or that name in readable form: it may have more than the page knows.
 export const name = (kind, given) => known(`${kind}.${given}`) ?? readable(given);
