@@ -52,7 +52,9 @@ fn numbers_move_under_load_and_nobody_else_is_asked() {
     let server = server(&[]);
     let mut browser = look_at(&server);
     let figure = |tile: &str| format!("document.querySelector('[data-tile={tile}] .figure').textContent");
-    for (tile, moved) in [("p95", "/[1-9]/"), ("throughput", "/[1-9]/"), ("success", "/[1-9]/"), ("confidence", "/[1-9]/")] {
+    for (tile, moved) in
+        [("p95", "/[1-9]/"), ("throughput", "/[1-9]/"), ("success", "/[1-9]/"), ("confidence", "/[1-9]/")]
+    {
         browser.until(&format!("{moved}.test({})", figure(tile)), || ask(&server));
     }
     browser.until("/POST \\/v1\\/score/.test(document.getElementById('stages').textContent)", || ask(&server));
@@ -125,7 +127,11 @@ fn form_scores_an_application_and_says_what_is_wrong_with_another() {
     browser.until("document.querySelector('#answer [role=alert]')", || {});
     assert!(browser.text("#answer").contains("invalid_fields"), "{}", browser.text("#answer"));
     for field in ["amount", "monthly_income"] {
-        assert_eq!(browser.evaluate(&format!("document.getElementById('field-{field}').ariaInvalid")), "true", "{field}");
+        assert_eq!(
+            browser.evaluate(&format!("document.getElementById('field-{field}').ariaInvalid")),
+            "true",
+            "{field}"
+        );
         assert!(browser.text(&format!("#error-{field}")).contains("expected"), "{field}");
     }
     assert_eq!(browser.evaluate("document.activeElement.ariaInvalid"), "true");

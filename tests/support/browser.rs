@@ -1,7 +1,6 @@
 //! A real browser without a window, told what to do over its DevTools protocol: Debian's Chromium, killed when dropped.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -21,6 +20,8 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 pub(crate) struct Browser {
     process: Child,
     socket: WebSocket<TcpStream>,
+    /// The page among all that DevTools can be asked about.
+    page: Option<Value>,
     /// Numbers the commands.
     last: u64,
     /// What it told unasked.
@@ -36,22 +37,23 @@ impl Browser {
         let profile = Directory::new(&format!("browser-{}", NUMBER.fetch_add(1, Ordering::Relaxed)));
         // Tests run as root in containers, where there is no sandbox, and /dev/shm is small there.
         let mut process = Command::new("chromium")
-            .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"])
-            .args(["--disable-background-networking", "--disable-component-update", "--remote-debugging-port=0"])
+            .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"])
+            .args(["--no-first-run", "--disable-background-networking", "--remote-debugging-port=0"])
             .arg(format!("--user-data-dir={}", profile.root().display()))
             .args([&format!("--lang={language}"), "about:blank"])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("`chromium` is installed: `scripts/packages test` does it");
-        let authority = authority(&mut process, &profile);
-        let pages = http_get(&authority, "/json/list");
-        let page = pages.as_array().unwrap().iter().find(|target| target["type"] == "page").expect("it has a page");
-        let stream = TcpStream::connect(&authority).unwrap();
+        let address = address(&mut process, &profile);
+        let authority = address.split('/').nth(2).expect("it has an authority");
+        let stream = TcpStream::connect(authority).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let address = page["webSocketDebuggerUrl"].as_str().unwrap();
-        let (socket, _) = tungstenite::client(address, stream).expect("DevTools speak WebSocket");
-        let mut browser = Self { process, socket, last: 0, events: Vec::new(), _profile: profile };
+        let (socket, _) = tungstenite::client(&address, stream).expect("DevTools speak WebSocket");
+        let mut browser = Self { process, socket, page: None, last: 0, events: Vec::new(), _profile: profile };
+        let target = browser.command("Target.createTarget", json!({ "url": "about:blank" }))["targetId"].clone();
+        let attached = browser.command("Target.attachToTarget", json!({ "targetId": target, "flatten": true }));
+        browser.page = Some(attached["sessionId"].clone());
         for domain in ["Runtime", "Log", "Page", "Network"] {
             browser.command(&format!("{domain}.enable"), json!({}));
         }
@@ -165,7 +167,10 @@ impl Browser {
     #[track_caller]
     fn command(&mut self, method: &str, parameters: Value) -> Value {
         self.last += 1;
-        let command = json!({ "id": self.last, "method": method, "params": parameters });
+        let mut command = json!({ "id": self.last, "method": method, "params": parameters });
+        if let Some(page) = &self.page {
+            command["sessionId"] = page.clone();
+        }
         self.socket.send(Message::text(command.to_string())).unwrap();
         loop {
             let message = self.socket.read().unwrap_or_else(|error| panic!("{method}: {error}"));
@@ -187,30 +192,15 @@ impl Drop for Browser {
     }
 }
 
-/// Where its DevTools are: it writes the port into its profile once they are there.
-fn authority(process: &mut Child, profile: &Directory) -> String {
+/// Where its DevTools are: it writes port and path into its profile once they are there.
+fn address(process: &mut Child, profile: &Directory) -> String {
     let begin = Instant::now();
     loop {
         let said = fs::read_to_string(profile.path("DevToolsActivePort")).unwrap_or_default();
-        // The first of two lines: it is whole when the second has begun.
-        if let Some((port, _)) = said.split_once('\n') {
-            return format!("127.0.0.1:{port}");
+        if let Some((port, path)) = said.split_once('\n').filter(|(_, path)| !path.is_empty()) {
+            return format!("ws://127.0.0.1:{port}{path}");
         }
         assert!(process.try_wait().unwrap().is_none() && begin.elapsed() < PATIENCE, "`chromium` does not start");
-        std::thread::sleep(BETWEEN_LOOKS);
-    }
-}
-
-/// A document of the browser itself.
-fn http_get(authority: &str, path: &str) -> Value {
-    let begin = Instant::now();
-    loop {
-        let asked = super::client::Client::connect(authority).and_then(|mut client| Ok(client.get(path)?.json()));
-        match asked {
-            Ok(document) if document.as_array().is_some_and(|targets| !targets.is_empty()) => return document,
-            Err(error) if error.kind() != ErrorKind::ConnectionRefused => panic!("{path}: {error}"),
-            _ => assert!(begin.elapsed() < PATIENCE, "`chromium` has no page"),
-        }
         std::thread::sleep(BETWEEN_LOOKS);
     }
 }
