@@ -18,7 +18,7 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
 /// A browser with one page.
 pub(crate) struct Browser {
-    process: Child,
+    _process: Process,
     socket: WebSocket<TcpStream>,
     /// The page among all that DevTools can be asked about.
     page: Option<Value>,
@@ -36,21 +36,14 @@ impl Browser {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let profile = Directory::new(&format!("browser-{}", NUMBER.fetch_add(1, Ordering::Relaxed)));
         // Tests run as root in containers, where there is no sandbox, and /dev/shm is small there.
-        let mut process = Command::new("chromium")
-            .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"])
-            .args(["--no-first-run", "--disable-background-networking", "--remote-debugging-port=0"])
-            .arg(format!("--user-data-dir={}", profile.root().display()))
-            .args([&format!("--lang={language}"), "about:blank"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("`chromium` is installed: `scripts/packages test` does it");
-        let address = address(&mut process, &profile);
+        let mut process = Process::start(language, &profile);
+        let address = process.address(&profile);
         let authority = address.split('/').nth(2).expect("it has an authority");
         let stream = TcpStream::connect(authority).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let (socket, _) = tungstenite::client(&address, stream).expect("DevTools speak WebSocket");
-        let mut browser = Self { process, socket, page: None, last: 0, events: Vec::new(), _profile: profile };
+        let mut browser =
+            Self { _process: process, socket, page: None, last: 0, events: Vec::new(), _profile: profile };
         let target = browser.command("Target.createTarget", json!({ "url": "about:blank" }))["targetId"].clone();
         let attached = browser.command("Target.attachToTarget", json!({ "targetId": target, "flatten": true }));
         browser.page = Some(attached["sessionId"].clone());
@@ -185,23 +178,43 @@ impl Browser {
     }
 }
 
-impl Drop for Browser {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+/// The process, which ends with this, however far the browser has come.
+struct Process(Child);
+
+impl Process {
+    fn start(language: &str, profile: &Directory) -> Self {
+        let process = Command::new("chromium")
+            // Tests run as root in containers, where there is no sandbox, and /dev/shm is small there.
+            .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"])
+            .args(["--no-first-run", "--disable-background-networking", "--disable-breakpad"])
+            .arg("--remote-debugging-port=0")
+            .arg(format!("--user-data-dir={}", profile.root().display()))
+            .args([&format!("--lang={language}"), "about:blank"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        Self(process.expect("`chromium` is installed: `scripts/packages test` does it"))
+    }
+
+    /// Where its DevTools are: it writes port and path into its profile once they are there.
+    fn address(&mut self, profile: &Directory) -> String {
+        let begin = Instant::now();
+        loop {
+            let said = fs::read_to_string(profile.path("DevToolsActivePort")).unwrap_or_default();
+            if let Some((port, path)) = said.split_once('\n').filter(|(_, path)| !path.is_empty()) {
+                return format!("ws://127.0.0.1:{port}{path}");
+            }
+            let is_starting = self.0.try_wait().unwrap().is_none() && begin.elapsed() < PATIENCE;
+            assert!(is_starting, "`chromium` does not start");
+            std::thread::sleep(BETWEEN_LOOKS);
+        }
     }
 }
 
-/// Where its DevTools are: it writes port and path into its profile once they are there.
-fn address(process: &mut Child, profile: &Directory) -> String {
-    let begin = Instant::now();
-    loop {
-        let said = fs::read_to_string(profile.path("DevToolsActivePort")).unwrap_or_default();
-        if let Some((port, path)) = said.split_once('\n').filter(|(_, path)| !path.is_empty()) {
-            return format!("ws://127.0.0.1:{port}{path}");
-        }
-        assert!(process.try_wait().unwrap().is_none() && begin.elapsed() < PATIENCE, "`chromium` does not start");
-        std::thread::sleep(BETWEEN_LOOKS);
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
