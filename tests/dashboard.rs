@@ -36,8 +36,8 @@ fn application(amount: u64) -> String {
 
 /// Some work for the service, of every kind that the page shows.
 fn ask(server: &Server) {
-    for amount in 0..10 {
-        server.post("/v1/score", JSON, application(1_000 + amount));
+    for thousands in 1..=10 {
+        server.post("/v1/score", JSON, application(thousands * thousands * 500));
     }
     server.post("/v1/score", JSON, "{}");
 }
@@ -64,6 +64,10 @@ fn numbers_move_under_load_and_nobody_else_is_asked() {
     browser.until(&format!("document.getElementById('measured').textContent !== {before:?}"), || {});
     assert_eq!(browser.text("#served"), format!("{} {}", served(&server, "name"), served(&server, "version")));
 
+    // A picture of more than the first moment: of so many seconds, as the table tells that stands in place of the chart.
+    browser.click("#chart-throughput button");
+    browser.until("document.querySelectorAll('#chart-throughput tbody tr').length >= 20", || ask(&server));
+    browser.click("#chart-throughput button");
     browser.picture("dashboard");
     browser.prefer("dark");
     browser.picture("dashboard-dark");
