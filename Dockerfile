@@ -7,7 +7,7 @@
 # With a Kafka beside it: `docker compose up --build`.
 #
 # Three kinds of layer, by how often they change: dependencies (built from the manifests alone, by cargo-chef), ONNX
-# Runtime (from its pin alone), and the code.
+# Runtime and the dashboard's charts (from their pins alone), and the code.
 
 ARG RUST=1.95
 ARG DEBIAN=bookworm
@@ -23,10 +23,17 @@ FROM chef AS plan
 COPY . .
 RUN cargo chef prepare --recipe-path recipe.json
 
+# The dashboard's charts; an image that is built without them shows tables.
+FROM node:22-${DEBIAN}-slim AS charts
+WORKDIR /build
+COPY scripts/uplot scripts/
+RUN scripts/uplot
+
 FROM chef AS build
 COPY --from=plan /build/recipe.json recipe.json
 RUN cargo chef cook --release --locked --package cauce --recipe-path recipe.json
 COPY . .
+COPY --from=charts /build/.runtime/uplot .runtime/uplot
 RUN cargo build --release --locked --package cauce
 
 # The shared library and its notices, checked against the sha256 of its pin.

@@ -4,12 +4,12 @@ export ORT_DYLIB_PATH ?= $(CURDIR)/.runtime/onnxruntime/lib/libonnxruntime.so
 # From the folder of the package. Waiting threads sleep: LightGBM's would spin against each other on a busy machine.
 PYTHON = cd model && OMP_WAIT_POLICY=passive ../.venv/bin/python
 
-.PHONY: run test lint bench bench-durable bench-kafka bench-budget train check-taiwan check-kafka packages runtime kafka python-env
+.PHONY: run test lint bench bench-durable bench-kafka bench-budget train check-taiwan check-kafka packages runtime charts kafka python-env
 
-run: packages runtime
+run: packages runtime charts
 	cargo run --release --package cauce -- serve
 
-test: packages runtime kafka python-env
+test: packages runtime charts kafka python-env
 	cargo test --workspace
 	@$(PYTHON) -m pytest --quiet training
 
@@ -64,6 +64,10 @@ packages:
 # ONNX Runtime's shared library, from the wheel that scripts/onnxruntime.pin names.
 runtime:
 	@scripts/onnxruntime
+
+# What draws the dashboard's charts, from npm, if it is there.
+charts:
+	@scripts/uplot
 
 # The broker of tests and benchmarks, from Maven Central; it needs Java.
 kafka:

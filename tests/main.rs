@@ -11,6 +11,8 @@ mod backfill;
 mod bundles;
 /// The command line itself: health, wrong arguments.
 mod commands;
+/// The page at `/` in a real browser.
+mod dashboard;
 /// What was acknowledged, whatever happens to the process and the disk.
 mod durable;
 /// Connections, overload and the end of the process.

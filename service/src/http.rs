@@ -12,6 +12,7 @@ mod body;
 mod bundle;
 mod call;
 pub mod connection;
+mod dashboard;
 mod docs;
 pub mod edge;
 mod events;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{JSON, NOW, application, expect, metric, payment, score, server, take};
 
 /// Every route, with an address that can be asked for.
-const ROUTES: [(&str, &str, &str); 26] = [
+const ROUTES: [(&str, &str, &str); 28] = [
     ("post", "/v1/score", "/v1/score"),
     ("post", "/v1/score/batch", "/v1/score/batch"),
     ("post", "/v1/events", "/v1/events"),
@@ -28,6 +28,8 @@ const ROUTES: [(&str, &str, &str); 26] = [
     ("get", "/openapi.json", "/openapi.json"),
     ("get", "/docs", "/docs"),
     ("get", "/docs/page.js", "/docs/page.js"),
+    ("get", "/", "/"),
+    ("get", "/dashboard/{file}", "/dashboard/main.js"),
     ("post", "/predecir", "/predecir"),
     ("get", "/api/metricas-tiempo-real", "/api/metricas-tiempo-real"),
     ("get", "/ws/metricas", "/ws/metricas"),

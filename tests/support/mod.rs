@@ -2,6 +2,8 @@
 
 /// Vectors by their bits.
 pub(crate) mod bits;
+/// A real browser without a window.
+pub(crate) mod browser;
 /// Bundles whose models are slow or fail.
 pub(crate) mod bundle;
 /// One kept connection, whose end is no failure.

@@ -151,6 +151,9 @@ fn parameters(endpoint: Endpoint) -> Vec<Value> {
         }
         Endpoint::PersonExport | Endpoint::PersonErasure => vec![id],
         Endpoint::Digest => vec![instant("as_of")],
+        Endpoint::DashboardFile => {
+            vec![json!({ "name": "file", "in": "path", "required": true, "schema": { "type": "string" } })]
+        }
         _ => Vec::new(),
     }
 }
@@ -203,9 +206,10 @@ fn responses(endpoint: Endpoint) -> Value {
             json!({ "101": { "description": "the protocol is WebSocket from here on" } })
         }
         Endpoint::Metrics => json!({ "200": plain("text/plain") }),
-        Endpoint::Docs => json!({ "200": plain("text/html") }),
+        Endpoint::Docs | Endpoint::Dashboard => json!({ "200": plain("text/html") }),
         Endpoint::DocsScript => json!({ "200": plain("text/javascript") }),
         Endpoint::Kpis | Endpoint::MetricasTiempoReal => json!({ "200": plain(JSON) }),
+        Endpoint::DashboardFile => json!({ "200": plain("*/*") }),
         Endpoint::Bundle | Endpoint::Health | Endpoint::Live | Endpoint::Ready | Endpoint::OpenApi => {
             json!({ "200": plain(JSON) })
         }

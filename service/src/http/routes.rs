@@ -3,7 +3,9 @@
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, Route as ActixRoute, guard};
 
-use super::{admin, ahorro_valle, bundle, call, docs, events, health, kpis, openapi, people, reload, score};
+use super::{
+    admin, ahorro_valle, bundle, call, dashboard, docs, events, health, kpis, openapi, people, reload, score,
+};
 use crate::admission::Class;
 use crate::deadline::Work;
 
@@ -43,6 +45,8 @@ pub enum Endpoint {
     OpenApi,
     Docs,
     DocsScript,
+    Dashboard,
+    DashboardFile,
     Predecir,
     MetricasTiempoReal,
     WsMetricas,
@@ -84,7 +88,7 @@ const fn delete(endpoint: Endpoint, path: &'static str, class: Class, summary: &
 use Class::{Background, Batch, Interactive, Vital};
 
 /// Everything that is served. Rows of one path stand together.
-pub const ROUTES: [Route; 26] = [
+pub const ROUTES: [Route; 28] = [
     post(Endpoint::Score, "/v1/score", Interactive, "Score one application and record it"),
     post(Endpoint::ScoreBatch, "/v1/score/batch", Batch, "Score many applications in one run of the model"),
     post(Endpoint::Event, "/v1/events", Interactive, "Add one event to a person's history"),
@@ -112,6 +116,8 @@ pub const ROUTES: [Route; 26] = [
     get(Endpoint::OpenApi, "/openapi.json", Background, "This interface as an OpenAPI 3.1 document"),
     get(Endpoint::Docs, "/docs", Background, "This interface as a page"),
     get(Endpoint::DocsScript, "/docs/page.js", Background, "The script of that page"),
+    get(Endpoint::Dashboard, "/", Vital, "How the service does, live, as a page"),
+    get(Endpoint::DashboardFile, "/dashboard/{file}", Vital, "What that page is made of"),
     post(Endpoint::Predecir, "/predecir", Interactive, "Score one application for the Ahorro Valle front-end"),
     get(
         Endpoint::MetricasTiempoReal,
@@ -190,6 +196,8 @@ fn handler(route: &Route) -> ActixRoute {
         Endpoint::OpenApi => on.to(openapi::serve),
         Endpoint::Docs => on.to(docs::page),
         Endpoint::DocsScript => on.to(docs::script),
+        Endpoint::Dashboard => on.to(dashboard::page),
+        Endpoint::DashboardFile => on.to(dashboard::file),
         Endpoint::Predecir => on.to(ahorro_valle::predecir),
         Endpoint::MetricasTiempoReal => on.to(ahorro_valle::metricas::now),
         Endpoint::WsMetricas => on.to(ahorro_valle::metricas::each_second),
@@ -209,6 +217,8 @@ mod tests {
             ("/v1/people/c-1/features", Some(Endpoint::PersonFeatures)),
             ("/v1/people/c-1/timeline", Some(Endpoint::PersonTimeline)),
             ("/readyz", Some(Endpoint::Ready)),
+            ("/", Some(Endpoint::Dashboard)),
+            ("/dashboard/main.js", Some(Endpoint::DashboardFile)),
             ("/v1/people/", None),
             ("/v1/people/a/b", None),
             ("/v1/score/", None),

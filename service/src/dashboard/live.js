@@ -1,0 +1,75 @@
+// The connection: one look at /v1/kpis for the last minute, then a snapshot a second over a WebSocket; again when it ends.
+// The service that answers next may be another one, so nothing is kept but the points that were seen.
+
+const PATIENCE = { first: 1000, most: 10000 };
+// Without news for so long, what is shown is stale; for so much longer, the connection is given up.
+const STALE = 3000;
+const DEAD = 15000;
+// Seconds that are kept.
+const POINTS = 300;
+
+// Calls `show(snapshot, points)` for each snapshot and `tell(state, seconds)` once a second.
+export function connect(show, tell) {
+  const seen = { points: [], at: null };
+  let [socket, wait, again] = [null, PATIENCE.first, null];
+
+  const take = (snapshot, minute) => {
+    seen.points = merged(seen.points, [...minute, snapshot.point]);
+    seen.at = Date.now();
+    show(snapshot, seen.points);
+  };
+
+  const retry = () => {
+    socket = null;
+    again = Date.now() + wait;
+    setTimeout(begin, wait);
+    wait = Math.min(wait * 2, PATIENCE.most);
+  };
+
+  const begin = async () => {
+    again = null;
+    try {
+      const { last_minute: minute, ...snapshot } = await ask("v1/kpis");
+      take(snapshot, minute);
+    } catch {
+      return retry();
+    }
+    const address = new URL("v1/kpis/live", document.baseURI);
+    address.protocol = address.protocol.replace("http", "ws");
+    socket = new WebSocket(address);
+    socket.onmessage = ({ data }) => {
+      wait = PATIENCE.first;
+      take(JSON.parse(data), []);
+    };
+    socket.onclose = retry;
+  };
+
+  const look = () => {
+    const silent = seen.at === null ? null : Date.now() - seen.at;
+    if (again !== null) return tell("disconnected", Math.max(Math.ceil((again - Date.now()) / 1000), 0));
+    if (silent === null || socket === null) return tell("connecting");
+    if (silent < STALE) return tell("live");
+    if (silent > DEAD) socket.close();
+    tell("stale", Math.floor(silent / 1000));
+  };
+
+  begin();
+  look();
+  setInterval(look, 1000);
+}
+
+// A document of the service, or why there is none.
+export async function ask(path) {
+  const answer = await fetch(path, { signal: AbortSignal.timeout(PATIENCE.most) });
+  if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
+  return answer.json();
+}
+
+// All points, the oldest first, each second once: the newest of them that there is room for.
+function merged(some, others) {
+  const by = new Map([...some, ...others].filter(isPoint).map((point) => [point.timestamp, point]));
+  return [...by.values()].sort((one, other) => Date.parse(one.timestamp) - Date.parse(other.timestamp)).slice(-POINTS);
+}
+
+// A service that has just started shows a second that never was.
+const isPoint = (point) => Date.parse(point.timestamp) > 0;

@@ -1,0 +1,54 @@
+// The dashboard: connects, shows what comes, speaks the chosen language. What stands where is in index.html.
+
+import { redraw } from "./charts.js";
+import { graphs } from "./graphs.js";
+import { connect } from "./live.js";
+import { panels } from "./panels.js";
+import { tiles } from "./tiles.js";
+import { trial } from "./trial.js";
+import { speak, translate, word } from "./words.js";
+
+translate();
+const parts = [tiles(), graphs(), panels()];
+const form = trial();
+let newest = null;
+let connection = ["connecting", 0];
+let waiting = false;
+
+// At most once a frame, and not at all while nobody looks.
+function show() {
+  if (waiting || newest === null) return;
+  waiting = true;
+  requestAnimationFrame(() => {
+    waiting = false;
+    for (const part of parts) part(...newest);
+  });
+}
+
+// Each second for the eye, and each change once for who listens.
+function tell(state, seconds) {
+  const pill = document.getElementById("connection");
+  const changed = pill.dataset.connection !== state;
+  connection = [state, seconds];
+  pill.dataset.connection = state;
+  document.getElementById("connection-text").textContent = word(`connection.${state}`, { seconds });
+  document.body.classList.toggle("old", state === "stale" || state === "disconnected");
+  if (changed) document.getElementById("announcement").textContent = word(`announce.${state}`);
+}
+
+for (const button of document.querySelectorAll("[data-language]")) {
+  button.onclick = () => {
+    speak(button.dataset.language);
+    translate();
+    tell(...connection);
+    form.translate();
+    redraw();
+    show();
+  };
+}
+
+connect((snapshot, points) => {
+  newest = [snapshot, points];
+  form.serves(snapshot.model.hash);
+  show();
+}, tell);

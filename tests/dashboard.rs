@@ -1,0 +1,264 @@
+//! The dashboard at `/`, as somebody sees it: a real browser that looks at a real service. Pictures stay in `target/screenshots/`.
+
+use std::net::TcpListener;
+
+use serde_json::{Value, json};
+
+use crate::support::browser::Browser;
+use crate::support::bundle::{self, FAILING_AMOUNT};
+use crate::support::history::JSON;
+use crate::support::{Directory, Server};
+
+const IS_LIVE: &str = "document.getElementById('connection').dataset.connection === 'live'";
+const HAS_FORM: &str = "document.getElementById('field-amount')";
+
+/// What a phone shows, and a desk.
+const PHONE: (u32, u32) = (360, 740);
+const DESK: (u32, u32) = (1360, 900);
+
+fn server(settings: &[&str]) -> Server {
+    Server::start(settings.iter().flat_map(|setting| ["--set", setting]))
+}
+
+/// A browser that looks at the page, once it is live.
+fn look_at(server: &Server) -> Browser {
+    let mut browser = Browser::start("en");
+    browser.resize(DESK.0, DESK.1);
+    browser.open(&server.url("/"));
+    browser.until(IS_LIVE, || {});
+    browser
+}
+
+/// An application of nobody in particular.
+fn application(amount: u64) -> String {
+    json!({ "application": { "monthly_income": 1200, "amount": amount } }).to_string()
+}
+
+/// Some work for the service, of every kind that the page shows.
+fn ask(server: &Server) {
+    for thousands in 1..=10 {
+        server.post("/v1/score", JSON, application(thousands * thousands * 500));
+    }
+    server.post("/v1/score", JSON, "{}");
+}
+
+/// Sets a field of the form.
+fn fill(browser: &mut Browser, field: &str, value: &str) {
+    browser.evaluate(&format!("document.getElementById('field-{field}').value = {value:?}"));
+}
+
+#[test]
+fn numbers_move_under_load_and_nobody_else_is_asked() {
+    let server = server(&[]);
+    let mut browser = look_at(&server);
+    let figure = |tile: &str| format!("document.querySelector('[data-tile={tile}] .figure').textContent");
+    for (tile, moved) in
+        [("p95", "/[1-9]/"), ("throughput", "/[1-9]/"), ("success", "/[1-9]/"), ("confidence", "/[1-9]/")]
+    {
+        browser.until(&format!("{moved}.test({})", figure(tile)), || ask(&server));
+    }
+    browser.until("/POST \\/v1\\/score/.test(document.getElementById('stages').textContent)", || ask(&server));
+    browser.until("document.querySelectorAll('#decisions tbody tr').length > 0", || ask(&server));
+    // The same numbers, later.
+    let before = browser.text("#measured");
+    browser.until(&format!("document.getElementById('measured').textContent !== {before:?}"), || {});
+    assert_eq!(browser.text("#served"), format!("{} {}", served(&server, "name"), served(&server, "version")));
+
+    // A picture of more than the first moment: of so many seconds, as the table tells that stands in place of the chart.
+    browser.click("#chart-throughput button");
+    browser.until("document.querySelectorAll('#chart-throughput tbody tr').length >= 20", || ask(&server));
+    browser.click("#chart-throughput button");
+    browser.picture("dashboard");
+    browser.prefer("dark");
+    browser.picture("dashboard-dark");
+    let (here, live) = (server.url("/"), server.url("/").replace("http", "ws"));
+    let requested = browser.requested();
+    assert!(requested.iter().any(|address| address.starts_with(&live)), "{requested:?}");
+    for address in requested {
+        assert!(address.starts_with(&here) || address.starts_with(&live), "{address}");
+    }
+    assert_eq!(browser.errors(), Vec::<Value>::new());
+}
+
+fn served(server: &Server, what: &str) -> String {
+    server.get("/v1/bundle").json()[what].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn alert_appears_and_resolves() {
+    let bundle = bundle::failing("dashboard-failing");
+    let mut arguments = vec!["--bundle".to_owned(), bundle.root().display().to_string()];
+    for setting in ["alerts.for=0s", "alerts.clear_for=0s", "breaker.open=1s", "breaker.open_most=1s"] {
+        arguments.extend(["--set".to_owned(), setting.to_owned()]);
+    }
+    let server = Server::start(arguments);
+    let mut browser = look_at(&server);
+    assert!(browser.text("#alerts").contains("No alert"), "{}", browser.text("#alerts"));
+    browser.until("document.querySelector('#alerts [data-alert=\"breaker_open/model\"]')", || {
+        for _ in 0..20 {
+            server.post("/v1/score", JSON, application(FAILING_AMOUNT));
+        }
+    });
+    browser.picture("dashboard-alert");
+    assert!(browser.text("#alerts").contains("model"), "{}", browser.text("#alerts"));
+    assert_ne!(browser.evaluate("document.querySelector('[data-breaker=model]').dataset.state"), "closed");
+    browser.until("document.querySelector('#resolved [data-alert=\"breaker_open/model\"]')", || {
+        server.post("/v1/score", JSON, application(1_000));
+    });
+    browser.until("document.querySelector('[data-breaker=model]').dataset.state === 'closed'", || {});
+    assert_eq!(browser.errors(), Vec::<Value>::new());
+}
+
+#[test]
+fn form_scores_an_application_and_says_what_is_wrong_with_another() {
+    let server = server(&[]);
+    let mut browser = look_at(&server);
+    browser.until(HAS_FORM, || {});
+    fill(&mut browser, "person_id", "c-7");
+    fill(&mut browser, "amount", "5000");
+    // With the keyboard alone.
+    browser.evaluate("document.getElementById('field-amount').focus()");
+    browser.press("Enter", 13, "\r");
+    browser.until("document.querySelector('#answer [data-decision]')", || {});
+    assert_eq!(browser.evaluate("document.querySelectorAll('#answer tbody tr').length"), 8);
+    assert!(browser.text("#answer .figure").contains('%'), "{}", browser.text("#answer"));
+    assert_eq!(server.get("/v1/people/c-7").status, 200);
+    assert_eq!(browser.errors(), Vec::<Value>::new());
+
+    fill(&mut browser, "amount", "0");
+    fill(&mut browser, "monthly_income", "");
+    browser.click("#form button");
+    browser.until("document.querySelector('#answer [role=alert]')", || {});
+    assert!(browser.text("#answer").contains("invalid_fields"), "{}", browser.text("#answer"));
+    for field in ["amount", "monthly_income"] {
+        assert_eq!(
+            browser.evaluate(&format!("document.getElementById('field-{field}').ariaInvalid")),
+            "true",
+            "{field}"
+        );
+        assert!(browser.text(&format!("#error-{field}")).contains("expected"), "{field}");
+    }
+    assert_eq!(browser.evaluate("document.activeElement.ariaInvalid"), "true");
+    // What is right again is not marked any longer.
+    fill(&mut browser, "amount", "5000");
+    fill(&mut browser, "monthly_income", "900");
+    browser.click("#form button");
+    browser.until("document.querySelector('#answer [data-decision]')", || {});
+    assert_eq!(browser.evaluate("document.querySelectorAll('#form [aria-invalid=true]').length"), 0);
+}
+
+#[test]
+fn restart_of_the_service_is_survived() {
+    let data = Directory::new("dashboard-restart");
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let listen = format!("server.listen=127.0.0.1:{port}");
+    let first = Server::start_in(data.root(), ["--set", &listen]);
+    let mut browser = look_at(&first);
+    browser.evaluate("globalThis.isTheSamePage = true");
+    first.kill();
+    browser.until("document.getElementById('connection').dataset.connection === 'disconnected'", || {});
+    let second = Server::start_in(data.root(), ["--set", &listen]);
+    browser.until(IS_LIVE, || {});
+    browser.until("/[1-9]/.test(document.querySelector('[data-tile=p95] .figure').textContent)", || ask(&second));
+    assert_eq!(browser.evaluate("globalThis.isTheSamePage"), true);
+}
+
+#[test]
+fn page_speaks_the_language_that_was_chosen_last() {
+    let server = server(&[]);
+    let mut browser = look_at(&server);
+    browser.until(HAS_FORM, || {});
+    fill(&mut browser, "amount", "777");
+    browser.click("[data-language=es]");
+    assert_eq!(browser.evaluate("document.documentElement.lang"), "es");
+    assert_eq!((browser.text("#alerts-title"), browser.text("#connection")), ("Alertas".into(), "en vivo".into()));
+    // What was typed is still there, under the Spanish name of its field.
+    assert_eq!(browser.text("label[for=field-amount]"), "Monto credito *");
+    assert_eq!(browser.evaluate("document.getElementById('field-amount').value"), "777");
+    browser.open(&server.url("/"));
+    browser.until(IS_LIVE, || {});
+    assert_eq!(browser.evaluate("document.documentElement.lang"), "es");
+    browser.click("[data-language=en]");
+    assert_eq!((browser.text("#alerts-title"), browser.text("#connection")), ("Alerts".into(), "live".into()));
+}
+
+#[test]
+fn page_fits_a_phone_and_can_be_read_in_light_and_dark() {
+    let server = server(&[]);
+    let mut browser = look_at(&server);
+    browser.until(HAS_FORM, || {});
+    browser.click("#form button");
+    browser.until("document.querySelector('#answer [data-decision]')", || {});
+    browser.until("document.querySelectorAll('#decisions tbody tr').length > 0", || ask(&server));
+    for (scheme, language) in [("light", "en"), ("dark", "es")] {
+        browser.prefer(scheme);
+        browser.click(&format!("[data-language={language}]"));
+        browser.resize(PHONE.0, PHONE.1);
+        assert_eq!(browser.evaluate("document.documentElement.scrollWidth"), PHONE.0, "{language}");
+        browser.picture(&format!("dashboard-phone-{scheme}"));
+        browser.resize(DESK.0, DESK.1);
+        let faint = browser.evaluate(FAINT);
+        assert_eq!(faint, json!([]), "{scheme}");
+    }
+    let unnamed = browser.evaluate(UNNAMED);
+    assert_eq!(unnamed, json!([]));
+    assert_eq!(browser.errors(), Vec::<Value>::new());
+}
+
+#[test]
+fn charts_have_tables_that_stand_alone_where_there_is_no_library() {
+    let server = server(&[]);
+    let mut browser = look_at(&server);
+    browser.until("document.querySelector('#chart-response .plot, #chart-response .rows')", || ask(&server));
+    // The build may have been without the library.
+    if browser.evaluate("Boolean(globalThis.uPlot)") == true {
+        browser.until("document.querySelector('#chart-response canvas')", || {});
+        browser.click("#chart-response button");
+        browser.until("document.querySelectorAll('#chart-response tbody tr').length > 1", || ask(&server));
+        assert_eq!(browser.evaluate("document.querySelector('#chart-response button').ariaExpanded"), "true");
+    }
+    browser.block(&["*/dashboard/uplot.*"]);
+    browser.open(&server.url("/"));
+    browser.until(IS_LIVE, || {});
+    assert_eq!(browser.evaluate("Boolean(globalThis.uPlot)"), false);
+    for chart in ["response", "throughput", "modes"] {
+        browser.until(&format!("document.querySelectorAll('#chart-{chart} tbody tr').length > 1"), || ask(&server));
+    }
+}
+
+/// Texts whose contrast is below what WCAG 2 asks for at AA: 4.5 to 1, and 3 to 1 where they are large.
+const FAINT: &str = r#"
+(() => {
+  const numbers = (colour) => colour.match(/[\d.]+/g).map(Number);
+  const light = ([red, green, blue]) => {
+    const [r, g, b] = [red, green, blue].map((part) => part / 255).map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const colour = numbers(getComputedStyle(at).backgroundColor);
+      if (colour.length === 3 || colour[3] === 1) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const faint = [];
+  for (const element of document.querySelectorAll("body *")) {
+    const says = [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.textContent.trim() !== "");
+    if (!says || !element.checkVisibility() || element.closest("noscript, .skip, option")) continue;
+    const style = getComputedStyle(element);
+    const [one, other] = [light(numbers(style.color)), light(behind(element))].sort((a, b) => b - a);
+    const contrast = (one + 0.05) / (other + 0.05);
+    if (contrast < (parseFloat(style.fontSize) >= 24 ? 3 : 4.5)) faint.push(`${element.textContent.trim()}: ${contrast.toFixed(2)}`);
+  }
+  return faint;
+})()
+"#;
+
+/// Controls and pictures that a screen reader has no name for.
+const UNNAMED: &str = r#"
+[...document.querySelectorAll("button, a, input, select, [role=img], [role=region], section")]
+  .filter((element) => element.checkVisibility())
+  .filter((element) => !(element.ariaLabel || element.labels?.length || element.textContent.trim() && element.matches("button, a")
+    || document.getElementById(element.getAttribute("aria-labelledby"))?.textContent.trim()))
+  .map((element) => element.outerHTML.slice(0, 200))
+"#;
