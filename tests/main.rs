@@ -21,5 +21,7 @@ mod faults;
 mod http;
 /// `cauce serve` as one of a group of instances at a real Kafka.
 mod kafka;
+/// What Prometheus and Grafana are given.
+mod metrics;
 /// Another bundle in service while requests come, and back.
 mod reload;
