@@ -83,9 +83,13 @@ fn main() {
     }
 }
 
+/// Nothing is refused or answered on a lower rung because the machine was elsewhere for a moment: every score is the same work.
+const PATIENT: [&str; 4] = ["--set", "admission.delay=10s", "--set", "budget.score=5s"];
+
 /// A service of one worker, all of it on the first core.
 fn start(settings: &[&str]) -> Server {
-    let server = Server::start(["--bundle", BUNDLE, "--clock", NOW, "--workers", "1"].iter().chain(settings));
+    let arguments = ["--bundle", BUNDLE, "--clock", NOW, "--workers", "1"];
+    let server = Server::start(arguments.iter().chain(&PATIENT).chain(settings));
     keep_to(server.process_id(), 0);
     server
 }
@@ -150,7 +154,7 @@ impl Turns {
         let statuses = report.statuses();
         let scored = statuses.get(&200).copied().unwrap_or_default() as f64;
         let others = statuses.iter().filter(|(status, _)| **status != 200).map(|(_, count)| count).sum::<usize>();
-        assert!(others as f64 <= scored / 100.0, "nearly all are scored: {}", report.summary());
+        assert!(others as f64 <= scored / 100.0, "nearly all are scored:\n{}", report.summary());
         Turn { per_second: scored / report.elapsed.as_secs_f64(), cpu_us: spent.as_secs_f64() * 1e6 / scored }
     }
 }
