@@ -4,12 +4,12 @@ export ORT_DYLIB_PATH ?= $(CURDIR)/.runtime/onnxruntime/lib/libonnxruntime.so
 # From the folder of the package. Waiting threads sleep: LightGBM's would spin against each other on a busy machine.
 PYTHON = cd model && OMP_WAIT_POLICY=passive ../.venv/bin/python
 
-.PHONY: run test lint bench bench-durable bench-kafka bench-budget train check-taiwan check-kafka packages runtime charts kafka python-env
+.PHONY: run test lint bench bench-durable bench-kafka bench-budget bench-kpi train check-taiwan check-kafka packages runtime charts kafka promtool python-env
 
 run: packages runtime charts
 	cargo run --release --package cauce -- serve
 
-test: packages runtime charts kafka python-env
+test: packages runtime charts kafka promtool python-env
 	cargo test --workspace
 	@$(PYTHON) -m pytest --quiet training
 
@@ -42,6 +42,12 @@ bench-budget: packages runtime
 	cargo bench --package cauce-tests --bench budget
 	@scripts/bench-report budget
 
+# What KPIs, scrapes and ten watching dashboards cost, in turns with a service that has none: `make bench-kpi PAIRS=3` takes less.
+bench-kpi: packages runtime
+	cargo bench --package cauce --bench kpi
+	cargo bench --package cauce-tests --bench kpi
+	@scripts/bench-report kpi
+
 # Makes a bundle anew: `make train BUNDLE=taiwan`.
 BUNDLE ?= ahorro-valle
 train: packages python-env
@@ -73,6 +79,10 @@ charts:
 kafka:
 	@scripts/packages test
 	@scripts/kafka
+
+# What tests hold the metrics page and the alert rules against, from Debian's package of Prometheus.
+promtool:
+	@scripts/promtool
 
 # .venv, of the packages that model/training/requirements.txt pins.
 python-env:

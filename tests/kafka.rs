@@ -15,6 +15,8 @@ mod commands;
 mod dead_letters;
 /// HTTP beside Kafka.
 mod http;
+/// What Prometheus is given.
+mod metrics;
 /// Far behind, or with little room.
 mod pressure;
 /// Another bundle in service.

@@ -25,5 +25,7 @@ mod http;
 mod kafka;
 /// How the service says how it does: once, live, and in the words of the Ahorro Valle front-end.
 mod kpis;
+/// What Prometheus and Grafana are given.
+mod metrics;
 /// Another bundle in service while requests come, and back.
 mod reload;

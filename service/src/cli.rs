@@ -11,8 +11,8 @@ use crate::config::{Config, Override};
 use crate::kafka::dead_letters::DeadLetters;
 use crate::kafka::lag::Lag;
 use crate::kafka::topics::Topics;
-use crate::logging;
 use crate::offline::{Backfill, Check, Health, Inspect, Replay, Score, TryBundle, Verify};
+use crate::{grafana, logging, metrics};
 
 #[derive(Debug, Parser)]
 #[command(name = "cauce", version, about = "Real-time default-risk scoring on live history")]
@@ -78,6 +78,11 @@ enum Command {
         #[command(flatten)]
         check: Check,
     },
+    /// Print what `/metrics` shows, as a table in Markdown.
+    Metrics,
+    /// Print the dashboard for Grafana that `deploy/` keeps.
+    #[command(hide = true)]
+    GrafanaDashboard,
     #[command(hide = true)]
     TryBundle(TryBundle),
     Health(Health),
@@ -141,6 +146,8 @@ pub fn run() -> Result<ExitCode, Box<dyn Error>> {
         Command::Backfill(command) => return command.run(),
         Command::Score(command) => return command.run(),
         Command::Check { serve, check } => return check.run(&serve.load()?),
+        Command::Metrics => print!("{}", metrics::family::markdown()),
+        Command::GrafanaDashboard => println!("{:#}", grafana::dashboard()),
         Command::TryBundle(command) => return command.run(),
         Command::Health(command) => return command.run(),
     }

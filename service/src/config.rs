@@ -14,6 +14,7 @@ use cauce_features::nearest::nearest;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+pub use bounds::Bound;
 pub use values::{Duration, Size};
 
 const DEFAULTS: &str = include_str!("default.toml");

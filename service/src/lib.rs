@@ -20,6 +20,7 @@ pub mod config;
 mod deadline;
 mod degrade;
 mod error;
+mod grafana;
 mod http;
 mod ingest;
 mod kafka;

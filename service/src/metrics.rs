@@ -1,12 +1,14 @@
 //! What the service counts, kept by the `metrics` crate and shown in the Prometheus text format.
 //!
-//! [`FAMILIES`] is the one table of names; documentation, dashboards and tests read it. Every series is registered before the
-//! first request, so that counting is an atomic on a handle, and no label is ever made of what a client sends (S5). The exporter
+//! [`FAMILIES`] is the table of names of what all services have, [`all_families`] goes over it and those beside it: documentation, dashboard
+//! and tests read them. Every series is registered before the first request, so that counting is an atomic on a handle, and no label is ever made of what a client sends (S5). The exporter
 //! keeps a histogram's samples until they are added up: [`Metrics::add_up`] is called every few seconds, scraped or not.
 
 pub mod edge;
+pub mod family;
 pub mod kafka;
 pub mod ledger;
+pub mod process;
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -18,33 +20,17 @@ use metrics::{Counter, Gauge, Histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use parking_lot::Mutex;
 
+pub use family::{Family, all_families};
+use family::{counter, gauge, histogram};
+
 use crate::cache;
+use crate::config::Bound;
 use crate::degrade::{MODES, REASONS, Reasons};
 use crate::http::routes::{ROUTES, UNMATCHED};
 use crate::ingest::{Refusal, Taken};
 use crate::log::LogStatus;
 use crate::reload::Outcome;
 use crate::scoring::{self, Guards, Stage};
-
-/// A named group of series.
-#[derive(Debug)]
-pub struct Family {
-    pub name: &'static str,
-    pub kind: &'static str,
-    pub help: &'static str,
-}
-
-const fn counter(name: &'static str, help: &'static str) -> Family {
-    Family { name, kind: "counter", help }
-}
-
-const fn gauge(name: &'static str, help: &'static str) -> Family {
-    Family { name, kind: "gauge", help }
-}
-
-const fn histogram(name: &'static str, help: &'static str) -> Family {
-    Family { name, kind: "histogram", help }
-}
 
 const REQUESTS: &str = "cauce_http_requests_total";
 const REQUEST_SECONDS: &str = "cauce_http_request_duration_seconds";
@@ -73,33 +59,36 @@ const LOG_WAITING_BYTES: &str = "cauce_log_waiting_bytes";
 const LOG_WRITABLE: &str = "cauce_log_writable";
 const CHECKPOINT: &str = "cauce_checkpoint_position";
 const ERASURES: &str = "cauce_erasures_pending";
-const BOUND: &str = "cauce_bound";
+const BOUND_BYTES: &str = "cauce_bound_bytes";
+const BOUND_SECONDS: &str = "cauce_bound_seconds";
+const BOUND_ITEMS: &str = "cauce_bound_items";
 const BUNDLE: &str = "cauce_bundle_info";
 const RELOADS: &str = "cauce_bundle_reloads_total";
 const PANICS: &str = "cauce_panics_total";
 
 /// Every family there is.
-pub const FAMILIES: [Family; 31] = [
-    counter(REQUESTS, "Requests answered, by route and class of status."),
-    histogram(REQUEST_SECONDS, "Time from the head of a request to its answer, by route."),
-    histogram(STAGE_SECONDS, "Time spent on an application, or on a batch of them, by stage."),
-    counter(SCORES, "Applications scored, by mode and decision."),
+pub const FAMILIES: [Family; 33] = [
+    counter(REQUESTS, "Requests answered, by route and class of status.").by(&["route", "status"]),
+    histogram(REQUEST_SECONDS, "Time from the head of a request to its answer, by route.").by(&["route"]),
+    histogram(STAGE_SECONDS, "Time spent on an application, or on a batch of them, by stage.").by(&["stage"]),
+    counter(SCORES, "Applications scored, by mode and decision.").by(&["mode", "decision"]),
     counter(
         DEGRADED,
         "Reasons why applications were not scored in full mode on fresh history, or are not known to be durable.",
-    ),
-    counter(OVER_BUDGET, "Answers with a budget that left after it was used up, by route."),
+    )
+    .by(&["reason"]),
+    counter(OVER_BUDGET, "Answers with a budget that left after it was used up, by route.").by(&["route"]),
     counter(STOPPED, "Runs of the model that were stopped since they took too long."),
     counter(SESSIONS, "Sessions of the model that were replaced since they went on failing."),
-    gauge(BREAKER, "How each circuit breaker stands: 0 closed, 1 half-open, 2 open."),
-    counter(BREAKER_OPENED, "How often each circuit breaker has opened."),
-    counter(CACHE, "Looks for a score that was given before, by level and result."),
+    gauge(BREAKER, "How each circuit breaker stands: 0 closed, 1 half-open, 2 open.").by(&["dependency"]),
+    counter(BREAKER_OPENED, "How often each circuit breaker has opened.").by(&["dependency"]),
+    counter(CACHE, "Looks for a score that was given before, by level and result.").by(&["level", "result"]),
     gauge(CACHE_ENTRIES, "Scores kept in process."),
     counter(
         UNRECORDED,
         "Applications of a named person that were scored and are not in the history: the log or the store took no more.",
     ),
-    counter(EVENTS, "Events received, by what became of them."),
+    counter(EVENTS, "Events received, by what became of them.").by(&["outcome"]),
     counter(COARSENED, "Events merged by the hour to bound a person's memory."),
     gauge(PEOPLE, "People whose history is held."),
     gauge(RESIDENT, "People whose history is in memory; the others come from disk on demand."),
@@ -113,9 +102,11 @@ pub const FAMILIES: [Family; 31] = [
     gauge(LOG_WRITABLE, "1 while the log takes records, 0 while it cannot be written."),
     gauge(CHECKPOINT, "Position of the newest checkpoint: a start applies the log from here on."),
     gauge(ERASURES, "Erased people whose records are still in a file."),
-    gauge(BOUND, "Configured bounds by setting, in bytes, milliseconds or items."),
-    gauge(BUNDLE, "Always 1; the labels say which bundle is served."),
-    counter(RELOADS, "Reloads of the bundle and ways back, by what became of them."),
+    gauge(BOUND_BYTES, "Configured bounds of sizes, by setting.").by(&["setting"]),
+    gauge(BOUND_SECONDS, "Configured bounds of times, by setting.").by(&["setting"]),
+    gauge(BOUND_ITEMS, "Configured bounds of numbers, by setting.").by(&["setting"]),
+    gauge(BUNDLE, "Always 1; the labels say which bundle is served.").by(&["name", "version", "hash"]),
+    counter(RELOADS, "Reloads of the bundle and ways back, by what became of them.").by(&["outcome"]),
     counter(PANICS, "Requests that met a defect and were answered 500."),
 ];
 
@@ -145,9 +136,11 @@ const ROUTE_LABELS: [&str; ROUTES.len() + 1] = {
     labels
 };
 
-/// Upper edges of the histograms in seconds; a scored request takes tens of microseconds.
-const EDGES: [f64; 16] =
-    [1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 5e-2, 0.25, 1.0];
+/// Upper edges of the histograms in seconds; a scored request takes tens of microseconds. No quantile is said to be above the last.
+const EDGES: [f64; 19] = [
+    1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 5e-2, 0.25, 1.0, 2.5, 5.0,
+    10.0,
+];
 
 /// A handle on every series.
 pub struct Metrics {
@@ -201,15 +194,13 @@ const HELD: [&str; 12] = [
 
 impl Metrics {
     /// All series at zero. The configured bounds and the bundle's labels are known from the start.
-    pub fn new(bounds: &[(&'static str, u64)], bundle: [(&'static str, &str); 3]) -> Self {
+    pub fn new(bounds: &[(&'static str, Bound)], bundle: [(&'static str, &str); 3]) -> Self {
         let builder = PrometheusBuilder::new().set_buckets(&EDGES).expect("there are edges");
         let recorder = Arc::new(builder.build_recorder());
         // Registered with a recorder of its own: two services in one process do not count for each other.
         metrics::with_local_recorder(&*recorder, || {
-            FAMILIES.iter().for_each(Family::describe);
-            for &(setting, bound) in bounds {
-                metrics::gauge!(BOUND, "setting" => setting).set(bound as f64);
-            }
+            all_families().for_each(Family::describe);
+            bounds.iter().for_each(|(setting, bound)| show_bound(setting, *bound));
             let status = |route: &'static str| {
                 STATUSES.map(|status| metrics::counter!(REQUESTS, "route" => route, "status" => status))
             };
@@ -337,8 +328,17 @@ impl Metrics {
         ];
         self.held.iter().zip(values).for_each(|(gauge, value)| gauge.set(value));
         self.coarsened.absolute(held.coarsened);
-        self.exporter.render() + &self.bundle.lock()
+        self.exporter.render() + &self.bundle.lock() + "\n" + &process::page()
     }
+}
+
+fn show_bound(setting: &'static str, bound: Bound) {
+    let (family, value) = match bound {
+        Bound::Bytes(bytes) => (BOUND_BYTES, bytes as f64),
+        Bound::Time(time) => (BOUND_SECONDS, time.as_secs_f64()),
+        Bound::Items(items) => (BOUND_ITEMS, items as f64),
+    };
+    metrics::gauge!(family, "setting" => setting).set(value);
 }
 
 /// Sets what the guards count for themselves.
@@ -361,8 +361,8 @@ fn observe(guards: &Guards) {
 }
 
 fn bundle_info(labels: [(&'static str, &str); 3]) -> String {
-    let help = FAMILIES.iter().find(|family| family.name == BUNDLE).map_or("", |family| family.help);
-    let mut text = format!("# HELP {BUNDLE} {help}\n# TYPE {BUNDLE} gauge\n{BUNDLE}{{");
+    let family = FAMILIES.iter().find(|family| family.name == BUNDLE).expect("it stands in the table");
+    let mut text = family.head() + BUNDLE + "{";
     for (place, (name, value)) in labels.into_iter().enumerate() {
         let comma = if place == 0 { "" } else { "," };
         let value = value.replace('\\', r"\\").replace('"', r#"\""#).replace('\n', r"\n");
@@ -371,22 +371,19 @@ fn bundle_info(labels: [(&'static str, &str); 3]) -> String {
     text + "} 1\n"
 }
 
-impl Family {
-    fn describe(&self) {
-        match self.kind {
-            "counter" => metrics::describe_counter!(self.name, self.help),
-            "gauge" => metrics::describe_gauge!(self.name, self.help),
-            _ => metrics::describe_histogram!(self.name, self.help),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn metrics() -> Metrics {
-        Metrics::new(&[("store.people", 9)], [("name", "a \"b\""), ("version", "1"), ("hash", "00")])
+        Metrics::new(
+            &[
+                ("store.people", Bound::Items(9)),
+                ("server.body", Bound::Bytes(2)),
+                ("server.drain", Bound::Time(Duration::ZERO)),
+            ],
+            [("name", "a \"b\""), ("version", "1"), ("hash", "00")],
+        )
     }
 
     fn guards() -> Guards {
@@ -396,12 +393,12 @@ mod tests {
     #[test]
     fn every_family_of_the_table_is_on_the_page_once() {
         let page = metrics().render(&Held::default(), &LogStatus::default(), &guards());
-        for family in &FAMILIES {
+        for family in FAMILIES.iter().chain(&process::PROCESS_FAMILIES) {
             let kind = format!("# TYPE {} {}\n", family.name, family.kind);
             assert_eq!(page.matches(&kind).count(), 1, "{}", family.name);
             assert!(page.contains(&format!("# HELP {} {}\n", family.name, family.help)), "{}", family.name);
         }
-        assert_eq!(page.matches("# TYPE").count(), FAMILIES.len());
+        assert_eq!(page.matches("# TYPE").count(), FAMILIES.len() + process::PROCESS_FAMILIES.len());
     }
 
     #[test]

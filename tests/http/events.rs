@@ -85,5 +85,5 @@ fn people_beyond_the_bound_are_refused_and_those_known_still_served() {
     }
     let scored = super::score(&server, &super::application("c-2", "a"));
     assert_eq!(scored["recorded"], json!(false));
-    assert_eq!(metric(&server, "cauce_bound{setting=\"store.people\"}"), 1.0);
+    assert_eq!(metric(&server, "cauce_bound_items{setting=\"store.people\"}"), 1.0);
 }

@@ -36,7 +36,7 @@ const ROUTES: [(&str, &str, &str); 28] = [
     ("get", "/ws/kpis", "/ws/kpis"),
 ];
 
-const METRICS: [(&str, &str); 47] = [
+const METRICS: [(&str, &str); 56] = [
     ("cauce_http_requests_total", "counter"),
     ("cauce_http_request_duration_seconds", "histogram"),
     ("cauce_score_stage_duration_seconds", "histogram"),
@@ -64,7 +64,9 @@ const METRICS: [(&str, &str); 47] = [
     ("cauce_log_writable", "gauge"),
     ("cauce_checkpoint_position", "gauge"),
     ("cauce_erasures_pending", "gauge"),
-    ("cauce_bound", "gauge"),
+    ("cauce_bound_bytes", "gauge"),
+    ("cauce_bound_seconds", "gauge"),
+    ("cauce_bound_items", "gauge"),
     ("cauce_live_clients", "gauge"),
     ("cauce_bundle_info", "gauge"),
     ("cauce_bundle_reloads_total", "counter"),
@@ -84,6 +86,13 @@ const METRICS: [(&str, &str); 47] = [
     ("cauce_slow_clients_total", "counter"),
     ("cauce_http_connections", "gauge"),
     ("cauce_requests_in_flight", "gauge"),
+    ("process_cpu_seconds_total", "counter"),
+    ("process_resident_memory_bytes", "gauge"),
+    ("process_virtual_memory_bytes", "gauge"),
+    ("process_start_time_seconds", "gauge"),
+    ("process_threads", "gauge"),
+    ("process_open_fds", "gauge"),
+    ("process_max_fds", "gauge"),
 ];
 
 fn named<'a>(document: &'a Value, name: &str) -> &'a Value {

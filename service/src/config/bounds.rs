@@ -3,7 +3,7 @@
 use actix_web::http::header::HeaderName;
 use cauce_features::timeline::MAX_EVENTS;
 
-use super::{Config, ConfigError, Duration};
+use super::{Config, ConfigError, Duration, Size};
 use crate::degrade::Allowed;
 use crate::kpi::groups::Declared;
 
@@ -99,67 +99,76 @@ impl Config {
         Ok(())
     }
 
-    /// Every bound by the name of its setting, sizes in bytes and durations in milliseconds (S5).
-    pub fn bounds(&self) -> Vec<(&'static str, u64)> {
+    /// Every bound by the name of its setting (S5).
+    pub fn bounds(&self) -> Vec<(&'static str, Bound)> {
         let Self { server, budget, cache, breaker, model, log, store, kafka, ledger, admission, limits, kpi, .. } =
             self;
-        let ms = |duration: &Duration| duration.get().as_millis() as u64;
+        let (size, time, count) =
+            (|size: &Size| Bound::Bytes(size.bytes() as u64), |time: &Duration| Bound::Time(time.get()), Bound::Items);
         vec![
-            ("server.workers", server.workers as u64),
-            ("server.connections", server.connections as u64),
-            ("server.backlog", u64::from(server.backlog)),
-            ("server.body", server.body.bytes() as u64),
-            ("server.batch_body", server.batch_body.bytes() as u64),
-            ("server.batch_items", server.batch_items as u64),
-            ("server.head_timeout", server.head_timeout.get().as_millis() as u64),
-            ("server.body_timeout", server.body_timeout.get().as_millis() as u64),
-            ("server.write_timeout", server.write_timeout.get().as_millis() as u64),
-            ("server.keep_alive", server.keep_alive.get().as_millis() as u64),
-            ("server.shutdown_timeout", server.shutdown_timeout.get().as_millis() as u64),
-            ("budget.score", ms(&budget.score)),
-            ("budget.batch", ms(&budget.batch)),
-            ("budget.events", ms(&budget.events)),
-            ("budget.query", ms(&budget.query)),
-            ("budget.reserve", ms(&budget.reserve)),
-            ("budget.most", ms(&budget.most)),
-            ("cache.entries", cache.entries),
-            ("cache.disk_entries", cache.disk_entries as u64),
-            ("breaker.reads", breaker.reads as u64),
-            ("model.check_memory", model.check_memory.bytes() as u64),
-            ("model.check_cpu", model.check_cpu.get().as_millis() as u64),
-            ("model.check_time", model.check_time.get().as_millis() as u64),
-            ("log.segment", log.segment.bytes() as u64),
-            ("log.retain_age", log.retain_age.get().as_millis() as u64),
-            ("log.retain_size", log.retain_size.bytes() as u64),
-            ("log.queue", log.queue.bytes() as u64),
-            ("log.group", log.group.bytes() as u64),
-            ("store.people", store.people as u64),
-            ("store.events_per_person", store.events_per_person as u64),
-            ("store.memory", store.memory.bytes() as u64),
-            ("store.block_cache", store.block_cache.bytes() as u64),
-            ("store.forget_after", store.forget_after.get().as_millis() as u64),
-            ("kafka.round_records", kafka.round_records as u64),
-            ("kafka.buffer_records", kafka.buffer_records as u64),
-            ("kafka.lag_high", kafka.lag_high),
-            ("kafka.lag_low", kafka.lag_low),
-            ("kafka.ack_timeout", kafka.ack_timeout.get().as_millis() as u64),
-            ("ledger.keep", ledger.keep.get().as_millis() as u64),
-            ("ledger.entries", ledger.entries as u64),
-            ("ledger.disk", ledger.disk.bytes() as u64),
-            ("ledger.memory", ledger.memory.bytes() as u64),
-            ("ledger.answer", ledger.answer.bytes() as u64),
-            ("ledger.queue", ledger.queue.bytes() as u64),
-            ("server.drain", server.drain.get().as_millis() as u64),
-            ("admission.delay", admission.delay.get().as_millis() as u64),
-            ("admission.in_flight", admission.in_flight as u64),
-            ("admission.pause", admission.pause.get().as_millis() as u64),
-            ("limits.requests_per_second", u64::from(limits.requests_per_second)),
-            ("limits.burst", u64::from(limits.burst)),
-            ("limits.clients", limits.clients as u64),
-            ("kpi.window", ms(&kpi.window)),
-            ("kpi.live_clients", kpi.live_clients as u64),
-            ("kpi.drift_rows", kpi.drift_rows as u64),
-            ("kpi.drift_window", ms(&kpi.drift_window)),
+            ("server.workers", count(server.workers as u64)),
+            ("server.connections", count(server.connections as u64)),
+            ("server.backlog", count(u64::from(server.backlog))),
+            ("server.body", size(&server.body)),
+            ("server.batch_body", size(&server.batch_body)),
+            ("server.batch_items", count(server.batch_items as u64)),
+            ("server.head_timeout", time(&server.head_timeout)),
+            ("server.body_timeout", time(&server.body_timeout)),
+            ("server.write_timeout", time(&server.write_timeout)),
+            ("server.keep_alive", time(&server.keep_alive)),
+            ("server.shutdown_timeout", time(&server.shutdown_timeout)),
+            ("budget.score", time(&budget.score)),
+            ("budget.batch", time(&budget.batch)),
+            ("budget.events", time(&budget.events)),
+            ("budget.query", time(&budget.query)),
+            ("budget.reserve", time(&budget.reserve)),
+            ("budget.most", time(&budget.most)),
+            ("cache.entries", count(cache.entries)),
+            ("cache.disk_entries", count(cache.disk_entries as u64)),
+            ("breaker.reads", count(breaker.reads as u64)),
+            ("model.check_memory", size(&model.check_memory)),
+            ("model.check_cpu", time(&model.check_cpu)),
+            ("model.check_time", time(&model.check_time)),
+            ("log.segment", size(&log.segment)),
+            ("log.retain_age", time(&log.retain_age)),
+            ("log.retain_size", size(&log.retain_size)),
+            ("log.queue", size(&log.queue)),
+            ("log.group", size(&log.group)),
+            ("store.people", count(store.people as u64)),
+            ("store.events_per_person", count(store.events_per_person as u64)),
+            ("store.memory", size(&store.memory)),
+            ("store.block_cache", size(&store.block_cache)),
+            ("store.forget_after", time(&store.forget_after)),
+            ("kafka.round_records", count(kafka.round_records as u64)),
+            ("kafka.buffer_records", count(kafka.buffer_records as u64)),
+            ("kafka.lag_high", count(kafka.lag_high)),
+            ("kafka.lag_low", count(kafka.lag_low)),
+            ("kafka.ack_timeout", time(&kafka.ack_timeout)),
+            ("ledger.keep", time(&ledger.keep)),
+            ("ledger.entries", count(ledger.entries as u64)),
+            ("ledger.disk", size(&ledger.disk)),
+            ("ledger.memory", size(&ledger.memory)),
+            ("ledger.answer", size(&ledger.answer)),
+            ("ledger.queue", size(&ledger.queue)),
+            ("server.drain", time(&server.drain)),
+            ("admission.delay", time(&admission.delay)),
+            ("admission.in_flight", count(admission.in_flight as u64)),
+            ("admission.pause", time(&admission.pause)),
+            ("limits.requests_per_second", count(u64::from(limits.requests_per_second))),
+            ("limits.burst", count(u64::from(limits.burst))),
+            ("limits.clients", count(limits.clients as u64)),
+            ("kpi.window", time(&kpi.window)),
+            ("kpi.live_clients", count(kpi.live_clients as u64)),
+            ("kpi.drift_rows", count(kpi.drift_rows as u64)),
+            ("kpi.drift_window", time(&kpi.drift_window)),
         ]
     }
+}
+
+/// A bound in the kind of its setting.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Bound {
+    Bytes(u64),
+    Time(std::time::Duration),
+    Items(u64),
 }

@@ -18,13 +18,13 @@ const IN_FLIGHT: &str = "cauce_requests_in_flight";
 
 /// Every family there is of the edge, beside the others.
 pub const EDGE_FAMILIES: [Family; 7] = [
-    counter(REFUSED, "Requests refused before they were begun, by class and reason."),
-    gauge(DELAY, "How late an event loop last ran by its own work, by worker."),
-    gauge(SHARE, "The share of interactive requests that is refused for overload, by worker."),
-    counter(SLOW, "Connections closed on clients that took too long, by what for."),
-    gauge(CONNECTIONS, "Open connections, by worker."),
+    counter(REFUSED, "Requests refused before they were begun, by class and reason.").by(&["class", "reason"]),
+    gauge(DELAY, "How late an event loop last ran by its own work, by worker.").by(&["worker"]),
+    gauge(SHARE, "The share of interactive requests that is refused for overload, by worker.").by(&["worker"]),
+    counter(SLOW, "Connections closed on clients that took too long, by what for.").by(&["kind"]),
+    gauge(CONNECTIONS, "Open connections, by worker.").by(&["worker"]),
     gauge(LIVE, "Clients that follow live KPIs."),
-    gauge(IN_FLIGHT, "Requests that hold a permit, by worker."),
+    gauge(IN_FLIGHT, "Requests that hold a permit, by worker.").by(&["worker"]),
 ];
 
 /// A handle on every series of one worker; counters are those of all.
@@ -48,17 +48,14 @@ impl EdgeMetrics {
                 |reason: Reason| metrics::counter!(REFUSED, "class" => class.as_str(), "reason" => reason.as_str());
             Reason::ALL.map(of)
         };
-        metrics.register(|| {
-            EDGE_FAMILIES.iter().for_each(Family::describe);
-            Self {
-                refused: Class::ALL.map(reasons),
-                slow: Slow::ALL.map(|kind| metrics::counter!(SLOW, "kind" => kind.as_str())),
-                delay: gauge(DELAY),
-                share: gauge(SHARE),
-                in_flight: gauge(IN_FLIGHT),
-                connections: gauge(CONNECTIONS),
-                live: metrics::gauge!(LIVE),
-            }
+        metrics.register(|| Self {
+            refused: Class::ALL.map(reasons),
+            slow: Slow::ALL.map(|kind| metrics::counter!(SLOW, "kind" => kind.as_str())),
+            delay: gauge(DELAY),
+            share: gauge(SHARE),
+            in_flight: gauge(IN_FLIGHT),
+            connections: gauge(CONNECTIONS),
+            live: metrics::gauge!(LIVE),
         })
     }
 

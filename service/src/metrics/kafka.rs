@@ -33,10 +33,10 @@ const FRESHNESS: &str = "cauce_kafka_freshness_seconds";
 /// Every family there is in Kafka mode, beside the others.
 pub const KAFKA_FAMILIES: [Family; 17] = [
     counter(RECORDS, "Stream records worked off."),
-    counter(EVENTS, "Valid events of the stream, by what became of them."),
+    counter(EVENTS, "Valid events of the stream, by what became of them.").by(&["outcome"]),
     counter(SCORED, "Applications of the stream that were scored."),
     counter(DEFERRED, "Applications that have to wait until the lag is lower."),
-    counter(DEAD_LETTERS, "Stream records that were not taken, by reason."),
+    counter(DEAD_LETTERS, "Stream records that were not taken, by reason.").by(&["reason"]),
     counter(LATE, "Events that happened before another one that had come already."),
     counter(
         MISPLACED,
@@ -48,13 +48,16 @@ pub const KAFKA_FAMILIES: [Family; 17] = [
     gauge(PARTITIONS, "Partitions that this instance owns."),
     counter(MODE_CHANGES, "Times that applications of normal priority began or ceased to wait."),
     gauge(DEFERRING, "1 while applications of normal priority wait, as the lag is too high."),
-    gauge(LAG, "Records that are written and not worked off, by topic and partition owned here."),
-    gauge(WATERMARK, "The newest time that an event claims to have happened at, by partition."),
-    gauge(LATENESS, "How far the latest event of the last round of work was behind the watermark, by partition."),
+    gauge(LAG, "Records that are written and not worked off, by topic and partition owned here.")
+        .by(&["topic", "partition"]),
+    gauge(WATERMARK, "The newest time that an event claims to have happened at, by partition.").by(&["partition"]),
+    gauge(LATENESS, "How far the latest event of the last round of work was behind the watermark, by partition.")
+        .by(&["partition"]),
     gauge(
         FRESHNESS,
         "How long ago the newest record that was worked off arrived, 0 while nothing waits, by partition.",
-    ),
+    )
+    .by(&["partition"]),
 ];
 
 /// What an event may become, in the order of [`Worked::taken`].
@@ -89,24 +92,21 @@ struct SliceMetrics {
 impl KafkaMetrics {
     /// All series at zero, on the page of the others.
     pub fn new(metrics: &Metrics, partitions: usize) -> Self {
-        metrics.register(|| {
-            KAFKA_FAMILIES.iter().for_each(Family::describe);
-            Self {
-                records: metrics::counter!(RECORDS),
-                scored: metrics::counter!(SCORED),
-                deferred: metrics::counter!(DEFERRED),
-                dead_letters: Reason::ALL.map(|reason| metrics::counter!(DEAD_LETTERS, "reason" => reason.as_str())),
-                late: metrics::counter!(LATE),
-                misplaced: metrics::counter!(MISPLACED),
-                commit_seconds: metrics::histogram!(COMMIT_SECONDS),
-                commits_failed: metrics::counter!(COMMITS_FAILED),
-                rebalances: metrics::counter!(REBALANCES),
-                partitions: metrics::gauge!(PARTITIONS),
-                mode_changes: metrics::counter!(MODE_CHANGES),
-                deferring: metrics::gauge!(DEFERRING),
-                slices: (0..partitions).map(SliceMetrics::new).collect(),
-                events: TAKEN.map(|taken| metrics::counter!(EVENTS, "outcome" => taken.as_str())),
-            }
+        metrics.register(|| Self {
+            records: metrics::counter!(RECORDS),
+            scored: metrics::counter!(SCORED),
+            deferred: metrics::counter!(DEFERRED),
+            dead_letters: Reason::ALL.map(|reason| metrics::counter!(DEAD_LETTERS, "reason" => reason.as_str())),
+            late: metrics::counter!(LATE),
+            misplaced: metrics::counter!(MISPLACED),
+            commit_seconds: metrics::histogram!(COMMIT_SECONDS),
+            commits_failed: metrics::counter!(COMMITS_FAILED),
+            rebalances: metrics::counter!(REBALANCES),
+            partitions: metrics::gauge!(PARTITIONS),
+            mode_changes: metrics::counter!(MODE_CHANGES),
+            deferring: metrics::gauge!(DEFERRING),
+            slices: (0..partitions).map(SliceMetrics::new).collect(),
+            events: TAKEN.map(|taken| metrics::counter!(EVENTS, "outcome" => taken.as_str())),
         })
     }
 

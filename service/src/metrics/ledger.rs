@@ -38,12 +38,9 @@ pub struct LedgerMetrics {
 impl LedgerMetrics {
     /// All series, on the page of the others.
     pub fn new(metrics: &Metrics) -> Self {
-        metrics.register(|| {
-            LEDGER_FAMILIES.iter().for_each(Family::describe);
-            Self {
-                gauges: [ENTRIES, MEMORY, WAITING, WRITABLE].map(|name| metrics::gauge!(name)),
-                counters: [REPLAYED, DROPPED, TOO_LARGE, EVICTED, UNREADABLE].map(|name| metrics::counter!(name)),
-            }
+        metrics.register(|| Self {
+            gauges: [ENTRIES, MEMORY, WAITING, WRITABLE].map(|name| metrics::gauge!(name)),
+            counters: [REPLAYED, DROPPED, TOO_LARGE, EVICTED, UNREADABLE].map(|name| metrics::counter!(name)),
         })
     }
 

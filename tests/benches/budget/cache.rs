@@ -3,6 +3,7 @@
 
 use serde_json::json;
 
+use crate::common::median;
 use crate::support::Server;
 use crate::support::client::Client;
 use crate::support::history::JSON;
@@ -34,11 +35,6 @@ pub(crate) fn measure(server: &Server) -> (f64, f64) {
     let (hit, run) = (median(hits), median(runs));
     println!("cache: {:.0} % of requests hit, {hit:.2} µs a hit, {run:.2} µs a run of the model", part * 100.0);
     (hit / run, part)
-}
-
-pub(crate) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// A counter or gauge of the service.

@@ -10,6 +10,8 @@
 
 /// What a score from the cache costs.
 mod cache;
+#[path = "../common/mod.rs"]
+mod common;
 /// Bundles that are swapped under load.
 mod reload;
 #[path = "../../support/mod.rs"]
@@ -19,12 +21,12 @@ mod support;
 use std::fs;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use cache::metric;
+use common::{keep_to, number};
 use reload::Bundles;
 use serde_json::json;
 use support::client::request;
@@ -85,13 +87,6 @@ fn main() {
         "slow_clients_p99_ratio": slow,
     }));
     assert_eq!(server.stop(), Some(0));
-}
-
-/// All threads of a process, and those that they start, keep to one core.
-fn keep_to(process: u32, core: usize) {
-    let kept = Command::new("taskset").args(["-a", "-c", "-p", &core.to_string(), &process.to_string()]).output();
-    let kept = kept.is_ok_and(|kept| kept.status.success());
-    println!("process {process} keeps to core {core}: {kept}");
 }
 
 fn report(figures: &serde_json::Value) {
@@ -263,8 +258,4 @@ fn resident_bytes(server: &Server) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", server.process_id())).expect("it runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the kernel says it");
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
-}
-
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
