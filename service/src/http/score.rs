@@ -98,7 +98,7 @@ async fn score_batch(call: &Call, request: &HttpRequest, payload: Payload) -> Re
         let bundle = scorer.bundle().clone();
         let (decisions, receipt) = scorer.score_all(valid.collect(), &terms, &mut |stage| watch.lap(stage))?;
         let decided = decisions.iter().zip(read.iter().flatten()).map(|(decision, application)| {
-            call.shared().metrics.scored(application, decision);
+            call.tally().scored(application, decision, &bundle);
             Decided::of(decision, bundle.clone(), wants_vector(request))
         });
         let decided = decided.collect::<Vec<_>>();
@@ -107,7 +107,8 @@ async fn score_batch(call: &Call, request: &HttpRequest, payload: Payload) -> Re
     let kept = waiting::settle(call, receipt, deadline).await;
     watch.lap(Stage::Ledger);
     if let Kept::Unknown(reason) = kept {
-        shared.metrics.degraded(Reasons::NONE.with(reason));
+        let anew = decided.iter().filter(|decided| !decided.made.is_degraded()).count();
+        call.tally().degraded(Reasons::NONE.with(reason), anew as u64);
     }
     let is_recorded = decided.iter().zip(read.iter().flatten()).all(|(decided, of)| decided.is_recorded(of, kept));
     let answer = call.attempt(|call| {

@@ -97,7 +97,7 @@ impl Single<'_> {
         let kept = waiting::settle(call, receipt, deadline).await;
         watch.lap(Stage::Ledger);
         if let Kept::Unknown(reason) = kept {
-            call.shared().metrics.degraded(Reasons::NONE.with(reason));
+            call.tally().degraded(Reasons::NONE.with(reason), u64::from(!decided.made.is_degraded()));
         }
         let outcome = Outcome { application: &application, decided: &decided, as_of: terms.as_of, kept, watch: &watch };
         let answer = call.attempt(|_| write(&outcome))?;
@@ -115,6 +115,6 @@ fn decided(
     bundle: Arc<Bundle>,
     wants_vector: bool,
 ) -> Decided {
-    call.shared().metrics.scored(application, decision);
+    call.tally().scored(application, decision, &bundle);
     Decided::of(decision, bundle, wants_vector)
 }

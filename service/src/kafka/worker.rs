@@ -30,11 +30,13 @@ use super::tending::{Tended, Tending};
 use super::{Cluster, ClusterError};
 use crate::clock::Clock;
 use crate::config;
+use crate::kpi::snapshot::KafkaKpis;
 use crate::metrics::kafka::KafkaMetrics;
 use crate::scoring::Batch;
 use crate::store::Histories;
 use crate::stream::Lane;
 use crate::stream::pressure::Pressure;
+use crate::tally::Tally;
 use commit::{CommitError, Committer};
 use group::Member;
 use lookout::{Lookout, Topics};
@@ -61,7 +63,8 @@ const AGAIN_AFTER: Duration = Duration::from_millis(250);
 pub struct Parts {
     pub cluster: Cluster,
     pub bundle: Arc<Bundle>,
-    pub batches: Vec<Batch>,
+    /// As many as there are threads to work.
+    pub seats: Vec<Seat>,
     pub histories: Arc<Histories>,
     pub applied: Arc<Applied>,
     pub tending: Arc<Tending>,
@@ -69,6 +72,12 @@ pub struct Parts {
     pub store: config::Store,
     pub clock: Clock,
     pub accept_data_loss: bool,
+}
+
+/// What one thread works with.
+pub struct Seat {
+    pub batch: Batch,
+    pub tally: Tally,
 }
 
 /// What others may ask of the worker's thread, and tell it.
@@ -79,6 +88,7 @@ pub struct Control {
     is_deferring: AtomicBool,
     /// Why it cannot go on.
     failure: Mutex<Option<String>>,
+    behind: Mutex<KafkaKpis>,
 }
 
 /// Works off this instance's share of the topics.
@@ -133,6 +143,11 @@ impl Control {
     /// Why it has ended before it was told to.
     pub fn failure(&self) -> Option<String> {
         self.failure.lock().clone()
+    }
+
+    /// How far the stream is behind.
+    pub fn behind(&self) -> KafkaKpis {
+        *self.behind.lock()
     }
 
     fn is_stopping(&self) -> bool {
@@ -264,28 +279,33 @@ impl Worker {
     fn work(&mut self) {
         let Self { parts, slices, pressure, .. } = self;
         // Between rounds only: a round is of one bundle, and what it has made is committed as it stands.
-        for batch in &mut parts.batches {
-            batch.follow();
+        for seat in &mut parts.seats {
+            seat.batch.follow();
         }
         let settings = &parts.cluster.settings;
         let now = Instant::now();
         let mut due: Vec<&mut Owned> = slices.values_mut().filter(|owned| owned.is_due(now)).collect();
         due.sort_by_key(|owned| std::cmp::Reverse(owned.slice.waiting()));
         let rules = parts.cluster.rules(pressure.is_deferring(), settings.round_records.div_ceil(due.len().max(1)));
-        let mut shares: Vec<Vec<&mut Owned>> = parts.batches.iter().map(|_| Vec::new()).collect();
+        let mut shares: Vec<Vec<&mut Owned>> = parts.seats.iter().map(|_| Vec::new()).collect();
         let count = shares.len();
         due.into_iter().enumerate().for_each(|(index, owned)| shares[index % count].push(owned));
         let (metrics, applied) = (&parts.metrics, &parts.applied);
         thread::scope(|scope| {
-            for (batch, share) in parts.batches.iter_mut().zip(shares).filter(|(_, share)| !share.is_empty()) {
+            for (seat, share) in parts.seats.iter_mut().zip(shares).filter(|(_, share)| !share.is_empty()) {
                 scope.spawn(move || {
                     for owned in share {
-                        owned.work(batch, &rules, metrics);
+                        owned.work(seat, &rules, metrics);
                         applied.advance(owned.slice.partition as usize, owned.slice.next()[Lane::Events as usize]);
                     }
                 });
             }
         });
+        let newest = self.slices.values_mut().filter_map(|owned| owned.slice.newest_event.take()).max();
+        if let Some(newest) = newest {
+            let fresh_ms = (self.parts.clock.now().millis() - newest.millis()).max(0);
+            self.control.behind.lock().freshness_seconds = Some(fresh_ms as f64 / 1e3);
+        }
         let room = self.parts.cluster.settings.buffer_records / 2;
         let resumed = self.slices.iter_mut().flat_map(|(partition, owned)| {
             let roomy = Lane::ALL.into_iter().filter(|lane| owned.is_paused[*lane as usize]);
@@ -360,12 +380,18 @@ impl Worker {
         if !self.slices.is_empty() {
             self.look_at_ends();
         }
-        let mut lag = 0;
+        let (mut lag, mut oldest_ms) = (0, 0);
         let now = self.parts.clock.now();
         for owned in self.slices.values() {
             let behind = owned.lag();
             lag += behind[Lane::Events as usize] + behind[Lane::Applications as usize];
-            self.parts.metrics.observed(behind, &owned.slice, now);
+            let age_ms = owned.slice.age_ms(behind, now);
+            oldest_ms = oldest_ms.max(age_ms);
+            self.parts.metrics.observed(behind, &owned.slice, age_ms);
+        }
+        {
+            let mut behind = self.control.behind.lock();
+            (behind.lag_records, behind.lag_seconds) = (lag, oldest_ms as f64 / 1e3);
         }
         let has_caught_up = !self.slices.values().any(|owned| owned.slice.is_recovering());
         if self.was_assigned && self.wanted.is_empty() && has_caught_up {

@@ -8,13 +8,12 @@ use bytes::Bytes;
 use cauce_features::time::{Span, Timestamp};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 
-use super::{AGAIN_AFTER, Parts, QUEUE_BYTES};
+use super::{AGAIN_AFTER, Parts, QUEUE_BYTES, Seat};
 use crate::config;
 use crate::kafka::partitioner::partition_of;
 use crate::kafka::tending::Tended;
 use crate::log::Position;
 use crate::metrics::kafka::KafkaMetrics;
-use crate::scoring::Batch;
 use crate::store::Positions;
 use crate::stream::output::Output;
 use crate::stream::{Lane, Record, Rules, Slice};
@@ -52,11 +51,15 @@ impl Owned {
         (records >= parts.cluster.settings.buffer_records || bytes >= QUEUE_BYTES) && !self.is_paused[lane as usize]
     }
 
-    pub fn work(&mut self, batch: &mut Batch, rules: &Rules, metrics: &KafkaMetrics) {
+    pub fn work(&mut self, seat: &mut Seat, rules: &Rules, metrics: &KafkaMetrics) {
         self.tended.begin();
-        let mut worked = self.slice.work(batch, rules);
+        let Seat { batch, tally } = seat;
+        let mut worked = self.slice.work(batch, rules, &mut |application, decision, bundle| {
+            tally.scored(application, decision, bundle);
+        });
         self.has_deferred |= worked.deferred > 0;
         metrics.worked(self.slice.partition, &worked);
+        tally.worked(&worked);
         self.outputs.append(&mut worked.outputs);
         self.stuck_until = worked.stuck.map(|error| {
             tracing::error!(%error, partition = self.slice.partition, "records wait for the state");
