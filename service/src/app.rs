@@ -96,7 +96,7 @@ pub enum AppError {
     #[error("the cache on disk: {0}")]
     Cache(#[from] ShelfError),
     #[error("`{key}`: {cause}")]
-    Ladder { key: &'static str, cause: String },
+    Setting { key: &'static str, cause: String },
     #[error("the server failed: {0}")]
     Server(#[from] io::Error),
 }
@@ -114,7 +114,7 @@ impl App {
         let slot = Arc::new(Slot::new(Serving::prepare(bundle.clone(), seats)?));
         let clock = clock(&config.server.clock)?;
         let metrics = Arc::new(Metrics::new(&config.bounds(), BundleRef::of(&bundle).labels()));
-        let lanes = watching::lanes(&config.kpi, &bundle);
+        let lanes = watching::lanes(&config.kpi, &bundle)?;
         let backend = match config.kafka.brokers.is_empty() {
             true => embedded::open(&config, &bundle, clock, &metrics, recovery)?,
             false => stream::open(&config, &bundle, &slot, clock, &metrics, lanes.as_deref(), recovery)?,
@@ -134,7 +134,7 @@ impl App {
             histories,
             upkeep,
             budget: config.budget.clone(),
-            allowed: Allowed::parse(&config.ladder).map_err(|(key, cause)| AppError::Ladder { key, cause })?,
+            allowed: Allowed::parse(&config.ladder).map_err(|(key, cause)| AppError::Setting { key, cause })?,
             refer: config.ladder.refer.clone(),
             guards,
             disk_reads: Arc::new(Semaphore::new(config.breaker.reads)),
@@ -155,7 +155,7 @@ impl App {
             stopping: AtomicBool::new(false),
         };
         let shared = Arc::new(shared);
-        let watching = watching::start(shared.clone(), &config.kpi)?;
+        let watching = watching::start(shared.clone(), config.kpi)?;
         Ok(Self { shared, stream, threads, watching })
     }
 

@@ -140,15 +140,6 @@ impl Slice {
         self.queues.iter().map(|queue| queue.records.len()).sum()
     }
 
-    /// How long ago the newest record arrived that was worked off, in milliseconds; 0 while no other waits, by lane.
-    pub fn age_ms(&self, waiting: [u64; 3], now: Timestamp) -> i64 {
-        let is_behind = waiting[Lane::Events as usize] + waiting[Lane::Applications as usize] > 0;
-        match is_behind && self.stream_time.millis() > 0 {
-            true => (now.millis() - self.stream_time.millis()).max(0),
-            false => 0,
-        }
-    }
-
     /// Whether nothing waits.
     pub fn is_idle(&self) -> bool {
         self.waiting() == 0

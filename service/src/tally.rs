@@ -40,10 +40,21 @@ impl Tally {
         self.kpi(|lane| lane.stages(took));
     }
 
-    /// Counts a scored application.
-    pub fn scored(&self, application: &Application, decision: &Decision<'_>, bundle: &Arc<Bundle>) {
+    /// Counts a scored application, for a product if the request named one.
+    pub fn scored(
+        &self,
+        application: &Application,
+        product: Option<&str>,
+        decision: &Decision<'_>,
+        bundle: &Arc<Bundle>,
+    ) {
         self.metrics.scored(application, decision);
-        self.kpi(|lane| lane.scored(decision, bundle, std::iter::empty()));
+        self.kpi(|lane| lane.scored(application, product, decision, bundle));
+    }
+
+    /// Counts an application of the stream that was scored, which Prometheus has families of its own for.
+    pub fn streamed(&self, application: &Application, decision: &Decision<'_>, bundle: &Arc<Bundle>) {
+        self.kpi(|lane| lane.scored(application, None, decision, bundle));
     }
 
     /// Counts reasons that were found after scores were counted, so many of which were not degraded before.

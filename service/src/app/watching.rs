@@ -11,14 +11,18 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use cauce_features::time::Timestamp;
+use cauce_model::bundle::Bundle;
 
+use super::AppError;
 use crate::breaker::STATES;
 use crate::config;
 use crate::http::Shared;
-use crate::http::routes::ROUTES;
-use crate::kpi::collector::{Collector, Labels, Readings, Route};
-use crate::kpi::interval::{Extent, Interval};
-use crate::kpi::lane::{Lanes, Load};
+use crate::http::routes::{ROUTES, Route};
+use crate::kpi::advice::{self, Limits};
+use crate::kpi::collector::{Collector, Readings, RouteRow};
+use crate::kpi::groups::Groups;
+use crate::kpi::interval::Interval;
+use crate::kpi::lane::{Lanes, Load, Scheme};
 use crate::kpi::snapshot::{BreakerKpis, Resources};
 use crate::store::Store;
 use process::Cpu;
@@ -44,29 +48,26 @@ struct Watch {
 }
 
 /// Lanes for all threads that record, unless no KPIs are kept.
-pub(super) fn lanes(settings: &config::Kpi, bundle: &cauce_model::bundle::Bundle) -> Option<Arc<Lanes>> {
+pub(super) fn lanes(settings: &config::Kpi, bundle: &Bundle) -> Result<Option<Arc<Lanes>>, AppError> {
+    let groups = Groups::new(settings, bundle.plan().specification());
+    let groups = groups.map_err(|(key, cause)| AppError::Setting { key, cause })?;
     if settings.window.get().is_zero() {
-        return None;
+        return Ok(None);
     }
-    let extent = Extent {
-        routes: ROUTES.len() + 1,
-        groups: Labels::default().groups(),
-        rows: settings.drift_rows * bundle.width(),
-    };
     // What is asked of no route that there is counts as no request.
-    let counted = ROUTES.iter().map(|route| route.is_counted()).chain([false]);
-    Some(Arc::new(Lanes::new(extent, counted.collect(), bundle.policy().bands())))
+    let counted = ROUTES.iter().map(Route::is_counted).chain([false]);
+    Ok(Some(Arc::new(Lanes::new(Scheme::new(counted.collect(), groups, bundle, settings.drift_rows)))))
 }
 
 /// Starts it.
-pub(super) fn start(shared: Arc<Shared>, settings: &config::Kpi) -> std::io::Result<Watching> {
+pub(super) fn start(shared: Arc<Shared>, settings: config::Kpi) -> std::io::Result<Watching> {
     let is_stopped = Arc::new(AtomicBool::new(false));
-    let (stop, window) = (is_stopped.clone(), settings.window.get());
+    let stop = is_stopped.clone();
     let mut watch = Watch { shared, started: Instant::now(), cpu: Cpu::new(), memory_limit_bytes: 0, looks: 0 };
     // Before the first request, whoever asks for them finds sizes.
     watch.read_sizes();
     let run = move || match watch.shared.lanes.clone() {
-        Some(lanes) => watch.collect(&lanes, window, &stop),
+        Some(lanes) => watch.collect(&lanes, &settings, &stop),
         None => watch.each_second(&stop, |watch, _| watch.look()),
     };
     let thread = thread::Builder::new().name("cauce-kpi".into()).spawn(run)?;
@@ -83,17 +84,19 @@ impl Watching {
 }
 
 impl Watch {
-    fn collect(&mut self, lanes: &Lanes, window: Duration, stop: &AtomicBool) {
-        let mut collector =
-            Collector::new(window, lanes.extent(), routes(), Labels::default(), self.shared.clock.now());
-        let mut second = Interval::new(lanes.extent());
+    fn collect(&mut self, lanes: &Lanes, settings: &config::Kpi, stop: &AtomicBool) {
+        let (scheme, limits) = (lanes.scheme(), Limits::new(settings));
+        let mut collector = Collector::new(settings, scheme.clone(), routes(), self.shared.clock.now());
+        let mut second = Interval::new(scheme.extent);
         self.each_second(stop, |watch, elapsed| {
             watch.look();
             second.clear();
             let load = lanes.take(&mut second);
             let now = watch.shared.clock.now();
-            let readings = watch.read(now, elapsed, load, lanes);
-            watch.shared.kpis.post(collector.tick(now, elapsed, &mut second, readings));
+            let readings = watch.read(now, elapsed, load);
+            let mut snapshot = collector.tick(now, elapsed, &mut second, readings);
+            (snapshot.state, snapshot.problems) = advice::assess(&snapshot, &limits);
+            watch.shared.kpis.post(snapshot);
         });
     }
 
@@ -127,14 +130,13 @@ impl Watch {
         self.memory_limit_bytes = process::memory_limit_bytes();
     }
 
-    fn read(&mut self, now: Timestamp, elapsed: Duration, load: Load, lanes: &Lanes) -> Readings {
+    fn read(&mut self, now: Timestamp, elapsed: Duration, load: Load) -> Readings {
         let shared = self.shared.clone();
         Readings {
             uptime: self.started.elapsed(),
             resources: self.resources(now, elapsed, load),
             cache: shared.guards.cache.status(),
             bundle: shared.slot.bundle(),
-            bands: lanes.bands().names(),
         }
     }
 
@@ -173,11 +175,11 @@ impl Watch {
 }
 
 /// The table of routes, as KPIs tell it.
-fn routes() -> Vec<Route> {
-    let known = ROUTES.iter().map(|route| Route {
+fn routes() -> Vec<RouteRow> {
+    let known = ROUTES.iter().map(|route| RouteRow {
         method: route.method.as_str(),
         path: route.path,
         scores: route.endpoint.scores_one(),
     });
-    known.chain([Route { method: "*", path: "unmatched", scores: false }]).collect()
+    known.chain([RouteRow { method: "*", path: "unmatched", scores: false }]).collect()
 }

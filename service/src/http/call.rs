@@ -25,7 +25,7 @@ use crate::tally::Tally;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub const LATENCY_BUDGET: HeaderName = HeaderName::from_static("x-latency-budget-ms");
-pub const PRODUCT: HeaderName = HeaderName::from_static("x-product");
+const PRODUCT: HeaderName = HeaderName::from_static("x-product");
 /// Leaves room for what ids of a batch's applications add to it.
 const REQUEST_ID_BYTES_MAX: usize = 96;
 
@@ -97,7 +97,7 @@ impl Call {
         let budget = |asked| shared.budget.of(work, asked).map_err(|error| ApiError::new(Code::InvalidBudget, error));
         let (usual, budget) = (budget(None)?, budget(asked)?);
         self.budget.set(Some(budget));
-        let product = headers.get(PRODUCT).and_then(|product| product.to_str().ok());
+        let product = product(request);
         let deadline = Deadline { started: self.started, budget, is_short: budget < usual / 4 };
         Ok((deadline, shared.allowed.of(work, product)))
     }
@@ -253,6 +253,11 @@ impl RequestIds {
         }
         HeaderValue::from_bytes(&text).expect("hexadecimal digits are fit for a header")
     }
+}
+
+/// The product that a request names.
+pub fn product(request: &HttpRequest) -> Option<&str> {
+    request.headers().get(PRODUCT)?.to_str().ok()
 }
 
 /// The client's id of its request, or a new one.

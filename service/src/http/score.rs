@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::answer::Answer;
 use super::batch::{self, Item};
-use super::call::Call;
+use super::call::{self, Call};
 use super::idempotency::{self, Named, Step};
 use super::routes::Endpoint;
 use super::single::{Outcome, Single};
@@ -91,6 +91,7 @@ async fn score_batch(call: &Call, request: &HttpRequest, payload: Payload) -> Re
     let access = waiting::bring(call, read.iter().flatten().map(Application::person), deadline).await;
     watch.lap(Stage::State);
     let terms = Terms { as_of: shared.clock.now(), deadline, rungs, access };
+    let product = call::product(request);
     let (bundle, decided, receipt) = call.attempt(|call| {
         let posted = |item: &Item<'_>| Posted::Envelope(Bytes::copy_from_slice(item.json));
         let valid = items.iter().zip(&read).filter_map(|(item, read)| Some((read.as_ref().ok()?, posted(item))));
@@ -98,7 +99,7 @@ async fn score_batch(call: &Call, request: &HttpRequest, payload: Payload) -> Re
         let bundle = scorer.bundle().clone();
         let (decisions, receipt) = scorer.score_all(valid.collect(), &terms, &mut |stage| watch.lap(stage))?;
         let decided = decisions.iter().zip(read.iter().flatten()).map(|(decision, application)| {
-            call.tally().scored(application, decision, &bundle);
+            call.tally().scored(application, product, decision, &bundle);
             Decided::of(decision, bundle.clone(), wants_vector(request))
         });
         let decided = decided.collect::<Vec<_>>();

@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
+use super::decisions::Bands;
+use super::groups::Groups;
 use super::interval::{Extent, Interval};
-use super::lane::{Answered, Lanes};
+use super::lane::{Answered, Lanes, Scheme};
 use super::percentiles::Times;
 use super::window::Window;
 
@@ -37,7 +39,8 @@ pub fn percentile_error_max(samples: usize) -> f64 {
 /// The relative error of each percentile, by its name.
 fn errors((name, draw): &(&'static str, Draw), samples: usize) -> Vec<(String, f64)> {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
-    let lanes = Lanes::new(EXTENT, vec![true], std::iter::empty::<&str>());
+    let scheme = Scheme { extent: EXTENT, counted: vec![true], groups: Groups::default(), bands: Bands::default() };
+    let lanes = Lanes::new(scheme);
     let open: Vec<_> = (0..LANES).map(|_| lanes.open()).collect();
     let mut window = Window::new(Duration::from_secs(SECONDS as u64), EXTENT);
     let mut second = Interval::new(EXTENT);

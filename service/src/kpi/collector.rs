@@ -9,11 +9,14 @@ use cauce_features::time::Timestamp;
 use cauce_model::bundle::Bundle;
 
 use super::decisions::Sums;
-use super::interval::{Extent, Interval};
+use super::drift::Comparison;
+use super::interval::Interval;
+use super::lane::Scheme;
 use super::percentiles::Times;
 use super::snapshot::*;
 use super::window::Window;
 use crate::cache::{self, CacheStatus};
+use crate::config;
 use crate::degrade::{MODES, REASONS};
 use crate::error::CODES;
 use crate::metrics::{REFUSED, STAGES};
@@ -22,18 +25,11 @@ const DAY_MS: i64 = 86_400_000;
 
 /// A row of the table of routes, as KPIs tell it.
 #[derive(Debug, Clone, Copy)]
-pub struct Route {
+pub struct RouteRow {
     pub method: &'static str,
     pub path: &'static str,
     /// Whether one application is scored there.
     pub scores: bool,
-}
-
-/// The names of groups, in the order in which they are counted behind all decisions.
-#[derive(Debug, Clone, Default)]
-pub struct Labels {
-    pub products: Vec<Arc<str>>,
-    pub segments: Vec<(Arc<str>, Vec<Arc<str>>)>,
 }
 
 /// What was read of the service when the second ended.
@@ -45,16 +41,15 @@ pub struct Readings {
     pub cache: CacheStatus,
     /// What is served.
     pub bundle: Arc<Bundle>,
-    /// The names of bands, by their numbers.
-    pub bands: Vec<Arc<str>>,
 }
 
 /// What snapshots are made of.
 pub struct Collector {
-    routes: Vec<Route>,
-    labels: Labels,
+    routes: Vec<RouteRow>,
+    scheme: Arc<Scheme>,
     names: Names,
     window: Window,
+    comparison: Comparison,
     today: Sums,
     today_since: Timestamp,
     cache: CacheStatus,
@@ -68,25 +63,19 @@ struct Names {
     reasons: Vec<Arc<str>>,
 }
 
-impl Labels {
-    /// How many groups there are, all decisions included.
-    pub fn groups(&self) -> usize {
-        1 + self.products.len() + self.segments.iter().map(|(_, groups)| groups.len()).sum::<usize>()
-    }
-}
-
 impl Collector {
-    /// Begins at an instant, with nothing recorded. `routes` are those of the lanes, in order.
-    pub fn new(window: Duration, extent: Extent, routes: Vec<Route>, labels: Labels, now: Timestamp) -> Self {
+    /// Begins at an instant, with nothing recorded. `routes` are those of the scheme, in order.
+    pub fn new(settings: &config::Kpi, scheme: Arc<Scheme>, routes: Vec<RouteRow>, now: Timestamp) -> Self {
         Self {
             routes,
-            labels,
             names: Names {
                 codes: CODES.iter().map(|row| row.name.into()).collect(),
                 modes: MODES.iter().map(|(_, name)| (*name).into()).collect(),
                 reasons: REASONS.iter().map(|(_, name)| (*name).into()).collect(),
             },
-            window: Window::new(window, extent),
+            window: Window::new(settings.window.get(), scheme.extent),
+            comparison: Comparison::new(settings),
+            scheme,
             today: Sums::default(),
             today_since: now,
             cache: CacheStatus::default(),
@@ -96,7 +85,7 @@ impl Collector {
 
     /// The snapshot at the end of a second, or of so much time since the last one. `second` is what was recorded meanwhile.
     pub fn tick(&mut self, now: Timestamp, elapsed: Duration, second: &mut Interval, readings: Readings) -> Snapshot {
-        let Readings { uptime, resources, cache, bundle, bands } = readings;
+        let Readings { uptime, resources, cache, bundle } = readings;
         for level in 0..cache::LEVELS.len() {
             second.counts.hits[level] += cache.hits[level] - self.cache.hits[level];
             second.counts.misses[level] += cache.misses[level] - self.cache.misses[level];
@@ -108,14 +97,17 @@ impl Collector {
         }
         self.today.add(&second.groups[0]);
         self.window.push(second, elapsed);
+        self.comparison.follow(&bundle);
+        self.comparison.advance(elapsed);
+        second.rows.of(&bundle).for_each(|(vector, probability)| self.comparison.add(vector, probability));
         Snapshot {
             timestamp: now,
             uptime_seconds: uptime.as_secs_f64(),
             window_seconds: self.window.covered().as_secs_f64(),
             performance: self.performance(),
             quality: self.quality(),
-            business: self.business(&bands),
-            model: model(&bundle),
+            business: self.business(),
+            model: self.model(&bundle),
             point: self.point(now, second, &resources),
             resources,
             ..Snapshot::default()
@@ -176,20 +168,36 @@ impl Collector {
         }
     }
 
-    fn business(&self, bands: &[Arc<str>]) -> Business {
-        let mut groups = self.window.total().groups.iter().map(|sums| sums.told(bands));
-        let window = groups.next().unwrap_or_default();
-        let mut group = |name: &Arc<str>| Group { name: name.clone(), decisions: groups.next().unwrap_or_default() };
-        let Labels { products, segments } = &self.labels;
+    fn business(&self) -> Business {
+        let (bands, groups) = (&self.scheme.bands.names(), &self.scheme.groups);
+        let mut sums = self.window.total().groups.iter().map(|sums| sums.told(bands));
+        let window = sums.next().unwrap_or_default();
+        // In the order in which the scheme counts them.
+        let mut group = |name: &Arc<str>| Group { name: name.clone(), decisions: sums.next().unwrap_or_default() };
         Business {
             today: self.today.told(bands),
             today_since: self.today_since,
             window,
-            products: products.iter().map(&mut group).collect(),
-            segments: segments
+            products: groups.products().iter().map(&mut group).collect(),
+            segments: groups
+                .segments()
                 .iter()
-                .map(|(field, names)| Segment { field: field.clone(), groups: names.iter().map(&mut group).collect() })
+                .map(|segment| Segment {
+                    field: segment.field.clone(),
+                    groups: segment.groups.iter().map(&mut group).collect(),
+                })
                 .collect(),
+        }
+    }
+
+    fn model(&self, bundle: &Bundle) -> Model {
+        Model {
+            name: bundle.name().into(),
+            version: bundle.version().into(),
+            hash: bundle.hash().into(),
+            scores: self.comparison.scores(),
+            drift: self.comparison.features(),
+            samples: self.comparison.samples(),
         }
     }
 
@@ -217,7 +225,7 @@ impl Collector {
 }
 
 /// How long the routes took that score one application.
-fn responses(routes: &[Route], interval: &Interval, scratch: &mut Times) -> Percentiles {
+fn responses(routes: &[RouteRow], interval: &Interval, scratch: &mut Times) -> Percentiles {
     scratch.clear();
     for (_, route) in routes.iter().zip(&interval.routes).filter(|(row, _)| row.scores) {
         if let Some(route) = route {
@@ -225,15 +233,6 @@ fn responses(routes: &[Route], interval: &Interval, scratch: &mut Times) -> Perc
         }
     }
     scratch.percentiles()
-}
-
-fn model(bundle: &Bundle) -> Model {
-    Model {
-        name: bundle.name().into(),
-        version: bundle.version().into(),
-        hash: bundle.hash().into(),
-        ..Model::default()
-    }
 }
 
 fn named<'n>(names: &'n [Arc<str>], counts: &'n [u64]) -> impl Iterator<Item = Count> + 'n {
@@ -247,3 +246,6 @@ fn share(part: u64, all: u64) -> Option<f64> {
 fn rate(count: u64, seconds: f64) -> f64 {
     if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
 }
+
+#[cfg(test)]
+mod tests;

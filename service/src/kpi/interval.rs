@@ -68,7 +68,7 @@ pub struct Rows {
     /// Whose rows they are: of a bundle that is served no more, they say nothing.
     pub bundle: Option<Arc<Bundle>>,
     pub vectors: Vec<f32>,
-    pub probabilities: Vec<f32>,
+    pub probabilities: Vec<Option<f32>>,
 }
 
 /// An interval to be kept: what is not zero.
@@ -234,8 +234,15 @@ impl Counts {
 }
 
 impl Rows {
+    /// The rows, if they are of this bundle.
+    pub fn of(&self, bundle: &Bundle) -> impl Iterator<Item = (&[f32], Option<f32>)> {
+        let is_of = self.bundle.as_ref().is_some_and(|of| of.hash() == bundle.hash());
+        let vectors = self.vectors.chunks_exact(bundle.width());
+        vectors.zip(self.probabilities.iter().copied()).take_while(move |_| is_of)
+    }
+
     /// Adds a row, as long as there is room.
-    pub fn push(&mut self, bundle: &Arc<Bundle>, vector: &[f32], probability: f32) {
+    pub fn push(&mut self, bundle: &Arc<Bundle>, vector: &[f32], probability: Option<f32>) {
         if self.bundle.as_ref().is_none_or(|of| !Arc::ptr_eq(of, bundle)) {
             self.clear();
             self.bundle = Some(bundle.clone());

@@ -4,12 +4,13 @@
 
 use std::time::Duration;
 
+use cauce_features::time::Timestamp;
 use metrics::{Counter, Gauge, Histogram};
 
 use super::{Family, Metrics, counter, gauge, histogram};
 use crate::ingest::Taken;
 use crate::stream::decode::Reason;
-use crate::stream::{Slice, Worked};
+use crate::stream::{Lane, Slice, Worked};
 
 const RECORDS: &str = "cauce_kafka_records_total";
 const EVENTS: &str = "cauce_kafka_events_total";
@@ -153,14 +154,16 @@ impl KafkaMetrics {
         self.deferring.set(f64::from(u8::from(deferring)));
     }
 
-    /// How far a slice is, `lag` by lane and how old what was worked off last.
-    pub fn observed(&self, lag: [u64; 3], slice: &Slice, age_ms: i64) {
+    /// How far a slice is, `lag` by lane.
+    pub fn observed(&self, lag: [u64; 3], slice: &Slice, now: Timestamp) {
         let metrics = self.slice(slice.partition);
         metrics.lag.iter().zip(lag).for_each(|(gauge, lag)| gauge.set(lag as f64));
         if let Some(watermark) = slice.watermark {
             metrics.watermark.set(watermark.millis() as f64 / 1e3);
         }
-        metrics.freshness.set(age_ms as f64 / 1e3);
+        let is_behind = lag[Lane::Events as usize] + lag[Lane::Applications as usize] > 0;
+        let age_ms = (now.millis() - slice.stream_time.millis()).max(0);
+        metrics.freshness.set(if is_behind && slice.stream_time.millis() > 0 { age_ms as f64 / 1e3 } else { 0.0 });
     }
 
     /// A partition is elsewhere: nothing of it waits here.

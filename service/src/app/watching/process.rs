@@ -56,7 +56,7 @@ fn limits<'t>(groups: &'t str, mount: &'t Path) -> impl Iterator<Item = u64> + '
             _ => return None,
         };
         let group = Path::new(group.trim_start_matches('/'));
-        Some(group.ancestors().filter_map(move |group| read(place.join(group).join(file)).trim().parse().ok()).min()?)
+        group.ancestors().filter_map(|group| read(place.join(group).join(file)).trim().parse().ok()).min()
     };
     groups.lines().filter_map(of_line)
 }

@@ -29,6 +29,8 @@ pub(super) struct Owned {
     pub has_deferred: bool,
     /// What is not committed yet.
     pub outputs: Vec<Output>,
+    /// When it was last seen that nothing waits.
+    pub caught_up_at: Timestamp,
     /// The state could not be read or written.
     pub stuck_until: Option<Instant>,
 }
@@ -55,7 +57,7 @@ impl Owned {
         self.tended.begin();
         let Seat { batch, tally } = seat;
         let mut worked = self.slice.work(batch, rules, &mut |application, decision, bundle| {
-            tally.scored(application, decision, bundle);
+            tally.streamed(application, decision, bundle);
         });
         self.has_deferred |= worked.deferred > 0;
         metrics.worked(self.slice.partition, &worked);
@@ -117,6 +119,17 @@ impl Owned {
             let newest = self.slice.stream_time.min(now);
             self.tended.pass_to(Timestamp::from_millis(newest.millis() - oldest_as_of.millis()));
         }
+    }
+
+    /// For how long the oldest of so many waiting records has, at most: it came after the last that was worked off, and after it was seen
+    /// that nothing waits.
+    pub fn waited_ms(&mut self, waiting: u64, now: Timestamp) -> i64 {
+        if waiting == 0 {
+            self.caught_up_at = now;
+        }
+        let since_ms = self.caught_up_at.max(self.slice.stream_time).millis();
+        // Before the first record nothing is known.
+        if since_ms == 0 { 0 } else { (now.millis() - since_ms).max(0) }
     }
 
     pub fn lag(&self) -> [u64; 3] {
