@@ -13,7 +13,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
@@ -57,6 +57,7 @@ pub struct App {
     stream: Option<stream::Stream>,
     /// What keeps log and state in shape.
     threads: Vec<JoinHandle<()>>,
+    watching: watching::Watching,
 }
 
 /// Why the service cannot start, or stopped.
@@ -95,7 +96,7 @@ pub enum AppError {
     #[error("the cache on disk: {0}")]
     Cache(#[from] ShelfError),
     #[error("`{key}`: {cause}")]
-    Ladder { key: &'static str, cause: String },
+    Setting { key: &'static str, cause: String },
     #[error("the server failed: {0}")]
     Server(#[from] io::Error),
 }
@@ -113,9 +114,10 @@ impl App {
         let slot = Arc::new(Slot::new(Serving::prepare(bundle.clone(), seats)?));
         let clock = clock(&config.server.clock)?;
         let metrics = Arc::new(Metrics::new(&config.bounds(), BundleRef::of(&bundle).labels()));
+        let lanes = watching::lanes(&config.kpi, &bundle)?;
         let backend = match config.kafka.brokers.is_empty() {
             true => embedded::open(&config, &bundle, clock, &metrics, recovery)?,
-            false => stream::open(&config, &bundle, &slot, clock, &metrics, recovery)?,
+            false => stream::open(&config, &bundle, &slot, clock, &metrics, lanes.as_deref(), recovery)?,
         };
         let Backend { log, histories, upkeep, mut threads, stream } = backend;
         let guards = guards(&config, &clock)?;
@@ -132,7 +134,7 @@ impl App {
             histories,
             upkeep,
             budget: config.budget.clone(),
-            allowed: Allowed::parse(&config.ladder).map_err(|(key, cause)| AppError::Ladder { key, cause })?,
+            allowed: Allowed::parse(&config.ladder).map_err(|(key, cause)| AppError::Setting { key, cause })?,
             refer: config.ladder.refer.clone(),
             guards,
             disk_reads: Arc::new(Semaphore::new(config.breaker.reads)),
@@ -148,17 +150,20 @@ impl App {
             server: config.server.clone(),
             kpis: Board::default(),
             live: Seats::new(config.kpi.live_clients),
+            lanes,
+            state_bytes: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
         };
         let shared = Arc::new(shared);
-        threads.push(watching::start(shared.clone())?);
-        Ok(Self { shared, stream, threads })
+        let watching = watching::start(shared.clone(), config.kpi)?;
+        Ok(Self { shared, stream, threads, watching })
     }
 
     /// Serves until told to stop. `listening` is told the address, whose port the system may have chosen.
     pub fn run(self, listening: impl FnOnce(SocketAddr)) -> Result<(), AppError> {
-        let Self { shared, stream, threads } = self;
+        let Self { shared, stream, mut threads, watching } = self;
         let served = System::new().block_on(serve(shared.clone(), listening));
+        threads.push(watching.stop());
         let streamed = stream.map_or(Ok(()), stream::Stream::stop);
         shared.upkeep.stop();
         shared.guards.watchdog.stop();

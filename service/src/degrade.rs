@@ -239,6 +239,11 @@ impl Reasons {
         Self(self.0 | others.0)
     }
 
+    /// Whether this is one.
+    pub fn has(self, reason: Reason) -> bool {
+        self.0 & 1 << reason as u16 != 0
+    }
+
     /// Whether there are none.
     pub fn is_empty(self) -> bool {
         self.0 == 0

@@ -34,7 +34,7 @@ mod waiting;
 use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use cauce_features::plan::FeaturePlan;
@@ -48,6 +48,7 @@ use crate::ingest::Ingest;
 use crate::kafka::worker::Control;
 use crate::keeper::Upkeep;
 use crate::kpi::Board;
+use crate::kpi::lane::Lanes;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::metrics::ledger::LedgerMetrics;
@@ -93,6 +94,10 @@ pub struct Shared {
     /// How the service did lately, and places for those who follow it.
     pub kpis: Board,
     pub live: live::Seats,
+    /// Where its threads record what they do; without lanes nobody does.
+    pub lanes: Option<Arc<Lanes>>,
+    /// What the state takes on disk, as it was lately.
+    pub state_bytes: AtomicU64,
     /// Set once the service was told to stop: not ready, and connections close after their answer.
     pub stopping: AtomicBool,
 }

@@ -2,10 +2,17 @@
 //!
 //! Whoever looks gets the newest: nothing is kept for the slow (S5). Neither HTTP nor a clock is known here.
 
+pub mod accuracy;
 pub mod advice;
+pub mod collector;
+mod decisions;
 pub mod drift;
 pub mod groups;
+pub mod interval;
+pub mod lane;
+mod percentiles;
 pub mod snapshot;
+mod window;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

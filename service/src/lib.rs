@@ -38,4 +38,8 @@ mod serving;
 mod shelf;
 mod store;
 mod stream;
+mod tally;
 mod watchdog;
+
+#[doc(hidden)]
+pub use kpi::accuracy::percentile_error_max;

@@ -283,6 +283,8 @@ pub struct LogStatus {
     pub segments: usize,
     pub waiting_records: usize,
     pub waiting_bytes: usize,
+    /// Since when the oldest of them has. Not known of what waits for brokers, which is not longer than `kafka.ack_timeout`.
+    pub waiting_since: Option<Instant>,
     /// Erasures whose records are still in a segment.
     pub erasures_pending: usize,
     /// Why writes are refused, if they are.

@@ -28,6 +28,7 @@ use crate::config::Bound;
 use crate::degrade::{MODES, REASONS, Reasons};
 use crate::http::routes::{ROUTES, UNMATCHED};
 use crate::ingest::{Refusal, Taken};
+use crate::kpi::lane::Answered;
 use crate::log::LogStatus;
 use crate::reload::Outcome;
 use crate::scoring::{self, Guards, Stage};
@@ -123,8 +124,13 @@ pub const STAGES: [(Stage, &str); 8] = [
     (Stage::Reply, "reply"),
 ];
 const DECISIONS: [Decision; 3] = [Decision::Approve, Decision::Refer, Decision::Decline];
-const OUTCOMES: [&str; 8] =
+/// What may become of an event.
+pub const OUTCOMES: [&str; 8] =
     ["new", "duplicate", "conflict", "too_late", "in_future", "store_full", "invalid", "accepted"];
+/// Those by which it is not taken.
+pub const REFUSED: std::ops::Range<usize> = 3..7;
+/// What was sent as an event and is none.
+pub const INVALID: usize = 6;
 
 const ROUTE_LABELS: [&str; ROUTES.len() + 1] = {
     let mut labels = ["unmatched"; ROUTES.len() + 1];
@@ -233,21 +239,25 @@ impl Metrics {
         metrics::with_local_recorder(&*self.recorder, series)
     }
 
-    /// Counts an answer. `route` is an index into [`ROUTES`], or [`UNMATCHED`].
-    pub fn answered(&self, route: usize, status: u16, took: Duration) {
-        let class = usize::from(status / 100).clamp(2, 5) - 2;
-        self.requests[route][class].increment(1);
-        self.request_seconds[route].record(took);
+    /// Counts an answer. Its route is an index into [`ROUTES`], or [`UNMATCHED`].
+    pub fn answered(&self, answered: &Answered) {
+        let route = answered.route;
+        self.requests[route][usize::from(answered.status / 100).clamp(2, 5) - 2].increment(1);
+        if let Some(took) = answered.took {
+            self.request_seconds[route].record(took);
+        }
+        if answered.is_late() {
+            self.over_budget[route].increment(1);
+        }
     }
 
-    /// Counts the answer to a request that was refused before it was begun: its time would say nothing of the route.
-    pub fn refused(&self, route: usize, status: u16) {
-        self.requests[route][usize::from(status / 100).clamp(2, 5) - 2].increment(1);
-    }
-
-    /// Counts a stage of scoring.
-    pub fn stage(&self, stage: Stage, took: Duration) {
-        self.stage_seconds[stage as usize].record(took);
+    /// Counts how long each stage of a request took, those that it had.
+    pub fn stages(&self, took: &[Option<Duration>; STAGES.len()]) {
+        for (histogram, took) in self.stage_seconds.iter().zip(took) {
+            if let Some(took) = took {
+                histogram.record(*took);
+            }
+        }
     }
 
     /// Counts a scored application.
@@ -265,28 +275,9 @@ impl Metrics {
         reasons.places().for_each(|place| self.degraded[place].increment(1));
     }
 
-    /// Counts an answer that left too late.
-    pub fn over_budget(&self, route: usize) {
-        self.over_budget[route].increment(1);
-    }
-
-    /// Counts a valid event.
-    pub fn event(&self, outcome: Result<Taken, Refusal>) {
-        let outcome = match outcome {
-            Ok(Taken::New) => 0,
-            Ok(Taken::Duplicate) => 1,
-            Ok(Taken::Conflict) => 2,
-            Err(Refusal::TooLate) => 3,
-            Err(Refusal::InFuture) => 4,
-            Err(Refusal::StoreFull) => 5,
-            Ok(Taken::Accepted) => 7,
-        };
+    /// Counts an event by what became of it, a place in [`OUTCOMES`].
+    pub fn event(&self, outcome: usize) {
         self.events[outcome].increment(1);
-    }
-
-    /// Counts what was sent as an event and is none.
-    pub fn invalid_event(&self) {
-        self.events[6].increment(1);
     }
 
     /// Counts a reload, or a way back.
@@ -339,6 +330,19 @@ fn show_bound(setting: &'static str, bound: Bound) {
         Bound::Items(items) => (BOUND_ITEMS, items as f64),
     };
     metrics::gauge!(family, "setting" => setting).set(value);
+}
+
+/// The place of what became of a valid event in [`OUTCOMES`].
+pub fn outcome(of: Result<Taken, Refusal>) -> usize {
+    match of {
+        Ok(Taken::New) => 0,
+        Ok(Taken::Duplicate) => 1,
+        Ok(Taken::Conflict) => 2,
+        Err(Refusal::TooLate) => 3,
+        Err(Refusal::InFuture) => 4,
+        Err(Refusal::StoreFull) => 5,
+        Ok(Taken::Accepted) => 7,
+    }
 }
 
 /// Sets what the guards count for themselves.
@@ -405,7 +409,9 @@ mod tests {
     fn buckets_add_up_and_hold_their_upper_edge() {
         let metrics = metrics();
         for nanos in [1_000, 1_001, 2_000_000_000] {
-            metrics.stage(Stage::Model, Duration::from_nanos(nanos));
+            let mut took = [None; STAGES.len()];
+            took[Stage::Model as usize] = Some(Duration::from_nanos(nanos));
+            metrics.stages(&took);
         }
         metrics.add_up();
         let page = metrics.render(&Held::default(), &LogStatus::default(), &guards());

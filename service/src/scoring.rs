@@ -297,6 +297,11 @@ impl Made {
     /// By the model, on the full history.
     pub const FULL: Self = Self { mode: Mode::Full, reasons: Reasons::NONE, age: None };
 
+    /// Whether it is less than it should be.
+    pub fn is_degraded(&self) -> bool {
+        self.mode != Mode::Full || !self.reasons.is_empty()
+    }
+
     /// By the scorecard, since the model failed.
     pub const FAILED: Self = Self { mode: Mode::Fallback, reasons: Reasons::NONE.with(Reason::ModelFailed), age: None };
 }

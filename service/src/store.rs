@@ -24,11 +24,11 @@ mod tests;
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use cauce_features::event::Event;
 use cauce_features::plan::FeaturePlan;
-use cauce_features::time::Span;
+use cauce_features::time::{Span, Timestamp};
 use cauce_features::timeline::{Applied, Timeline};
 use hashbrown::{DefaultHashBuilder, HashMap};
 use parking_lot::{Mutex, MutexGuard};
@@ -97,6 +97,8 @@ pub struct Store {
     resident: AtomicUsize,
     memory_bytes: AtomicUsize,
     coarsened: AtomicU64,
+    /// When the newest checkpoint was taken, in milliseconds; none was at [`i64::MIN`].
+    checkpointed_ms: AtomicI64,
     /// What the state took after it was last purged.
     purged_bytes: AtomicU64,
     /// Whoever writes, evicts or walks the state holds this, so that no clean entry can be staler than the state.
@@ -283,6 +285,12 @@ impl Store {
     /// How many events the bound on a person's events has merged by the hour.
     pub fn coarsened(&self) -> u64 {
         self.coarsened.load(Ordering::Relaxed)
+    }
+
+    /// When the newest checkpoint was taken, if any was.
+    pub fn checkpointed_at(&self) -> Option<Timestamp> {
+        let ms = self.checkpointed_ms.load(Ordering::Relaxed);
+        (ms > i64::MIN).then(|| Timestamp::from_millis(ms))
     }
 
     /// How much the state occupies.

@@ -27,9 +27,10 @@ use cauce_features::event::Event;
 use cauce_features::plan::FeaturePlan;
 use cauce_features::time::{Span, Timestamp};
 use cauce_features::timeline::Applied;
+use cauce_model::bundle::Bundle;
 
 use crate::ingest::{Refusal, Taken, admit, taken};
-use crate::scoring::{Batch, History};
+use crate::scoring::{Batch, Decision, History};
 use crate::store::{StateError, Store};
 use decode::{Intake, Reason, Refused};
 use output::{Origin, Output};
@@ -60,7 +61,12 @@ pub struct Slice {
     pub stream_time: Timestamp,
     /// The newest time that an event claims to have happened at.
     pub watermark: Option<Timestamp>,
+    /// When the last event happened that became state.
+    pub newest_event: Option<Timestamp>,
 }
+
+/// Is told of every application that is scored.
+pub type Seen<'s> = dyn FnMut(&Application, &Decision<'_>, &Arc<Bundle>) + 's;
 
 /// What came of a slice's records.
 #[derive(Debug, Default)]
@@ -116,7 +122,7 @@ impl Slice {
     pub fn new(partition: i32, store: Arc<Store>, topics: Arc<[String; 3]>, next: [i64; 3]) -> Self {
         let queues = next.map(Queue::at);
         let stream_time = Timestamp::from_millis(0);
-        Self { partition, store, topics, queues, stream_time, watermark: None }
+        Self { partition, store, topics, queues, stream_time, watermark: None, newest_event: None }
     }
 
     /// The records of a lane.
@@ -140,7 +146,7 @@ impl Slice {
     }
 
     /// Works off records whose turn has come, so many at most.
-    pub fn work(&mut self, batch: &mut Batch, rules: &Rules) -> Worked {
+    pub fn work(&mut self, batch: &mut Batch, rules: &Rules, seen: &mut Seen<'_>) -> Worked {
         batch.clear();
         let mut round = Round { batch, rules, worked: Worked::default(), pending: Vec::new() };
         while round.worked.records < rules.most as u64
@@ -160,16 +166,17 @@ impl Slice {
             self.stream_time = self.stream_time.max(record.timestamp);
             round.worked.records += 1;
         }
-        self.score(round)
+        self.score(round, seen)
     }
 
     /// Runs the model once for all whose vectors were read.
-    fn score(&self, round: Round<'_>) -> Worked {
+    fn score(&self, round: Round<'_>, seen: &mut Seen<'_>) -> Worked {
         let Round { batch, rules, mut worked, pending } = round;
         worked.scored = pending.len() as u64;
         let made = batch.infer();
         for (row, one) in pending.iter().enumerate() {
             let decision = batch.decision(row, one.history, made, one.is_recorded);
+            seen(&one.application, &decision, batch.bundle());
             worked.outputs.push(output::score(self.partition, batch.bundle(), one, &decision, rules.vectors));
         }
         worked
@@ -305,6 +312,7 @@ impl Slice {
     fn watch(&mut self, event: &Event, worked: &mut Worked) {
         let watermark = self.watermark.unwrap_or(event.time()).max(event.time());
         self.watermark = Some(watermark);
+        self.newest_event = Some(event.time());
         let lateness_ms = watermark.millis() - event.time().millis();
         worked.late += u64::from(lateness_ms > 0);
         worked.lateness_ms_max = worked.lateness_ms_max.max(lateness_ms);

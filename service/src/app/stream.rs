@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use cauce_model::bundle::Bundle;
+use cauce_model::onnx::ModelError;
 
 use super::{AppError, Backend, Recovery};
 use crate::clock::Clock;
@@ -17,13 +18,15 @@ use crate::kafka::applied::Applied;
 use crate::kafka::front::KafkaLog;
 use crate::kafka::partitioner::partition_of;
 use crate::kafka::tending::{Tended, Tending};
-use crate::kafka::worker::{Control, Parts, Worker, open_slice, state_directory};
+use crate::kafka::worker::{Control, Parts, Seat, Worker, open_slice, state_directory};
 use crate::kafka::{Cluster, ClusterError};
+use crate::kpi::lane::Lanes;
 use crate::metrics::Metrics;
 use crate::metrics::kafka::KafkaMetrics;
 use crate::scoring::Batch;
 use crate::serving::Slot;
 use crate::store::{Embedded, Histories, StateError};
+use crate::tally::Tally;
 
 /// How many partitions there are, as was last heard.
 const PARTITIONS: &str = "partitions";
@@ -51,6 +54,7 @@ pub(super) fn open(
     slot: &Arc<Slot>,
     clock: Clock,
     metrics: &Arc<Metrics>,
+    lanes: Option<&Lanes>,
     recovery: Recovery,
 ) -> Result<Backend, AppError> {
     let cluster = Cluster::of(&config.kafka)?;
@@ -69,10 +73,14 @@ pub(super) fn open(
         false => held_here(config, bundle, &histories, &tending)?,
     };
     let log = KafkaLog::new(&cluster, applied.clone(), &config.log, recovery.accept_data_loss)?;
+    let seat = || {
+        let tally = Tally::new(metrics.clone(), lanes.map(Lanes::open));
+        Ok::<_, ModelError>(Seat { batch: Batch::seated(slot)?, tally })
+    };
     let parts = Parts {
         cluster,
         bundle: bundle.clone(),
-        batches: (0..config.server.workers).map(|_| Batch::seated(slot)).collect::<Result<_, _>>()?,
+        seats: (0..config.server.workers).map(|_| seat()).collect::<Result<_, _>>()?,
         histories: histories.clone(),
         applied,
         tending: tending.clone(),

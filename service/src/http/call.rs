@@ -20,10 +20,12 @@ use super::{Shared, Worker};
 use crate::deadline::{Deadline, Work};
 use crate::degrade::Rungs;
 use crate::error::{ApiError, Code};
+use crate::kpi::lane::Answered;
+use crate::tally::Tally;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub const LATENCY_BUDGET: HeaderName = HeaderName::from_static("x-latency-budget-ms");
-pub const PRODUCT: HeaderName = HeaderName::from_static("x-product");
+const PRODUCT: HeaderName = HeaderName::from_static("x-product");
 /// Leaves room for what ids of a batch's applications add to it.
 const REQUEST_ID_BYTES_MAX: usize = 96;
 
@@ -68,6 +70,11 @@ impl Call {
         &self.worker
     }
 
+    /// What counts on this thread.
+    pub fn tally(&self) -> &Tally {
+        &self.worker.edge.tally
+    }
+
     /// What all workers share.
     pub fn shared(&self) -> &Shared {
         &self.worker.shared
@@ -90,7 +97,7 @@ impl Call {
         let budget = |asked| shared.budget.of(work, asked).map_err(|error| ApiError::new(Code::InvalidBudget, error));
         let (usual, budget) = (budget(None)?, budget(asked)?);
         self.budget.set(Some(budget));
-        let product = headers.get(PRODUCT).and_then(|product| product.to_str().ok());
+        let product = product(request);
         let deadline = Deadline { started: self.started, budget, is_short: budget < usual / 4 };
         Ok((deadline, shared.allowed.of(work, product)))
     }
@@ -112,7 +119,7 @@ impl Call {
     /// Does work that is followed by a wait: a defect is an error like any other.
     pub fn attempt<T>(&self, work: impl FnOnce(&Self) -> Result<T, ApiError>) -> Result<T, ApiError> {
         catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(|_panic| {
-            self.shared().metrics.panicked();
+            self.tally().panicked();
             Err(ApiError::new(Code::Internal, "a defect was met; the log has it under this request id"))
         })
     }
@@ -128,21 +135,21 @@ impl Call {
         form: impl FnOnce(&Self, &ApiError) -> Answer,
         work: impl FnOnce(&Self) -> Result<Answer, ApiError>,
     ) -> HttpResponse {
-        let answer = match self.attempt(work) {
-            Ok(answer) => answer,
+        let (answer, code) = match self.attempt(work) {
+            Ok(answer) => (answer, None),
             Err(error) => {
                 self.log(&error);
                 let mut answer = form(&self, &error);
                 let again =
                     error.retry_after_seconds().map(|seconds| (header::RETRY_AFTER, HeaderValue::from(seconds)));
                 answer.headers.extend(again);
-                answer
+                (answer, Some(error.code))
             }
         };
-        self.respond(answer)
+        self.respond(answer, code)
     }
 
-    fn respond(self, answer: Answer) -> HttpResponse {
+    fn respond(self, answer: Answer, code: Option<Code>) -> HttpResponse {
         let status = StatusCode::from_u16(answer.status).expect("statuses come from tables");
         let mut response = HttpResponse::with_body(status, answer.body).map_into_boxed_body();
         let headers = response.headers_mut();
@@ -151,11 +158,9 @@ impl Call {
         for (name, value) in answer.headers {
             headers.insert(name, value);
         }
-        let took = self.started.elapsed();
-        self.shared().metrics.answered(self.route, answer.status, took);
-        if self.budget.get().is_some_and(|budget| took > budget) {
-            self.shared().metrics.over_budget(self.route);
-        }
+        let Self { route, started, budget, .. } = &self;
+        let (status, took) = (answer.status, Some(started.elapsed()));
+        self.tally().answered(&Answered { route: *route, status, code, took, budget: budget.get() });
         response
     }
 
@@ -248,6 +253,11 @@ impl RequestIds {
         }
         HeaderValue::from_bytes(&text).expect("hexadecimal digits are fit for a header")
     }
+}
+
+/// The product that a request names.
+pub fn product(request: &HttpRequest) -> Option<&str> {
+    request.headers().get(PRODUCT)?.to_str().ok()
 }
 
 /// The client's id of its request, or a new one.

@@ -30,8 +30,10 @@ use super::{Shared, call};
 use crate::admission::{Admission, Bounds, Class, Look, Reason, Verdict};
 use crate::config::{Config, Server};
 use crate::deadline::Deadline;
+use crate::kpi::lane::{Answered, Lanes};
 use crate::limits::{Limiter, Standing};
 use crate::metrics::edge::EdgeMetrics;
+use crate::tally::Tally;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -61,6 +63,7 @@ pub struct Edge {
     pub shared: Arc<Shared>,
     pub connections: Rc<Connections>,
     pub metrics: EdgeMetrics,
+    pub tally: Tally,
     pub pulse: Pulse,
     admission: RefCell<Admission>,
     ids: RequestIds,
@@ -139,6 +142,7 @@ impl Edge {
             connections: Connections::new(patience, shared.gate.open.clone()),
             pulse: Pulse::new(),
             metrics: EdgeMetrics::new(&shared.metrics, number),
+            tally: Tally::new(shared.metrics.clone(), shared.lanes.as_deref().map(Lanes::open)),
             admission: RefCell::new(Admission::new(shared.gate.bounds)),
             ids: RequestIds::new(),
             refusals: Refusals::new(),
@@ -193,6 +197,7 @@ impl Edge {
     pub fn tick(&self, look: Look, now: Instant) -> bool {
         let (share, in_flight) = self.learn(look);
         self.metrics.load(look.late, share, in_flight, self.connections.len(), self.shared.live.taken());
+        self.tally.load(look.late, in_flight);
         self.connections.resume(Some(now));
         if self.shared.is_stopping() {
             self.connections.part();
@@ -271,7 +276,8 @@ impl Edge {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(again));
         headers.insert(call::REQUEST_ID, id);
         self.metrics.refused(arrival.class, reason);
-        self.shared.metrics.refused(arrival.route, refusal.status.as_u16());
+        let (route, status, code) = (arrival.route, refusal.status.as_u16(), Some(refusal.code));
+        self.tally.answered(&Answered { route, status, code, took: None, budget: None });
         if reason == Reason::Overload {
             self.connections.pause(facts, Instant::now() + self.shared.gate.pause);
         }

@@ -94,7 +94,7 @@ async fn take(call: &Call, request: &HttpRequest, payload: Payload) -> Result<(K
                 return Err(ApiError::new(Code::Internal, "the log answered for no record"));
             };
             let Accepted { position, stored, outcome } = accepted?;
-            call.shared().metrics.event(outcome);
+            call.tally().event(outcome);
             match outcome? {
                 // The same event came twice at once: the other one was first.
                 Taken::Duplicate => Taken::Duplicate,
@@ -198,7 +198,7 @@ impl Batch {
 
     fn add(&mut self, call: &Call, index: usize, accepted: Accepted) {
         let Accepted { position, stored, outcome } = accepted;
-        call.shared().metrics.event(outcome);
+        call.tally().event(outcome);
         match outcome {
             Ok(taken) => self.taken.push(taken),
             Err(refusal) => self.refused.push((index, refusal.into())),
@@ -232,9 +232,8 @@ impl Batch {
 }
 
 fn read(call: &Call, json: &[u8]) -> Result<Event, ApiError> {
-    let shared = call.shared();
-    let specification = shared.plan().specification();
-    Ok(Event::from_json(specification, json).inspect_err(|_| shared.metrics.invalid_event())?)
+    let specification = call.shared().plan().specification();
+    Ok(Event::from_json(specification, json).inspect_err(|_| call.tally().invalid_event())?)
 }
 
 fn admit(call: &Call, event: Event, body: Bytes) -> Result<Admitted, ApiError> {
@@ -242,8 +241,8 @@ fn admit(call: &Call, event: Event, body: Bytes) -> Result<Admitted, ApiError> {
     let admitted = shared.ingest.admit(event, body, shared.clock.now());
     // What is written is counted when it is state.
     match &admitted {
-        Ok(Admitted::Standing(taken)) => shared.metrics.event(Ok(*taken)),
-        Err(IngestError::Refused(refusal)) => shared.metrics.event(Err(*refusal)),
+        Ok(Admitted::Standing(taken)) => call.tally().event(Ok(*taken)),
+        Err(IngestError::Refused(refusal)) => call.tally().event(Err(*refusal)),
         _ => {}
     }
     Ok(admitted?)

@@ -4,6 +4,7 @@
 //! once it has histories: those that were here, or those of the partitions that it was given.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use actix_web::{HttpRequest, HttpResponse};
@@ -66,7 +67,7 @@ pub async fn metrics(request: HttpRequest) -> HttpResponse {
             people: histories.sum(Store::people),
             resident: histories.sum(Store::resident),
             memory_bytes: histories.sum(Store::memory_bytes),
-            state_bytes: histories.sum(Store::disk_bytes),
+            state_bytes: shared.state_bytes.load(Ordering::Relaxed),
             coarsened: histories.sum(Store::coarsened),
             checkpoint: shared.upkeep.covered().0,
             log_end: log.reading().range().end.0,

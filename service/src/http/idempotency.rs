@@ -15,7 +15,7 @@ use cauce_features::application::Application;
 use cauce_features::record::text_member;
 
 use super::answer::Answer;
-use super::call::{Call, PRODUCT};
+use super::call::{self, Call};
 use super::waiting;
 use crate::deadline::Deadline;
 use crate::error::{ApiError, Code};
@@ -60,7 +60,7 @@ pub async fn step<'a>(
     let Some(key) = key(call, request, &named)? else { return Ok(Step::Score(None)) };
     let begun = call.attempt(|_| {
         // Another product may be answered in other ways.
-        let variant = match request.headers().get(PRODUCT).and_then(|product| product.to_str().ok()) {
+        let variant = match call::product(request) {
             None => Cow::Borrowed(named.variant),
             Some(product) => Cow::Owned(format!("{} {product}", named.variant)),
         };

@@ -21,6 +21,7 @@ pub struct Refusals {
 
 /// One of them.
 pub struct Refusal {
+    pub code: Code,
     pub status: StatusCode,
     pub content_type: &'static str,
     before: String,
@@ -34,10 +35,10 @@ impl Refusals {
         let limited =
             ApiError::new(Code::RateLimited, "`RateLimit-Policy` says how much it may; ask again after `Retry-After`");
         Self {
-            predecir_overloaded: Refusal::new(ahorro_valle::refusal(&overloaded, ID)),
-            predecir_limited: Refusal::new(ahorro_valle::refusal(&limited, ID)),
-            overloaded: Refusal::new(call::problem_document(&overloaded, ID)),
-            limited: Refusal::new(call::problem_document(&limited, ID)),
+            predecir_overloaded: Refusal::new(&overloaded, ahorro_valle::refusal(&overloaded, ID)),
+            predecir_limited: Refusal::new(&limited, ahorro_valle::refusal(&limited, ID)),
+            overloaded: Refusal::new(&overloaded, call::problem_document(&overloaded, ID)),
+            limited: Refusal::new(&limited, call::problem_document(&limited, ID)),
         }
     }
 
@@ -54,10 +55,11 @@ impl Refusals {
 }
 
 impl Refusal {
-    fn new(answer: Answer) -> Self {
+    fn new(error: &ApiError, answer: Answer) -> Self {
         let text = String::from_utf8_lossy(&answer.body).into_owned();
         let (before, after) = text.split_once(ID).expect("every error says the id of its request");
         Self {
+            code: error.code,
             status: StatusCode::from_u16(answer.status).expect("statuses come from tables"),
             content_type: answer.content_type,
             before: before.to_owned(),

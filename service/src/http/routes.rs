@@ -63,6 +63,11 @@ impl Endpoint {
             _ => None,
         }
     }
+
+    /// Whether one application is scored there.
+    pub fn scores_one(self) -> bool {
+        matches!(self.work(), Some(Work::Score | Work::Predecir))
+    }
 }
 
 /// The methods in use; a `GET` answers `HEAD` too.
@@ -133,6 +138,12 @@ pub const ROUTES: [Route; 28] = [
 pub const UNMATCHED: usize = ROUTES.len();
 
 impl Route {
+    /// Whether KPIs count what is asked there as a request: it is what the service is for, not how it is watched or read about.
+    pub fn is_counted(&self) -> bool {
+        use Endpoint::{Docs, DocsScript, OpenApi};
+        self.class != Vital && !matches!(self.endpoint, OpenApi | Docs | DocsScript)
+    }
+
     fn is_at(&self, path: &str) -> bool {
         let Some((before, rest)) = self.path.split_once('{') else { return path == self.path };
         let after = rest.split_once('}').map_or("", |(_, after)| after);
@@ -142,6 +153,15 @@ impl Route {
 }
 
 impl Method {
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Delete => "DELETE",
+        }
+    }
+
     /// As it stands in a request, `HEAD` included.
     pub const fn allow(self) -> &'static str {
         match self {

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::answer::Answer;
 use super::batch::{self, Item};
-use super::call::Call;
+use super::call::{self, Call};
 use super::idempotency::{self, Named, Step};
 use super::routes::Endpoint;
 use super::single::{Outcome, Single};
@@ -91,6 +91,7 @@ async fn score_batch(call: &Call, request: &HttpRequest, payload: Payload) -> Re
     let access = waiting::bring(call, read.iter().flatten().map(Application::person), deadline).await;
     watch.lap(Stage::State);
     let terms = Terms { as_of: shared.clock.now(), deadline, rungs, access };
+    let product = call::product(request);
     let (bundle, decided, receipt) = call.attempt(|call| {
         let posted = |item: &Item<'_>| Posted::Envelope(Bytes::copy_from_slice(item.json));
         let valid = items.iter().zip(&read).filter_map(|(item, read)| Some((read.as_ref().ok()?, posted(item))));
@@ -98,7 +99,7 @@ async fn score_batch(call: &Call, request: &HttpRequest, payload: Payload) -> Re
         let bundle = scorer.bundle().clone();
         let (decisions, receipt) = scorer.score_all(valid.collect(), &terms, &mut |stage| watch.lap(stage))?;
         let decided = decisions.iter().zip(read.iter().flatten()).map(|(decision, application)| {
-            call.shared().metrics.scored(application, decision);
+            call.tally().scored(application, product, decision, &bundle);
             Decided::of(decision, bundle.clone(), wants_vector(request))
         });
         let decided = decided.collect::<Vec<_>>();
@@ -107,7 +108,8 @@ async fn score_batch(call: &Call, request: &HttpRequest, payload: Payload) -> Re
     let kept = waiting::settle(call, receipt, deadline).await;
     watch.lap(Stage::Ledger);
     if let Kept::Unknown(reason) = kept {
-        shared.metrics.degraded(Reasons::NONE.with(reason));
+        let anew = decided.iter().filter(|decided| !decided.made.is_degraded()).count();
+        call.tally().degraded(Reasons::NONE.with(reason), anew as u64);
     }
     let is_recorded = decided.iter().zip(read.iter().flatten()).all(|(decided, of)| decided.is_recorded(of, kept));
     let answer = call.attempt(|call| {

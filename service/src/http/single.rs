@@ -11,7 +11,7 @@ use cauce_features::time::Timestamp;
 use cauce_model::bundle::Bundle;
 
 use super::answer::Answer;
-use super::call::Call;
+use super::call::{self, Call};
 use super::idempotency::{self, Named, Step};
 use super::score::variant;
 use super::timing::StopWatch;
@@ -45,12 +45,12 @@ pub struct Outcome<'o> {
 impl Single<'_> {
     /// Goes the way. `read` finds the application in the body, `write` makes the answer.
     pub async fn score(
-        self,
+        &self,
         payload: Payload,
         read: impl FnOnce(&Call, &Bytes) -> Result<(Application, Posted), ApiError>,
         write: impl FnOnce(&Outcome<'_>) -> Result<Answer, ApiError>,
     ) -> Result<Answer, ApiError> {
-        let Self { call, request, work, wants_vector, is_named_by_its_id } = self;
+        let Self { call, request, work, wants_vector, is_named_by_its_id } = *self;
         let watch = StopWatch::start(call);
         let (deadline, rungs) = call.terms(request, work)?;
         let body = body::document(call, request, payload).await?;
@@ -72,9 +72,7 @@ impl Single<'_> {
             let bundle = scorer.bundle().clone();
             let lap = &mut |stage| watch.lap(stage);
             Ok(match scorer.score(&application, || posted.clone(), &terms, lap)? {
-                Progress::Scored(decision, receipt) => {
-                    Ok((decided(call, &application, &decision, bundle, wants_vector), receipt))
-                }
+                Progress::Scored(decision, receipt) => Ok((self.decided(&application, &decision, bundle), receipt)),
                 Progress::Asking(asking) => Err(asking),
             })
         })?;
@@ -90,14 +88,14 @@ impl Single<'_> {
                     let lap = &mut |stage| watch.lap(stage);
                     let (decision, receipt) =
                         scorer.resume(asking, found, &application, || posted.clone(), &terms, lap);
-                    Ok((decided(call, &application, &decision, bundle, wants_vector), receipt))
+                    Ok((self.decided(&application, &decision, bundle), receipt))
                 })?
             }
         };
         let kept = waiting::settle(call, receipt, deadline).await;
         watch.lap(Stage::Ledger);
         if let Kept::Unknown(reason) = kept {
-            call.shared().metrics.degraded(Reasons::NONE.with(reason));
+            call.tally().degraded(Reasons::NONE.with(reason), u64::from(!decided.made.is_degraded()));
         }
         let outcome = Outcome { application: &application, decided: &decided, as_of: terms.as_of, kept, watch: &watch };
         let answer = call.attempt(|_| write(&outcome))?;
@@ -105,16 +103,9 @@ impl Single<'_> {
         idempotency::keep(call, reservation.as_ref(), &answer, kept, deadline).await;
         Ok(answer)
     }
-}
-
-/// The decision apart from the scorer, counted: the scorer serves others while this request waits for the log.
-fn decided(
-    call: &Call,
-    application: &Application,
-    decision: &Decision<'_>,
-    bundle: Arc<Bundle>,
-    wants_vector: bool,
-) -> Decided {
-    call.shared().metrics.scored(application, decision);
-    Decided::of(decision, bundle, wants_vector)
+    /// The decision apart from the scorer, counted: the scorer serves others while this request waits for the log.
+    fn decided(&self, application: &Application, decision: &Decision<'_>, bundle: Arc<Bundle>) -> Decided {
+        self.call.tally().scored(application, call::product(self.request), decision, &bundle);
+        Decided::of(decision, bundle, self.wants_vector)
+    }
 }

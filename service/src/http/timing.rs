@@ -7,14 +7,15 @@ use parking_lot::Mutex;
 use serde::{Serialize, Serializer};
 
 use super::call::{Call, microseconds};
-use crate::metrics::{Metrics, STAGES};
+use crate::metrics::STAGES;
 use crate::scoring::Stage;
+use crate::tally::Tally;
 
 pub const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
-/// Takes the time of each stage and counts it. The first stage begins with the request.
+/// Takes the time of each stage, and counts them all when it is put away. The first stage begins with the request.
 pub struct StopWatch<'a> {
-    metrics: &'a Metrics,
+    tally: &'a Tally,
     started: Instant,
     // Locked by one thread only, between two awaits: it lets an answer end its last stage while it is being written.
     taken: Mutex<Taken>,
@@ -22,14 +23,15 @@ pub struct StopWatch<'a> {
 
 struct Taken {
     last: Instant,
-    stages: [Duration; STAGES.len()],
+    /// Those that the request had.
+    stages: [Option<Duration>; STAGES.len()],
 }
 
 impl<'a> StopWatch<'a> {
     /// Starts when the request began.
     pub fn start(call: &'a Call) -> Self {
-        let (metrics, started) = (&*call.shared().metrics, call.started());
-        Self { metrics, started, taken: Mutex::new(Taken { last: started, stages: Default::default() }) }
+        let (tally, started) = (call.tally(), call.started());
+        Self { tally, started, taken: Mutex::new(Taken { last: started, stages: Default::default() }) }
     }
 
     /// Ends a stage, the next begins; what time it is.
@@ -38,15 +40,14 @@ impl<'a> StopWatch<'a> {
         let mut taken = self.taken.lock();
         let took = now.saturating_duration_since(taken.last);
         taken.last = now;
-        taken.stages[stage as usize] += took;
-        self.metrics.stage(stage, took);
+        *taken.stages[stage as usize].get_or_insert_default() += took;
         now
     }
 
     /// The stages so far for browsers and proxies, in milliseconds.
     pub fn header(&self) -> HeaderValue {
         let taken = self.taken.lock();
-        let stages = STAGES.iter().zip(taken.stages).map(|((_, name), took)| (*name, took));
+        let stages = taken.stages();
         let mut text = String::with_capacity(192);
         for (name, took) in stages.chain([("total", taken.last.saturating_duration_since(self.started))]) {
             text.push_str(if text.is_empty() { "" } else { ", " });
@@ -58,12 +59,24 @@ impl<'a> StopWatch<'a> {
     }
 }
 
+impl Taken {
+    fn stages(&self) -> impl Iterator<Item = (&'static str, Duration)> {
+        STAGES.iter().zip(self.stages).map(|((_, name), took)| (*name, took.unwrap_or_default()))
+    }
+}
+
+impl Drop for StopWatch<'_> {
+    fn drop(&mut self) {
+        self.tally.stages(&self.taken.lock().stages);
+    }
+}
+
 /// Stands last in an answer, in microseconds: what was written before it is the stage `reply`.
 impl Serialize for StopWatch<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.lap(Stage::Reply);
         let taken = self.taken.lock();
-        let stages = STAGES.iter().zip(taken.stages).map(|((_, name), took)| (*name, microseconds(took)));
+        let stages = taken.stages().map(|(name, took)| (name, microseconds(took)));
         let total = microseconds(taken.last.saturating_duration_since(self.started));
         serializer.collect_map(stages.chain([("total", total)]))
     }

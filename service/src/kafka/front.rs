@@ -186,6 +186,7 @@ impl EventLog for KafkaLog {
             segments: outbox.segments,
             waiting_records: records + outbox_records as usize,
             waiting_bytes: bytes,
+            waiting_since: outbox.waiting_since,
             erasures_pending: 0,
             refuses,
             brokers: Some(Brokers { reachable, outbox_records }),

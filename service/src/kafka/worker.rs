@@ -5,6 +5,7 @@
 //! until there is room.
 
 mod commit;
+mod control;
 mod group;
 mod lookout;
 mod owned;
@@ -13,12 +14,10 @@ mod takeover;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use cauce_model::bundle::Bundle;
-use parking_lot::Mutex;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
@@ -35,7 +34,9 @@ use crate::scoring::Batch;
 use crate::store::Histories;
 use crate::stream::Lane;
 use crate::stream::pressure::Pressure;
+use crate::tally::Tally;
 use commit::{CommitError, Committer};
+pub use control::Control;
 use group::Member;
 use lookout::{Lookout, Topics};
 use owned::Owned;
@@ -61,7 +62,8 @@ const AGAIN_AFTER: Duration = Duration::from_millis(250);
 pub struct Parts {
     pub cluster: Cluster,
     pub bundle: Arc<Bundle>,
-    pub batches: Vec<Batch>,
+    /// As many as there are threads to work.
+    pub seats: Vec<Seat>,
     pub histories: Arc<Histories>,
     pub applied: Arc<Applied>,
     pub tending: Arc<Tending>,
@@ -71,14 +73,10 @@ pub struct Parts {
     pub accept_data_loss: bool,
 }
 
-/// What others may ask of the worker's thread, and tell it.
-#[derive(Default)]
-pub struct Control {
-    is_ready: AtomicBool,
-    is_stopping: AtomicBool,
-    is_deferring: AtomicBool,
-    /// Why it cannot go on.
-    failure: Mutex<Option<String>>,
+/// What one thread works with.
+pub struct Seat {
+    pub batch: Batch,
+    pub tally: Tally,
 }
 
 /// Works off this instance's share of the topics.
@@ -107,37 +105,6 @@ pub struct Worker {
     /// When slices that could not be opened are tried again.
     open_after: Instant,
     warned_at: Option<Instant>,
-}
-
-impl Control {
-    /// `is_ready` where there are histories to begin with.
-    pub fn new(is_ready: bool) -> Self {
-        Self { is_ready: AtomicBool::new(is_ready), ..Self::default() }
-    }
-
-    /// Whether there are histories: those of a former life, or those of the first assignment, read up to what was committed.
-    pub fn is_ready(&self) -> bool {
-        self.is_ready.load(Ordering::Relaxed)
-    }
-
-    /// Has the thread give its partitions back and end.
-    pub fn stop(&self) {
-        self.is_stopping.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether applications of normal priority have to wait.
-    pub fn is_deferring(&self) -> bool {
-        self.is_deferring.load(Ordering::Relaxed)
-    }
-
-    /// Why it has ended before it was told to.
-    pub fn failure(&self) -> Option<String> {
-        self.failure.lock().clone()
-    }
-
-    fn is_stopping(&self) -> bool {
-        self.is_stopping.load(Ordering::Relaxed)
-    }
 }
 
 impl Worker {
@@ -188,7 +155,7 @@ impl Worker {
     fn give_up(self, failure: String) {
         tracing::error!(failure, "the service stops: it cannot go on reading from Kafka");
         self.slices.values().for_each(|owned| owned.tended.end());
-        *self.control.failure.lock() = Some(failure);
+        self.control.fail(failure);
         // As an operator would: requests in flight are answered.
         let _ = kill_process(getpid(), Signal::TERM);
     }
@@ -264,28 +231,32 @@ impl Worker {
     fn work(&mut self) {
         let Self { parts, slices, pressure, .. } = self;
         // Between rounds only: a round is of one bundle, and what it has made is committed as it stands.
-        for batch in &mut parts.batches {
-            batch.follow();
+        for seat in &mut parts.seats {
+            seat.batch.follow();
         }
         let settings = &parts.cluster.settings;
         let now = Instant::now();
         let mut due: Vec<&mut Owned> = slices.values_mut().filter(|owned| owned.is_due(now)).collect();
         due.sort_by_key(|owned| std::cmp::Reverse(owned.slice.waiting()));
         let rules = parts.cluster.rules(pressure.is_deferring(), settings.round_records.div_ceil(due.len().max(1)));
-        let mut shares: Vec<Vec<&mut Owned>> = parts.batches.iter().map(|_| Vec::new()).collect();
+        let mut shares: Vec<Vec<&mut Owned>> = parts.seats.iter().map(|_| Vec::new()).collect();
         let count = shares.len();
         due.into_iter().enumerate().for_each(|(index, owned)| shares[index % count].push(owned));
         let (metrics, applied) = (&parts.metrics, &parts.applied);
         thread::scope(|scope| {
-            for (batch, share) in parts.batches.iter_mut().zip(shares).filter(|(_, share)| !share.is_empty()) {
+            for (seat, share) in parts.seats.iter_mut().zip(shares).filter(|(_, share)| !share.is_empty()) {
                 scope.spawn(move || {
                     for owned in share {
-                        owned.work(batch, &rules, metrics);
+                        owned.work(seat, &rules, metrics);
                         applied.advance(owned.slice.partition as usize, owned.slice.next()[Lane::Events as usize]);
                     }
                 });
             }
         });
+        let newest = self.slices.values_mut().filter_map(|owned| owned.slice.newest_event.take()).max();
+        if let Some(newest) = newest {
+            self.control.show_freshness(self.parts.clock.now().millis() - newest.millis());
+        }
         let room = self.parts.cluster.settings.buffer_records / 2;
         let resumed = self.slices.iter_mut().flat_map(|(partition, owned)| {
             let roomy = Lane::ALL.into_iter().filter(|lane| owned.is_paused[*lane as usize]);
@@ -360,20 +331,14 @@ impl Worker {
         if !self.slices.is_empty() {
             self.look_at_ends();
         }
-        let mut lag = 0;
-        let now = self.parts.clock.now();
-        for owned in self.slices.values() {
-            let behind = owned.lag();
-            lag += behind[Lane::Events as usize] + behind[Lane::Applications as usize];
-            self.parts.metrics.observed(behind, &owned.slice, now);
-        }
+        let lag = self.look_at_lag();
         let has_caught_up = !self.slices.values().any(|owned| owned.slice.is_recovering());
         if self.was_assigned && self.wanted.is_empty() && has_caught_up {
-            self.control.is_ready.store(true, Ordering::Relaxed);
+            self.control.become_ready();
         }
         if self.pressure.observe(lag) {
             let deferring = self.pressure.is_deferring();
-            self.control.is_deferring.store(deferring, Ordering::Relaxed);
+            self.control.defer(deferring);
             self.parts.metrics.mode(deferring);
             match deferring {
                 true => {
@@ -382,6 +347,21 @@ impl Worker {
                 false => tracing::warn!(alert = "kafka_lag", lag, "resolved: all applications are scored again"),
             }
         }
+    }
+
+    /// How many records wait in all, which is shown.
+    fn look_at_lag(&mut self) -> u64 {
+        let (mut lag, mut oldest_ms) = (0, 0);
+        let now = self.parts.clock.now();
+        for owned in self.slices.values_mut() {
+            let behind = owned.lag();
+            let waiting = behind[Lane::Events as usize] + behind[Lane::Applications as usize];
+            lag += waiting;
+            oldest_ms = oldest_ms.max(owned.waited_ms(waiting, now));
+            self.parts.metrics.observed(behind, &owned.slice, now);
+        }
+        self.control.show_lag(lag, oldest_ms);
+        lag
     }
 
     /// What a poll says instead of a record. librdkafka heals nearly everything by itself, and says it again and again.

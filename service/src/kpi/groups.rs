@@ -68,6 +68,13 @@ pub struct Declared {
     segments: Vec<(String, Vec<String>)>,
 }
 
+impl Default for Groups {
+    /// Nothing is declared.
+    fn default() -> Self {
+        Self { products: vec![OTHER.into()], segments: Vec::new() }
+    }
+}
+
 impl Groups {
     /// Reads the settings against a specification. A bundle in service is only replaced by one of the same specification.
     pub fn new(settings: &config::Kpi, specification: &Specification) -> Result<Self, Wrong> {

@@ -249,13 +249,14 @@ impl EventLog for EmbeddedLog {
     }
 
     fn status(&self) -> LogStatus {
-        let (waiting_records, waiting_bytes, refuses) = self.queue.status();
+        let (waiting_records, waiting_bytes, waiting_since, refuses) = self.queue.status();
         let all = self.reading.segments.all();
         LogStatus {
             bytes: all.iter().map(|segment| segment.extent.read().bytes).sum(),
             segments: all.len(),
             waiting_records,
             waiting_bytes,
+            waiting_since,
             erasures_pending: self.pending().len(),
             refuses,
             brokers: None,

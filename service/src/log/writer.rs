@@ -51,6 +51,8 @@ struct State {
     urgent: bool,
     records: usize,
     bytes: usize,
+    /// Since when the oldest waits of what is being written.
+    taken_since: Option<Instant>,
     /// Why nothing is taken, while writing does not work.
     refuses: Option<LogError>,
     closed: bool,
@@ -59,6 +61,7 @@ struct State {
 struct Submission {
     work: Work,
     bytes: usize,
+    since: Instant,
     /// Nobody waits for it, and it is not given up.
     is_relaxed: bool,
     receipt: oneshot::Sender<Settled>,
@@ -100,7 +103,7 @@ impl Queue {
     fn push(&self, work: Work, promise: Promise<'_>) -> Result<super::Receipt, LogError> {
         let (receipt, receiver) = oneshot::channel();
         let is_relaxed = matches!(promise, Promise::Relaxed(_));
-        let submission = Submission { bytes: work.bytes(), work, is_relaxed, receipt };
+        let submission = Submission { bytes: work.bytes(), work, since: Instant::now(), is_relaxed, receipt };
         let mut state = self.state.lock();
         if let Some(error) = &state.refuses {
             return Err(error.clone());
@@ -131,15 +134,17 @@ impl Queue {
         self.arrived.notify_one();
     }
 
-    /// Records and bytes waiting, and why nothing is taken.
-    pub(super) fn status(&self) -> (usize, usize, Option<LogError>) {
+    /// Records and bytes waiting, since when the oldest does, and why nothing is taken.
+    pub(super) fn status(&self) -> (usize, usize, Option<Instant>, Option<LogError>) {
         let state = self.state.lock();
-        (state.records, state.bytes, state.refuses.clone())
+        let since = state.taken_since.or(state.waiting.first().map(|submission| submission.since));
+        (state.records, state.bytes, since.filter(|_| state.records > 0), state.refuses.clone())
     }
 
     /// Everything that waits, as soon as somebody waits for it; `None` when it is closed and nothing waits.
     fn take(&self) -> Option<Vec<Submission>> {
         let mut state = self.state.lock();
+        state.taken_since = None;
         while state.waiting.is_empty() {
             if state.closed {
                 return None;
@@ -149,6 +154,7 @@ impl Queue {
         let until = Instant::now() + GATHER;
         while !state.urgent && !state.closed && !self.arrived.wait_until(&mut state, until).timed_out() {}
         state.urgent = false;
+        state.taken_since = state.waiting.first().map(|submission| submission.since);
         Some(mem::take(&mut state.waiting))
     }
 

@@ -61,7 +61,7 @@ pub const KAFKA_FAMILIES: [Family; 17] = [
 ];
 
 /// What an event may become, in the order of [`Worked::taken`].
-const TAKEN: [Taken; 3] = [Taken::New, Taken::Duplicate, Taken::Conflict];
+pub const TAKEN: [Taken; 3] = [Taken::New, Taken::Duplicate, Taken::Conflict];
 const LANES: [&str; 3] = ["events", "applications", "deferred"];
 
 /// A handle on every series.

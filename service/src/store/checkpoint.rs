@@ -71,6 +71,7 @@ impl Store {
         self.write(plan, chunk, &durable, &mut written)?;
         let checkpoint = Some(Checkpoint { reached: reached.into(), at, specification: plan.specification().hash });
         self.state.write(&Batch { checkpoint, ..Batch::default() })?;
+        self.checkpointed_ms.store(at.millis(), Ordering::Relaxed);
         Ok(written)
     }
 

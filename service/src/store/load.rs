@@ -5,7 +5,7 @@
 //! everybody before, on all cores. Whoever does not fit into memory stays in the state.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
@@ -34,11 +34,15 @@ impl Store {
             resident: AtomicUsize::new(0),
             memory_bytes: AtomicUsize::new(0),
             coarsened: AtomicU64::new(0),
+            checkpointed_ms: AtomicI64::new(i64::MIN),
             purged_bytes: AtomicU64::new(0),
             upkeep: Mutex::default(),
         };
-        if store.checkpointed()?.is_some_and(|known| known.specification != plan.specification().hash) {
-            return Err(StateError::OtherSpecification);
+        if let Some(known) = store.checkpointed()? {
+            if known.specification != plan.specification().hash {
+                return Err(StateError::OtherSpecification);
+            }
+            store.checkpointed_ms.store(known.at.millis(), Ordering::Relaxed);
         }
         store.count(plan)?;
         Ok(store)

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cauce_features::time::{Span, Timestamp};
-use cauce_model::bundle::Bundle;
 use cauce_model::onnx::OnnxModel;
 
 use super::output::To;
@@ -37,7 +36,7 @@ impl Fixture {
     }
 
     fn work(&mut self) -> Worked {
-        self.slice.work(&mut self.batch, &RULES)
+        self.slice.work(&mut self.batch, &RULES, &mut |_, _, _| ())
     }
 
     /// Works with every lane known to be at its end.
@@ -242,7 +241,7 @@ fn under_pressure_only_high_priority_is_scored_and_what_waited_is_scored_as_of_i
     Lane::ALL.into_iter().for_each(|lane| fixture.slice.queue(lane).is_at_end = true);
     fixture.push(Lane::Events, [payment(0, 0, "a", 0)]);
     fixture.push(Lane::Applications, [application(0, 1, "a"), with(application(1, 2, "b"), "priority", "high")]);
-    let worked = fixture.slice.work(&mut fixture.batch, &Rules { deferring: true, ..RULES });
+    let worked = fixture.slice.work(&mut fixture.batch, &Rules { deferring: true, ..RULES }, &mut |_, _, _| ());
     assert_eq!((worked.scored, worked.deferred), (1, 1));
     let waiting = worked.outputs.iter().find(|output| output.to == To::Deferred).unwrap();
     let headers = waiting.headers.iter().map(|(name, value)| (name.as_ref().into(), value.clone())).collect();

@@ -101,7 +101,7 @@ impl Worker<'_> {
             for lane in Lane::ALL {
                 self.fill(&mut slice, lane)?;
             }
-            let worked = slice.work(&mut self.batch, &rules);
+            let worked = slice.work(&mut self.batch, &rules, &mut |_, _, _| ());
             if let Some(error) = worked.stuck {
                 return Err(error.into());
             }

@@ -8,13 +8,12 @@ use bytes::Bytes;
 use cauce_features::time::{Span, Timestamp};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 
-use super::{AGAIN_AFTER, Parts, QUEUE_BYTES};
+use super::{AGAIN_AFTER, Parts, QUEUE_BYTES, Seat};
 use crate::config;
 use crate::kafka::partitioner::partition_of;
 use crate::kafka::tending::Tended;
 use crate::log::Position;
 use crate::metrics::kafka::KafkaMetrics;
-use crate::scoring::Batch;
 use crate::store::Positions;
 use crate::stream::output::Output;
 use crate::stream::{Lane, Record, Rules, Slice};
@@ -30,6 +29,8 @@ pub(super) struct Owned {
     pub has_deferred: bool,
     /// What is not committed yet.
     pub outputs: Vec<Output>,
+    /// When it was last seen that nothing waits.
+    pub caught_up_at: Timestamp,
     /// The state could not be read or written.
     pub stuck_until: Option<Instant>,
 }
@@ -52,11 +53,15 @@ impl Owned {
         (records >= parts.cluster.settings.buffer_records || bytes >= QUEUE_BYTES) && !self.is_paused[lane as usize]
     }
 
-    pub fn work(&mut self, batch: &mut Batch, rules: &Rules, metrics: &KafkaMetrics) {
+    pub fn work(&mut self, seat: &mut Seat, rules: &Rules, metrics: &KafkaMetrics) {
         self.tended.begin();
-        let mut worked = self.slice.work(batch, rules);
+        let Seat { batch, tally } = seat;
+        let mut worked = self.slice.work(batch, rules, &mut |application, decision, bundle| {
+            tally.streamed(application, decision, bundle);
+        });
         self.has_deferred |= worked.deferred > 0;
         metrics.worked(self.slice.partition, &worked);
+        tally.worked(&worked);
         self.outputs.append(&mut worked.outputs);
         self.stuck_until = worked.stuck.map(|error| {
             tracing::error!(%error, partition = self.slice.partition, "records wait for the state");
@@ -114,6 +119,17 @@ impl Owned {
             let newest = self.slice.stream_time.min(now);
             self.tended.pass_to(Timestamp::from_millis(newest.millis() - oldest_as_of.millis()));
         }
+    }
+
+    /// For how long the oldest of so many waiting records has, at most: it came after the last that was worked off, and after it was seen
+    /// that nothing waits.
+    pub fn waited_ms(&mut self, waiting: u64, now: Timestamp) -> i64 {
+        if waiting == 0 {
+            self.caught_up_at = now;
+        }
+        let since_ms = self.caught_up_at.max(self.slice.stream_time).millis();
+        // Before the first record nothing is known.
+        if since_ms == 0 { 0 } else { (now.millis() - since_ms).max(0) }
     }
 
     pub fn lag(&self) -> [u64; 3] {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cauce_features::plan::FeaturePlan;
+use cauce_features::time::Timestamp;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
@@ -149,6 +150,7 @@ impl Worker {
             is_paused: [false; 3],
             has_deferred: true,
             outputs: Vec::new(),
+            caught_up_at: Timestamp::from_millis(0),
             stuck_until: None,
         };
         self.slices.insert(partition, owned);

@@ -1,0 +1,77 @@
+//! What others may ask of the thread that reads from Kafka, and tell it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::kpi::snapshot::KafkaKpis;
+
+/// What others may ask of the worker's thread, and tell it.
+#[derive(Default)]
+pub struct Control {
+    is_ready: AtomicBool,
+    is_stopping: AtomicBool,
+    is_deferring: AtomicBool,
+    /// Why it cannot go on.
+    failure: Mutex<Option<String>>,
+    behind: Mutex<KafkaKpis>,
+}
+
+impl Control {
+    /// `is_ready` where there are histories to begin with.
+    pub fn new(is_ready: bool) -> Self {
+        Self { is_ready: AtomicBool::new(is_ready), ..Self::default() }
+    }
+
+    /// Whether there are histories: those of a former life, or those of the first assignment, read up to what was committed.
+    pub fn is_ready(&self) -> bool {
+        self.is_ready.load(Ordering::Relaxed)
+    }
+
+    /// Has the thread give its partitions back and end.
+    pub fn stop(&self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether applications of normal priority have to wait.
+    pub fn is_deferring(&self) -> bool {
+        self.is_deferring.load(Ordering::Relaxed)
+    }
+
+    /// Why it has ended before it was told to.
+    pub fn failure(&self) -> Option<String> {
+        self.failure.lock().clone()
+    }
+
+    /// How far the stream is behind.
+    pub fn behind(&self) -> KafkaKpis {
+        *self.behind.lock()
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn become_ready(&self) {
+        self.is_ready.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn defer(&self, is_deferring: bool) {
+        self.is_deferring.store(is_deferring, Ordering::Relaxed);
+    }
+
+    pub(super) fn fail(&self, failure: String) {
+        *self.failure.lock() = Some(failure);
+    }
+
+    /// So many records wait, the oldest of them for so long.
+    pub(super) fn show_lag(&self, records: u64, oldest_ms: i64) {
+        let behind = &mut *self.behind.lock();
+        (behind.lag_records, behind.lag_seconds) = (records, oldest_ms as f64 / 1e3);
+    }
+
+    /// So long after it happened an event became state.
+    pub(super) fn show_freshness(&self, ms: i64) {
+        self.behind.lock().freshness_seconds = Some(ms.max(0) as f64 / 1e3);
+    }
+}

@@ -1,0 +1,119 @@
+//! What a thread counts of requests, once: for Prometheus, whose counters are those of all threads, and in its own lane for KPIs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cauce_features::application::Application;
+use cauce_model::bundle::Bundle;
+
+use crate::degrade::Reasons;
+use crate::ingest::{Refusal, Taken};
+use crate::kpi::lane::{Answered, Lane};
+use crate::metrics::kafka::TAKEN;
+use crate::metrics::{INVALID, Metrics, STAGES, outcome};
+use crate::scoring::Decision;
+use crate::stream::Worked;
+use crate::stream::decode::Reason;
+
+/// Counts for one thread.
+pub struct Tally {
+    metrics: Arc<Metrics>,
+    /// None where no KPIs are kept.
+    lane: Option<Arc<Lane>>,
+}
+
+impl Tally {
+    /// For a thread with this lane.
+    pub fn new(metrics: Arc<Metrics>, lane: Option<Arc<Lane>>) -> Self {
+        Self { metrics, lane }
+    }
+
+    /// Counts an answer.
+    pub fn answered(&self, answered: &Answered) {
+        self.metrics.answered(answered);
+        self.kpi(|lane| lane.answered(answered));
+    }
+
+    /// Counts how long each stage of a request took, those that it had.
+    pub fn stages(&self, took: &[Option<Duration>; STAGES.len()]) {
+        self.metrics.stages(took);
+        self.kpi(|lane| lane.stages(took));
+    }
+
+    /// Counts a scored application, for a product if the request named one.
+    pub fn scored(
+        &self,
+        application: &Application,
+        product: Option<&str>,
+        decision: &Decision<'_>,
+        bundle: &Arc<Bundle>,
+    ) {
+        self.metrics.scored(application, decision);
+        self.kpi(|lane| lane.scored(application, product, decision, bundle));
+    }
+
+    /// Counts an application of the stream that was scored, which Prometheus has families of its own for.
+    pub fn streamed(&self, application: &Application, decision: &Decision<'_>, bundle: &Arc<Bundle>) {
+        self.kpi(|lane| lane.scored(application, None, decision, bundle));
+    }
+
+    /// Counts reasons that were found after scores were counted, so many of which were not degraded before.
+    pub fn degraded(&self, reasons: Reasons, anew: u64) {
+        self.metrics.degraded(reasons);
+        self.kpi(|lane| lane.degraded(reasons, anew));
+    }
+
+    /// Counts a valid event.
+    pub fn event(&self, became: Result<Taken, Refusal>) {
+        self.event_at(outcome(became));
+    }
+
+    /// Counts what was sent as an event and is none.
+    pub fn invalid_event(&self) {
+        self.event_at(INVALID);
+    }
+
+    /// Counts what came of records of the stream, which Prometheus has families of its own for.
+    pub fn worked(&self, worked: &Worked) {
+        self.kpi(|lane| {
+            let taken = TAKEN.into_iter().map(|taken| outcome(Ok(taken))).zip(worked.taken);
+            let refused = worked.refused.iter().map(|(reason, count)| (refused(*reason), *count));
+            taken.chain(refused).for_each(|(outcome, count)| lane.events(outcome, count));
+        });
+    }
+
+    /// Counts a defect.
+    pub fn panicked(&self) {
+        self.metrics.panicked();
+    }
+
+    /// Says how the thread stands.
+    pub fn load(&self, delay: Duration, in_flight: usize) {
+        self.kpi(|lane| lane.load(delay, in_flight));
+    }
+
+    fn event_at(&self, outcome: usize) {
+        self.metrics.event(outcome);
+        self.kpi(|lane| lane.events(outcome, 1));
+    }
+
+    fn kpi(&self, count: impl FnOnce(&Lane)) {
+        if let Some(lane) = &self.lane {
+            count(lane);
+        }
+    }
+}
+
+/// The place of a dead letter among what may become of an event.
+fn refused(reason: Reason) -> usize {
+    match reason {
+        Reason::EventTooLate => outcome(Err(Refusal::TooLate)),
+        Reason::EventInFuture => outcome(Err(Refusal::InFuture)),
+        Reason::StoreFull => outcome(Err(Refusal::StoreFull)),
+        Reason::MalformedJson
+        | Reason::InvalidFields
+        | Reason::MissingKey
+        | Reason::KeyMismatch
+        | Reason::UnknownKind => INVALID,
+    }
+}
