@@ -51,7 +51,6 @@ fn one_snapshot_comes_each_second_and_the_newest_can_be_asked_for() {
 }
 
 #[test]
-#[ignore = "until what is answered is counted in snapshots"]
 fn numbers_move_under_load() {
     let server = server_with(&[]);
     let mut live = Live::connect(&server, "/v1/kpis/live");
