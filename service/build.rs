@@ -20,6 +20,9 @@ const LOAD_CHARTS: &str =
 /// What the library's files are served as.
 const UPLOT: [(&str, &str); 2] = [("uPlot.iife.min.js", "uplot.js"), ("uPlot.min.css", "uplot.css")];
 
+/// A file's name and content.
+type File = (String, Vec<u8>);
+
 fn main() -> Result<(), Box<dyn Error>> {
     let (source, target) = (PathBuf::from("src/dashboard"), PathBuf::from(env::var("OUT_DIR")?));
     let uplot = Path::new("../.runtime/uplot");
@@ -36,8 +39,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         files.push((name, fs::read(path)?));
     }
     let page = files.iter_mut().find(|(name, _)| name == "index.html").ok_or("there is an `index.html`")?;
-    page.1 =
-        String::from_utf8(page.1.clone())?.replace(CHARTS, if charts.is_empty() { "" } else { LOAD_CHARTS }).into();
+    page.1 = String::from_utf8(std::mem::take(&mut page.1))?
+        .replace(CHARTS, if charts.is_empty() { "" } else { LOAD_CHARTS })
+        .into();
     files.extend(charts);
     files.sort();
 
@@ -51,7 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// The chart library's files, each under its licence; none where it was not fetched.
-fn charts(uplot: &Path) -> Result<Vec<(String, Vec<u8>)>, Box<dyn Error>> {
+fn charts(uplot: &Path) -> Result<Vec<File>, Box<dyn Error>> {
     let Ok(licence) = fs::read_to_string(uplot.join("LICENSE")) else { return Ok(Vec::new()) };
     let under_licence = |(file, name): (&str, &str)| {
         let content = fs::read_to_string(uplot.join(file))?;

@@ -102,8 +102,10 @@ fn alert_appears_and_resolves() {
     browser.picture("dashboard-alert");
     assert!(browser.text("#alerts").contains("model"), "{}", browser.text("#alerts"));
     assert_ne!(browser.evaluate("document.querySelector('[data-breaker=model]').dataset.state"), "closed");
+    // Each another amount: the cache would answer the same one, and the model not be tried.
+    let mut amounts = 10_000..;
     browser.until("document.querySelector('#resolved [data-alert=\"breaker_open/model\"]')", || {
-        server.post("/v1/score", JSON, application(1_000));
+        server.post("/v1/score", JSON, application(amounts.next().expect("there is no end")));
     });
     browser.until("document.querySelector('[data-breaker=model]').dataset.state === 'closed'", || {});
     assert_eq!(browser.errors(), Vec::<Value>::new());

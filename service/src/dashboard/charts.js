@@ -21,8 +21,9 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
-// A chart in a card of its own. `series` are { word, colour }; `shape` is one of SHAPES; `format` writes a value, `label` a row's name.
-export function chart({ id, title, note, series, shape, format, label = time, column = "column.time" }) {
+// A chart in a card of its own. `series` are { word, colour }; `shape` is LINES, STACK or BARS;
+// `format` writes a value, `label` what a row is of, `note` what the data says on the whole.
+export function chart({ id, title, note, series, shape, format, label, column = "column.time" }) {
   const [heading, about] = [element("h3", { id: `${id}-title` }), element("p", { className: "quiet" })];
   const button = element("button", { type: "button", aria: { expanded: "false", controls: `${id}-rows` } });
   const legend = element("ul", { className: "legend" });
@@ -65,7 +66,7 @@ export function chart({ id, title, note, series, shape, format, label = time, co
     button.setAttribute("aria-expanded", String(!rows.hidden));
     showRows();
   };
-  if (Plot) new ResizeObserver(() => uplot?.setSize({ width: plot.clientWidth, height: HEIGHT })).observe(plot);
+  if (Plot) new ResizeObserver(() => !plot.hidden && uplot?.setSize({ width: plot.clientWidth, height: HEIGHT })).observe(plot);
   const made = {
     card,
     show(next) {
