@@ -39,11 +39,14 @@ use crate::log::embedded::OpenError;
 use crate::log::{EventLog, Position};
 use crate::metrics::Metrics;
 use crate::metrics::ledger::LedgerMetrics;
+use crate::metrics::trace::TraceMetrics;
 use crate::reload::Reloader;
 use crate::scoring::{Guards, Scorer};
 use crate::serving::{Serving, Slot};
 use crate::shelf::{self, OnDamage, Shelf, ShelfError};
 use crate::store::{Histories, StateError};
+use crate::trace::Tracer;
+use crate::trace::export::ExportError;
 
 /// Bytes of a cached score on disk, and of those that wait to be written.
 const VALUE_BYTES: u64 = 20;
@@ -95,6 +98,8 @@ pub enum AppError {
     Cache(#[from] ShelfError),
     #[error("`{key}`: {cause}")]
     Ladder { key: &'static str, cause: String },
+    #[error(transparent)]
+    Traces(#[from] ExportError),
     #[error("the server failed: {0}")]
     Server(#[from] io::Error),
 }
@@ -112,6 +117,7 @@ impl App {
         let slot = Arc::new(Slot::new(Serving::prepare(bundle.clone(), seats)?));
         let clock = clock(&config.server.clock)?;
         let metrics = Arc::new(Metrics::new(&config.bounds(), BundleRef::of(&bundle).labels()));
+        let tracer = Tracer::start(&config.tracing, TraceMetrics::new(&metrics))?;
         let backend = match config.kafka.brokers.is_empty() {
             true => embedded::open(&config, &bundle, clock, &metrics, recovery)?,
             false => stream::open(&config, &bundle, &slot, clock, &metrics, recovery)?,
@@ -145,6 +151,7 @@ impl App {
             slot,
             gate: Gate::new(&config),
             server: config.server.clone(),
+            tracer,
             kpis: Board::default(),
             stopping: AtomicBool::new(false),
         };
@@ -168,6 +175,8 @@ impl App {
         if threads.into_iter().filter_map(|thread| thread.join().err()).count() > 0 {
             tracing::error!("a thread that keeps log and state met a defect");
         }
+        // Beside the bounds of the rest, so that a receiver which does not answer holds up no stop.
+        shared.tracer.stop(shared.server.shutdown_timeout.get() / 8);
         served.and(streamed)
     }
 }

@@ -37,4 +37,5 @@ mod serving;
 mod shelf;
 mod store;
 mod stream;
+mod trace;
 mod watchdog;

@@ -7,6 +7,7 @@
 pub mod edge;
 pub mod kafka;
 pub mod ledger;
+pub mod trace;
 
 use std::fmt::Write;
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! What is bounded by which setting, and what bounds a setting has itself (S5).
 
+use actix_web::http::Uri;
 use actix_web::http::header::HeaderName;
 use cauce_features::timeline::MAX_EVENTS;
 
@@ -9,7 +10,9 @@ use crate::degrade::Allowed;
 impl Config {
     /// Bounds that the layout of files and histories sets to bounds.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        let Self { server, budget, cache, breaker, model, log, store, kafka, ledger, admission, limits, .. } = self;
+        let Self {
+            server, budget, cache, breaker, model, log, store, kafka, ledger, admission, limits, tracing, ..
+        } = self;
         if let Err((key, cause)) = Allowed::parse(&self.ladder) {
             return Err(ConfigError::Wrong { key, cause });
         }
@@ -61,6 +64,14 @@ impl Config {
             ("server.write_timeout", ms(&server.write_timeout), 1..=u64::MAX, "at least `1ms`"),
             ("admission.in_flight", admission.in_flight as u64, 4..=1_000_000, "from 4 to 1000000"),
             ("admission.pause", ms(&admission.pause), 0..=1000, "at most `1s`"),
+            (
+                "tracing.otlp",
+                u64::from(is_address(&tracing.otlp)),
+                1..=1,
+                "empty or an address as `http://host:4318/v1/traces`",
+            ),
+            ("tracing.sample_percent", u64::from(tracing.sample_percent), 0..=100, "from 0 to 100"),
+            ("tracing.queue", tracing.queue as u64, 1..=1_000_000, "from 1 to 1000000"),
             ("limits.requests_per_second", u64::from(limits.requests_per_second), 0..=1_000_000, "at most 1000000"),
             ("limits.burst", u64::from(limits.burst), 1..=1_000_000, "from 1 to 1000000"),
             ("limits.clients", limits.clients as u64, 1..=100_000_000, "from 1 to 100000000"),
@@ -81,7 +92,9 @@ impl Config {
 
     /// Every bound by the name of its setting, sizes in bytes and durations in milliseconds (S5).
     pub fn bounds(&self) -> Vec<(&'static str, u64)> {
-        let Self { server, budget, cache, breaker, model, log, store, kafka, ledger, admission, limits, .. } = self;
+        let Self {
+            server, budget, cache, breaker, model, log, store, kafka, ledger, admission, limits, tracing, ..
+        } = self;
         let ms = |duration: &Duration| duration.get().as_millis() as u64;
         vec![
             ("server.workers", server.workers as u64),
@@ -132,9 +145,19 @@ impl Config {
             ("admission.delay", admission.delay.get().as_millis() as u64),
             ("admission.in_flight", admission.in_flight as u64),
             ("admission.pause", admission.pause.get().as_millis() as u64),
+            ("tracing.queue", tracing.queue as u64),
             ("limits.requests_per_second", u64::from(limits.requests_per_second)),
             ("limits.burst", u64::from(limits.burst)),
             ("limits.clients", limits.clients as u64),
         ]
     }
+}
+
+/// Whether something can be posted there, or nothing is to be. A password in it would be a secret in a file.
+fn is_address(text: &str) -> bool {
+    text.is_empty()
+        || text.parse::<Uri>().is_ok_and(|address| {
+            let is_known = matches!(address.scheme_str(), Some("http" | "https"));
+            is_known && address.authority().is_some_and(|authority| !authority.as_str().contains('@'))
+        })
 }

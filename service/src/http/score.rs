@@ -109,6 +109,9 @@ async fn score_batch(call: &Call, request: &HttpRequest, payload: Payload) -> Re
     if let Kept::Unknown(reason) = kept {
         shared.metrics.degraded(Reasons::NONE.with(reason));
     }
+    if let Some(Decided { made, .. }) = decided.first() {
+        call.record(|recording| recording.decided(made.mode, made.reasons, bundle.version()));
+    }
     let is_recorded = decided.iter().zip(read.iter().flatten()).all(|(decided, of)| decided.is_recorded(of, kept));
     let answer = call.attempt(|call| {
         let mut next = decided.iter();

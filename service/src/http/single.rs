@@ -99,6 +99,8 @@ impl Single<'_> {
         if let Kept::Unknown(reason) = kept {
             call.shared().metrics.degraded(Reasons::NONE.with(reason));
         }
+        let (made, reasons) = (&decided.made, decided.reasons(kept));
+        call.record(|recording| recording.decided(made.mode, reasons, decided.bundle.version()));
         let outcome = Outcome { application: &application, decided: &decided, as_of: terms.as_of, kept, watch: &watch };
         let answer = call.attempt(|_| write(&outcome))?;
         let reservation = reservation.filter(|_| decided.is_recorded(&application, kept));

@@ -14,6 +14,7 @@ pub const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// Takes the time of each stage and counts it. The first stage begins with the request.
 pub struct StopWatch<'a> {
+    call: &'a Call,
     metrics: &'a Metrics,
     started: Instant,
     // Locked by one thread only, between two awaits: it lets an answer end its last stage while it is being written.
@@ -29,7 +30,7 @@ impl<'a> StopWatch<'a> {
     /// Starts when the request began.
     pub fn start(call: &'a Call) -> Self {
         let (metrics, started) = (&*call.shared().metrics, call.started());
-        Self { metrics, started, taken: Mutex::new(Taken { last: started, stages: Default::default() }) }
+        Self { call, metrics, started, taken: Mutex::new(Taken { last: started, stages: Default::default() }) }
     }
 
     /// Ends a stage, the next begins; what time it is.
@@ -37,6 +38,7 @@ impl<'a> StopWatch<'a> {
         let now = Instant::now();
         let mut taken = self.taken.lock();
         let took = now.saturating_duration_since(taken.last);
+        self.call.record(|recording| recording.stage(STAGES[stage as usize].1, taken.last, now));
         taken.last = now;
         taken.stages[stage as usize] += took;
         self.metrics.stage(stage, took);
