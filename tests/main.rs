@@ -21,5 +21,7 @@ mod faults;
 mod http;
 /// `cauce serve` as one of a group of instances at a real Kafka.
 mod kafka;
+/// Lines of the log and spans: whom they name, and whom they never do.
+mod logs;
 /// Another bundle in service while requests come, and back.
 mod reload;

@@ -29,7 +29,7 @@ const ROUTES: [(&str, &str, &str); 21] = [
     ("post", "/predecir", "/predecir"),
 ];
 
-const METRICS: [(&str, &str); 46] = [
+const METRICS: [(&str, &str); 49] = [
     ("cauce_http_requests_total", "counter"),
     ("cauce_http_request_duration_seconds", "histogram"),
     ("cauce_score_stage_duration_seconds", "histogram"),
@@ -76,6 +76,9 @@ const METRICS: [(&str, &str); 46] = [
     ("cauce_slow_clients_total", "counter"),
     ("cauce_http_connections", "gauge"),
     ("cauce_requests_in_flight", "gauge"),
+    ("cauce_traces_exported_total", "counter"),
+    ("cauce_traces_dropped_total", "counter"),
+    ("cauce_traces_waiting", "gauge"),
 ];
 
 fn named<'a>(document: &'a Value, name: &str) -> &'a Value {
