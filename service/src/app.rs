@@ -13,7 +13,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
@@ -164,6 +164,8 @@ impl App {
     pub fn run(self, listening: impl FnOnce(SocketAddr)) -> Result<(), AppError> {
         let Self { shared, stream, threads } = self;
         let served = System::new().block_on(serve(shared.clone(), listening));
+        // Where it never listened nobody has said so yet, and what runs until then is waited for below.
+        shared.stopping.store(true, Ordering::Relaxed);
         let streamed = stream.map_or(Ok(()), stream::Stream::stop);
         shared.upkeep.stop();
         shared.guards.watchdog.stop();

@@ -101,7 +101,7 @@ impl Tracer {
         if let (Some(mut recording), Some(exporter)) = (trace.recording, &self.exporter) {
             recording.ended = Instant::now();
             recording.status = status;
-            exporter.push(recording);
+            exporter.push(*recording);
         }
     }
 

@@ -52,7 +52,7 @@ pub struct Exporter {
 
 #[derive(Default)]
 struct Waiting {
-    recordings: Vec<Box<Recording>>,
+    recordings: Vec<Recording>,
     is_stopping: bool,
     is_done: bool,
 }
@@ -82,7 +82,7 @@ impl Exporter {
     }
 
     /// Takes a recording, unless too many wait.
-    pub fn push(&self, recording: Box<Recording>) {
+    pub fn push(&self, recording: Recording) {
         let mut waiting = self.waiting.lock();
         if waiting.recordings.len() >= self.most {
             self.metrics.dropped.increment(1);
@@ -117,7 +117,7 @@ impl Exporter {
     }
 
     /// The next batch, perhaps of none; `None` if nothing will come any more.
-    fn take(&self) -> Option<Vec<Box<Recording>>> {
+    fn take(&self) -> Option<Vec<Recording>> {
         let until = Instant::now() + EVERY;
         let mut waiting = self.waiting.lock();
         while waiting.recordings.len() < BATCH && !waiting.is_stopping {
@@ -158,7 +158,7 @@ impl Receiver {
     }
 
     /// Whether it has them now.
-    fn post(&mut self, recordings: &[Box<Recording>]) -> bool {
+    fn post(&mut self, recordings: &[Recording]) -> bool {
         let mut request = self.agent.post(&self.address).header(CONTENT_TYPE, "application/x-protobuf");
         for (name, value) in &self.headers {
             request = request.header(name, value);

@@ -21,9 +21,9 @@ const KNOWN_WHERE: u32 = 1 << 8;
 const REMOTE: u32 = 1 << 9;
 
 /// The body of one export.
-pub fn encode(service: &str, recordings: &[Box<Recording>]) -> Vec<u8> {
+pub fn encode(service: &str, recordings: &[Recording]) -> Vec<u8> {
     let scope = InstrumentationScope { name: "cauce".into(), version: VERSION.into(), ..Default::default() };
-    let spans = recordings.iter().flat_map(|recording| spans(recording)).collect();
+    let spans = recordings.iter().flat_map(spans).collect();
     let attributes = vec![text("service.name", service), text("service.version", VERSION)];
     let spans = ResourceSpans {
         resource: Some(Resource { attributes, ..Default::default() }),
