@@ -25,6 +25,8 @@ mod http;
 mod kafka;
 /// How the service says how it does: once, live, and in the words of the Ahorro Valle front-end.
 mod kpis;
+/// Lines of the log and spans: whom they name, and whom they never do.
+mod logs;
 /// What Prometheus and Grafana are given.
 mod metrics;
 /// Another bundle in service while requests come, and back.

@@ -13,7 +13,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
@@ -40,11 +40,14 @@ use crate::log::embedded::OpenError;
 use crate::log::{EventLog, Position};
 use crate::metrics::Metrics;
 use crate::metrics::ledger::LedgerMetrics;
+use crate::metrics::trace::TraceMetrics;
 use crate::reload::Reloader;
 use crate::scoring::{Guards, Scorer};
 use crate::serving::{Serving, Slot};
 use crate::shelf::{self, OnDamage, Shelf, ShelfError};
 use crate::store::{Histories, StateError};
+use crate::trace::Tracer;
+use crate::trace::export::ExportError;
 
 /// Bytes of a cached score on disk, and of those that wait to be written.
 const VALUE_BYTES: u64 = 20;
@@ -97,6 +100,8 @@ pub enum AppError {
     Cache(#[from] ShelfError),
     #[error("`{key}`: {cause}")]
     Setting { key: &'static str, cause: String },
+    #[error(transparent)]
+    Traces(#[from] ExportError),
     #[error("the server failed: {0}")]
     Server(#[from] io::Error),
 }
@@ -115,6 +120,7 @@ impl App {
         let clock = clock(&config.server.clock)?;
         let metrics = Arc::new(Metrics::new(&config.bounds(), BundleRef::of(&bundle).labels()));
         let lanes = watching::lanes(&config.kpi, &bundle)?;
+        let tracer = Tracer::start(&config.tracing, TraceMetrics::new(&metrics))?;
         let backend = match config.kafka.brokers.is_empty() {
             true => embedded::open(&config, &bundle, clock, &metrics, recovery)?,
             false => stream::open(&config, &bundle, &slot, clock, &metrics, lanes.as_deref(), recovery)?,
@@ -148,6 +154,7 @@ impl App {
             slot,
             gate: Gate::new(&config),
             server: config.server.clone(),
+            tracer,
             kpis: Board::default(),
             live: Seats::new(config.kpi.live_clients),
             lanes,
@@ -163,6 +170,8 @@ impl App {
     pub fn run(self, listening: impl FnOnce(SocketAddr)) -> Result<(), AppError> {
         let Self { shared, stream, mut threads, watching } = self;
         let served = System::new().block_on(serve(shared.clone(), listening));
+        // Where it never listened nobody has said so yet, and what runs until then is waited for below.
+        shared.stopping.store(true, Ordering::Relaxed);
         threads.push(watching.stop());
         let streamed = stream.map_or(Ok(()), stream::Stream::stop);
         shared.upkeep.stop();
@@ -175,6 +184,8 @@ impl App {
         if threads.into_iter().filter_map(|thread| thread.join().err()).count() > 0 {
             tracing::error!("a thread that keeps log and state met a defect");
         }
+        // Beside the bounds of the rest, so that a receiver which does not answer holds up no stop.
+        shared.tracer.stop(shared.server.shutdown_timeout.get() / 8);
         served.and(streamed)
     }
 }

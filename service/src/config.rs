@@ -35,6 +35,7 @@ pub struct Config {
     pub kafka: Kafka,
     pub ledger: Ledger,
     pub logging: Logging,
+    pub tracing: Tracing,
     pub admission: Admission,
     pub limits: Limits,
     pub kpi: Kpi,
@@ -241,6 +242,17 @@ pub enum Level {
 pub enum LogFormat {
     Text,
     Json,
+}
+
+/// Which requests are recorded, and where their spans go.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tracing {
+    pub otlp: String,
+    pub headers: String,
+    pub service: String,
+    pub sample_percent: u32,
+    pub queue: usize,
 }
 
 /// When a worker has too much to do, and what it does then.

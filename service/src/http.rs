@@ -28,6 +28,7 @@ mod reload;
 pub mod routes;
 pub mod score;
 mod single;
+mod span;
 mod timing;
 mod waiting;
 
@@ -56,6 +57,7 @@ use crate::reload::Reloader;
 use crate::scoring::{Guards, Scorer};
 use crate::serving::Slot;
 use crate::store::Histories;
+use crate::trace::Tracer;
 
 pub use openapi::document;
 pub use routes::configure;
@@ -91,6 +93,7 @@ pub struct Shared {
     pub openapi: Bytes,
     /// Who is let in.
     pub gate: edge::Gate,
+    pub tracer: Tracer,
     /// How the service did lately, and places for those who follow it.
     pub kpis: Board,
     pub live: live::Seats,
@@ -108,13 +111,12 @@ pub struct Worker {
     edge: Rc<edge::Edge>,
     /// Never borrowed across an await.
     scorer: RefCell<Scorer>,
-    ids: call::RequestIds,
 }
 
 impl Worker {
     /// A worker with its own scorer, to be given to the application of its thread.
     pub fn new(shared: Arc<Shared>, edge: Rc<edge::Edge>, scorer: Scorer) -> Rc<Self> {
-        Rc::new(Self { shared, edge, scorer: RefCell::new(scorer), ids: call::RequestIds::new() })
+        Rc::new(Self { shared, edge, scorer: RefCell::new(scorer) })
     }
 
     /// The scorer, of the bundle that is served as this request begins to be scored and until it is.

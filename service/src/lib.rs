@@ -39,6 +39,7 @@ mod shelf;
 mod store;
 mod stream;
 mod tally;
+mod trace;
 mod watchdog;
 
 #[doc(hidden)]

@@ -9,6 +9,7 @@ pub mod family;
 pub mod kafka;
 pub mod ledger;
 pub mod process;
+pub mod trace;
 
 use std::fmt::Write;
 use std::sync::Arc;

@@ -36,7 +36,7 @@ const ROUTES: [(&str, &str, &str); 28] = [
     ("get", "/ws/kpis", "/ws/kpis"),
 ];
 
-const METRICS: [(&str, &str); 56] = [
+const METRICS: [(&str, &str); 59] = [
     ("cauce_http_requests_total", "counter"),
     ("cauce_http_request_duration_seconds", "histogram"),
     ("cauce_score_stage_duration_seconds", "histogram"),
@@ -93,6 +93,9 @@ const METRICS: [(&str, &str); 56] = [
     ("process_threads", "gauge"),
     ("process_open_fds", "gauge"),
     ("process_max_fds", "gauge"),
+    ("cauce_traces_exported_total", "counter"),
+    ("cauce_traces_dropped_total", "counter"),
+    ("cauce_traces_waiting", "gauge"),
 ];
 
 fn named<'a>(document: &'a Value, name: &str) -> &'a Value {

@@ -8,6 +8,8 @@ pub(crate) mod browser;
 pub(crate) mod bundle;
 /// One kept connection, whose end is no failure.
 pub(crate) mod client;
+/// A receiver of spans.
+pub(crate) mod collector;
 /// Rounds of writing and SIGKILL, held against what was acknowledged.
 pub(crate) mod crash;
 /// A disk that fails and stalls on command.

@@ -1,5 +1,6 @@
 //! What is bounded by which setting, and what bounds a setting has itself (S5).
 
+use actix_web::http::Uri;
 use actix_web::http::header::HeaderName;
 use cauce_features::timeline::MAX_EVENTS;
 
@@ -10,8 +11,22 @@ use crate::kpi::groups::Declared;
 impl Config {
     /// Bounds that the layout of files and histories sets to bounds.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        let Self { server, budget, cache, breaker, model, log, store, kafka, ledger, admission, limits, kpi, .. } =
-            self;
+        let Self {
+            server,
+            budget,
+            cache,
+            breaker,
+            model,
+            log,
+            store,
+            kafka,
+            ledger,
+            admission,
+            limits,
+            kpi,
+            tracing,
+            ..
+        } = self;
         let ladder = Allowed::parse(&self.ladder).err();
         if let Some((key, cause)) = ladder.or_else(|| Declared::parse(kpi).err()) {
             return Err(ConfigError::Wrong { key, cause });
@@ -66,6 +81,14 @@ impl Config {
             ("server.write_timeout", ms(&server.write_timeout), 1..=u64::MAX, "at least `1ms`"),
             ("admission.in_flight", admission.in_flight as u64, 4..=1_000_000, "from 4 to 1000000"),
             ("admission.pause", ms(&admission.pause), 0..=1000, "at most `1s`"),
+            (
+                "tracing.otlp",
+                u64::from(is_address(&tracing.otlp)),
+                1..=1,
+                "empty or an address as `http://host:4318/v1/traces`",
+            ),
+            ("tracing.sample_percent", u64::from(tracing.sample_percent), 0..=100, "from 0 to 100"),
+            ("tracing.queue", tracing.queue as u64, 1..=1_000_000, "from 1 to 1000000"),
             ("limits.requests_per_second", u64::from(limits.requests_per_second), 0..=1_000_000, "at most 1000000"),
             ("limits.burst", u64::from(limits.burst), 1..=1_000_000, "from 1 to 1000000"),
             ("limits.clients", limits.clients as u64, 1..=100_000_000, "from 1 to 100000000"),
@@ -101,8 +124,22 @@ impl Config {
 
     /// Every bound by the name of its setting (S5).
     pub fn bounds(&self) -> Vec<(&'static str, Bound)> {
-        let Self { server, budget, cache, breaker, model, log, store, kafka, ledger, admission, limits, kpi, .. } =
-            self;
+        let Self {
+            server,
+            budget,
+            cache,
+            breaker,
+            model,
+            log,
+            store,
+            kafka,
+            ledger,
+            admission,
+            limits,
+            kpi,
+            tracing,
+            ..
+        } = self;
         let (size, time, count) =
             (|size: &Size| Bound::Bytes(size.bytes() as u64), |time: &Duration| Bound::Time(time.get()), Bound::Items);
         vec![
@@ -157,6 +194,7 @@ impl Config {
             ("limits.requests_per_second", count(u64::from(limits.requests_per_second))),
             ("limits.burst", count(u64::from(limits.burst))),
             ("limits.clients", count(limits.clients as u64)),
+            ("tracing.queue", count(tracing.queue as u64)),
             ("kpi.window", time(&kpi.window)),
             ("kpi.live_clients", count(kpi.live_clients as u64)),
             ("kpi.drift_rows", count(kpi.drift_rows as u64)),
@@ -171,4 +209,13 @@ pub enum Bound {
     Bytes(u64),
     Time(std::time::Duration),
     Items(u64),
+}
+
+/// Whether something can be posted there, or nothing is to be. A password in it would be a secret in a file.
+fn is_address(text: &str) -> bool {
+    text.is_empty()
+        || text.parse::<Uri>().is_ok_and(|address| {
+            let is_known = matches!(address.scheme_str(), Some("http" | "https"));
+            is_known && address.authority().is_some_and(|authority| !authority.as_str().contains('@'))
+        })
 }

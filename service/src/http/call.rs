@@ -12,6 +12,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::web::block;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
+use tracing::Span;
 
 use super::answer::Answer;
 use super::connection::Facts;
@@ -22,6 +23,7 @@ use crate::degrade::Rungs;
 use crate::error::{ApiError, Code};
 use crate::kpi::lane::Answered;
 use crate::tally::Tally;
+use crate::trace::Recording;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub const LATENCY_BUDGET: HeaderName = HeaderName::from_static("x-latency-budget-ms");
@@ -48,15 +50,16 @@ pub struct RequestIds {
 }
 
 impl Call {
-    /// Begins the exchange of a request. A request id of the client's is kept if it is fit for headers and logs.
+    /// Begins the exchange of a request.
     pub fn begin(request: &HttpRequest, endpoint: Endpoint) -> Self {
         Self::at(request, endpoint as usize)
     }
 
     fn at(request: &HttpRequest, route: usize) -> Self {
         let worker = request.app_data::<Rc<Worker>>().expect("every worker thread registers its worker").clone();
-        let request_id = request_id(request.headers(), &worker.ids);
         let facts = Facts::of(request.conn_data());
+        let request_id = facts.exchanged().borrow().as_ref().map(|exchanged| exchanged.request_id.clone());
+        let request_id = request_id.expect("the edge knows every request that it lets in");
         Self { worker, route, started: facts.started(), facts, budget: Cell::new(None), request_id }
     }
 
@@ -82,7 +85,15 @@ impl Call {
 
     /// The id of the request.
     pub fn request_id(&self) -> &str {
-        self.request_id.to_str().expect("request ids are visible ASCII")
+        text(&self.request_id)
+    }
+
+    /// Adds to what is recorded of it, where it is.
+    pub fn record(&self, what: impl FnOnce(&mut Recording)) {
+        let mut exchanged = self.facts.exchanged().borrow_mut();
+        if let Some(recording) = exchanged.as_mut().and_then(|exchanged| exchanged.trace.recording.as_mut()) {
+            what(recording);
+        }
     }
 
     /// When it began.
@@ -169,9 +180,9 @@ impl Call {
         // Of overload the metrics tell, not a line for each request.
         let is_told = matches!(error.code, Code::Overloaded | Code::TooManyLiveClients);
         if status >= 500 && !is_told {
-            tracing::error!(request_id = self.request_id(), status, code, "request failed");
+            tracing::error!(status, code, "request failed");
         } else {
-            tracing::debug!(request_id = self.request_id(), status, code, "request refused");
+            tracing::debug!(status, code, "request refused");
         }
     }
 }
@@ -183,7 +194,8 @@ where
     E: Send + 'static,
     ApiError: From<E>,
 {
-    Ok(block(work).await.map_err(|_| ApiError::stopping())??)
+    let span = Span::current();
+    Ok(block(move || span.in_scope(work)).await.map_err(|_| ApiError::stopping())??)
 }
 
 /// The answer to an address that takes other methods.
@@ -260,10 +272,15 @@ pub fn product(request: &HttpRequest) -> Option<&str> {
     request.headers().get(PRODUCT)?.to_str().ok()
 }
 
-/// The client's id of its request, or a new one.
+/// The client's id of its request if it is fit for headers and logs, or a new one.
 pub fn request_id(headers: &HeaderMap, ids: &RequestIds) -> HeaderValue {
     let given = headers.get(REQUEST_ID).filter(|id| is_request_id(id.as_bytes()));
     given.cloned().unwrap_or_else(|| ids.next())
+}
+
+/// A request id as text.
+pub fn text(request_id: &HeaderValue) -> &str {
+    request_id.to_str().expect("request ids are visible ASCII")
 }
 
 fn is_request_id(id: &[u8]) -> bool {

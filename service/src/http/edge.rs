@@ -20,12 +20,13 @@ use actix_web::dev::{Service, ServiceResponse};
 use actix_web::http::ConnectionType;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use futures_core::Stream;
+use tracing::{Instrument, Span};
 
-use super::call::RequestIds;
 use super::connection::{Connections, Facts, Patience};
 use super::pulse::Pulse;
 use super::refusal::Refusals;
 use super::routes;
+use super::span::Maker;
 use super::{Shared, call};
 use crate::admission::{Admission, Bounds, Class, Look, Reason, Verdict};
 use crate::config::{Config, Server};
@@ -66,7 +67,7 @@ pub struct Edge {
     pub tally: Tally,
     pub pulse: Pulse,
     admission: RefCell<Admission>,
-    ids: RequestIds,
+    ids: Maker,
     refusals: Refusals,
 }
 
@@ -144,7 +145,7 @@ impl Edge {
             metrics: EdgeMetrics::new(&shared.metrics, number),
             tally: Tally::new(shared.metrics.clone(), shared.lanes.as_deref().map(Lanes::open)),
             admission: RefCell::new(Admission::new(shared.gate.bounds)),
-            ids: RequestIds::new(),
+            ids: Maker::new(),
             refusals: Refusals::new(),
             shared,
         })
@@ -167,18 +168,20 @@ impl Edge {
             facts: facts.clone(),
             chunked: request.headers().contains_key(header::TRANSFER_ENCODING),
         };
+        let mut span = Span::none();
         let begun = match arrival.verdict {
             Verdict::Admit => {
                 exchange.enter(arrival.class);
-                Ok(service.call(request))
+                span = exchange.begin(&request, arrival.route);
+                Ok(span.in_scope(|| service.call(request)))
             }
             Verdict::Refuse(reason) => {
-                let id = call::request_id(&request.head().headers, &self.ids);
+                let id = call::request_id(&request.head().headers, &self.ids.requests);
                 let body = exchange.wants_body(&request).then(|| request.take_payload());
                 Err((reason, id, body))
             }
         };
-        async move {
+        let answer = async move {
             let mut response = match begun {
                 Ok(served) => served.await?.into(),
                 Err((reason, id, body)) => {
@@ -190,7 +193,8 @@ impl Edge {
             };
             exchange.finish(&arrival, &mut response);
             Ok(response)
-        }
+        };
+        answer.instrument(span)
     }
 
     /// Learns how the worker is doing; whether something has to be looked at soon.
@@ -293,6 +297,22 @@ impl Exchange {
         }
     }
 
+    /// From now on all that is logged for this request names it.
+    fn begin(&self, request: &Request, route: usize) -> Span {
+        let Edge { ids, shared, .. } = &*self.edge;
+        let (exchanged, span) = ids.begin(request, route, self.facts.started(), &shared.tracer);
+        *self.facts.exchanged().borrow_mut() = Some(exchanged);
+        span
+    }
+
+    /// Ends its trace, once; without a status the client went away.
+    fn end(&self, status: Option<u16>) {
+        if let Some(exchanged) = self.facts.exchanged().take() {
+            tracing::debug!(status, took_us = self.facts.started().elapsed().as_micros() as u64, "request done");
+            self.edge.shared.tracer.end(exchanged.trace, status);
+        }
+    }
+
     /// Whether the body should be taken although the request is refused.
     fn wants_body(&self, request: &Request) -> bool {
         let length = request.headers().get(header::CONTENT_LENGTH);
@@ -314,6 +334,7 @@ impl Exchange {
     }
 
     fn finish(&self, arrival: &Arrival, response: &mut Response<BoxBody>) {
+        self.end(Some(response.status().as_u16()));
         if let (Some(standing), Some(limits)) = (arrival.standing, &self.edge.shared.gate.limits) {
             limits.write(standing, response.headers_mut());
         }
@@ -326,6 +347,7 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
+        self.end(None);
         self.edge.give_back(&self.facts);
         self.facts.answered(Instant::now(), self.chunked);
     }

@@ -13,6 +13,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use cauce_features::application::Application;
 use cauce_features::record::text_member;
+use tracing::Instrument;
 
 use super::answer::Answer;
 use super::call::{self, Call};
@@ -79,7 +80,7 @@ pub async fn keep(call: &Call, reservation: Option<&Reservation>, answer: &Answe
     let receipt = reservation.keep(Stored { status: answer.status, body: answer.body.clone() });
     let Some(receipt) = receipt.filter(|_| kept == Kept::Durable) else { return };
     if !waiting::kept(call, receipt, deadline).await {
-        tracing::warn!(request_id = call.request_id(), "an answer leaves that is not on disk for its repetition");
+        tracing::warn!("an answer leaves that is not on disk for its repetition");
     }
 }
 
@@ -94,7 +95,7 @@ where
         return work.await;
     }
     // A defect is an answer by now; only the end of the process ends a task.
-    rt::spawn(work).await.unwrap_or_else(|_| HttpResponse::ServiceUnavailable().finish())
+    rt::spawn(work.in_current_span()).await.unwrap_or_else(|_| HttpResponse::ServiceUnavailable().finish())
 }
 
 fn act(begun: Begin) -> Result<Step, ApiError> {

@@ -3,9 +3,7 @@
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, Route as ActixRoute, guard};
 
-use super::{
-    admin, ahorro_valle, bundle, call, dashboard, docs, events, health, kpis, openapi, people, reload, score,
-};
+use super::{admin, ahorro_valle, bundle, call, dashboard, docs, events, health, kpis, openapi, people, reload, score};
 use crate::admission::Class;
 use crate::deadline::Work;
 

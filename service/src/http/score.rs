@@ -111,6 +111,9 @@ async fn score_batch(call: &Call, request: &HttpRequest, payload: Payload) -> Re
         let anew = decided.iter().filter(|decided| !decided.made.is_degraded()).count();
         call.tally().degraded(Reasons::NONE.with(reason), anew as u64);
     }
+    if let Some(Decided { made, .. }) = decided.first() {
+        call.record(|recording| recording.decided(made.mode, made.reasons, bundle.version()));
+    }
     let is_recorded = decided.iter().zip(read.iter().flatten()).all(|(decided, of)| decided.is_recorded(of, kept));
     let answer = call.attempt(|call| {
         let mut next = decided.iter();

@@ -97,6 +97,8 @@ impl Single<'_> {
         if let Kept::Unknown(reason) = kept {
             call.tally().degraded(Reasons::NONE.with(reason), u64::from(!decided.made.is_degraded()));
         }
+        let (made, reasons) = (&decided.made, decided.reasons(kept));
+        call.record(|recording| recording.decided(made.mode, reasons, decided.bundle.version()));
         let outcome = Outcome { application: &application, decided: &decided, as_of: terms.as_of, kept, watch: &watch };
         let answer = call.attempt(|_| write(&outcome))?;
         let reservation = reservation.filter(|_| decided.is_recorded(&application, kept));

@@ -9,13 +9,12 @@ use serde::{Serialize, Serializer};
 use super::call::{Call, microseconds};
 use crate::metrics::STAGES;
 use crate::scoring::Stage;
-use crate::tally::Tally;
 
 pub const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// Takes the time of each stage, and counts them all when it is put away. The first stage begins with the request.
 pub struct StopWatch<'a> {
-    tally: &'a Tally,
+    call: &'a Call,
     started: Instant,
     // Locked by one thread only, between two awaits: it lets an answer end its last stage while it is being written.
     taken: Mutex<Taken>,
@@ -30,8 +29,8 @@ struct Taken {
 impl<'a> StopWatch<'a> {
     /// Starts when the request began.
     pub fn start(call: &'a Call) -> Self {
-        let (tally, started) = (call.tally(), call.started());
-        Self { tally, started, taken: Mutex::new(Taken { last: started, stages: Default::default() }) }
+        let started = call.started();
+        Self { call, started, taken: Mutex::new(Taken { last: started, stages: Default::default() }) }
     }
 
     /// Ends a stage, the next begins; what time it is.
@@ -39,6 +38,7 @@ impl<'a> StopWatch<'a> {
         let now = Instant::now();
         let mut taken = self.taken.lock();
         let took = now.saturating_duration_since(taken.last);
+        self.call.record(|recording| recording.stage(STAGES[stage as usize].1, taken.last, now));
         taken.last = now;
         *taken.stages[stage as usize].get_or_insert_default() += took;
         now
@@ -67,7 +67,7 @@ impl Taken {
 
 impl Drop for StopWatch<'_> {
     fn drop(&mut self) {
-        self.tally.stages(&self.taken.lock().stages);
+        self.call.tally().stages(&self.taken.lock().stages);
     }
 }
 

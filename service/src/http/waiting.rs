@@ -8,6 +8,7 @@ use std::time::Instant;
 use actix_web::rt::time::timeout;
 use actix_web::web::block;
 use tokio::sync::Semaphore;
+use tracing::Span;
 
 use super::call::Call;
 use crate::breaker::{Breaker, Outcome};
@@ -158,9 +159,10 @@ async fn on_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, NotRead> {
     let permit = permits.clone().try_acquire_owned().map_err(|_| NotRead::TooMany)?;
+    let span = Span::current();
     let work = move || {
         let _permit = permit;
-        work()
+        span.in_scope(work)
     };
     let done = within(call, deadline, block(work)).await.ok_or(NotRead::TooSlow)?;
     done.map_err(|_stopping| NotRead::Stopping)

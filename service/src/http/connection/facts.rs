@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::{Patience, Slow};
 use crate::admission::Class;
+use crate::http::span::Exchanged;
 
 /// A client that reads its answer may take a second longer for every so many bytes.
 pub(super) const BYTES_A_SECOND: u64 = 64 * 1024;
@@ -27,6 +28,8 @@ pub struct Facts {
     used: Cell<bool>,
     /// The class under which the current request holds a permit.
     permit: Cell<Option<Class>>,
+    /// The current request, as logs and traces know it.
+    exchanged: RefCell<Option<Exchanged>>,
     /// Since when a body is waited for that nobody wants.
     body_since: Cell<Option<Instant>>,
     /// The current request's body was read to its end.
@@ -75,6 +78,7 @@ impl Facts {
             under_way: Cell::new(false),
             used: Cell::new(false),
             permit: Cell::new(None),
+            exchanged: RefCell::new(None),
             body_since: Cell::new(None),
             body_read: Cell::new(false),
             live: Cell::new(Live::No),
@@ -153,6 +157,11 @@ impl Facts {
     /// The class under which the current request holds a permit; it changes hands in this cell.
     pub fn permit(&self) -> &Cell<Option<Class>> {
         &self.permit
+    }
+
+    /// What logs and traces know of the current request; there from its head to its answer.
+    pub fn exchanged(&self) -> &RefCell<Option<Exchanged>> {
+        &self.exchanged
     }
 
     /// What has become of the connection by now.

@@ -87,7 +87,6 @@ async fn forget_answers(call: &Call, person: &str, deadline: Deadline) {
     };
     if !noted {
         tracing::warn!(
-            request_id = call.request_id(),
             "it is not noted that a person was erased: whoever has an earlier request of theirs could still have it repeated"
         );
     }
