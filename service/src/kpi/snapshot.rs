@@ -126,7 +126,7 @@ pub struct Quality {
     /// Those that occurred.
     pub reasons: Vec<Count>,
     pub cache: Vec<CacheKpis>,
-    /// Of the lookups of all levels that ended with a score.
+    /// Of the applications that were looked for: the share whose score was found on any level.
     pub cache_hit_rate: Option<f64>,
     /// Events received, and the share that was refused.
     pub events: u64,
@@ -164,7 +164,7 @@ pub struct Resources {
     pub queue_records: u64,
     pub queue_bytes: u64,
     pub queue_age_seconds: f64,
-    /// Of the worker that is latest.
+    /// The longest of any worker within the second.
     pub event_loop_delay_seconds: f64,
     pub people: u64,
     pub history_memory_bytes: u64,
@@ -180,7 +180,7 @@ pub struct Resources {
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct KafkaKpis {
     pub lag_records: u64,
-    /// How old the oldest record is that was not worked off yet.
+    /// For how long the oldest record has waited that was not worked off yet, at most.
     pub lag_seconds: f64,
     /// From when an event happened until its history had it: the newest.
     pub freshness_seconds: Option<f64>,
