@@ -24,6 +24,8 @@ use cauce_model::onnx::ModelError;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::Semaphore;
 
+use crate::alerts::Alerts;
+use crate::alerts::webhook::WebhookError;
 use crate::clock::{Clock, ClockError};
 use crate::config::{self, Config};
 use crate::degrade::Allowed;
@@ -95,6 +97,8 @@ pub enum AppError {
     Cache(#[from] ShelfError),
     #[error("`{key}`: {cause}")]
     Ladder { key: &'static str, cause: String },
+    #[error(transparent)]
+    Alerts(#[from] WebhookError),
     #[error("the server failed: {0}")]
     Server(#[from] io::Error),
 }
@@ -127,6 +131,7 @@ impl App {
         let shared = Shared {
             ledger,
             ledger_metrics: LedgerMetrics::new(&metrics),
+            alerts: Alerts::open(&config.alerts, |variable| std::env::var(variable).ok(), &metrics)?,
             ingest: Arc::new(Ingest::new(log, histories.clone(), bundle.clone(), config.log.applications)),
             histories,
             upkeep,
@@ -158,6 +163,7 @@ impl App {
         let Self { shared, stream, threads } = self;
         let served = System::new().block_on(serve(shared.clone(), listening));
         let streamed = stream.map_or(Ok(()), stream::Stream::stop);
+        shared.alerts.stop();
         shared.upkeep.stop();
         shared.guards.watchdog.stop();
         shared.guards.cache.stop();

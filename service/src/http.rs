@@ -6,6 +6,7 @@
 
 pub mod admin;
 mod ahorro_valle;
+mod alerts;
 mod answer;
 mod batch;
 mod body;
@@ -38,6 +39,7 @@ use cauce_features::plan::FeaturePlan;
 use cauce_model::bundle::Bundle;
 use tokio::sync::Semaphore;
 
+use crate::alerts::Alerts;
 use crate::clock::Clock;
 use crate::config::{Budget, Server};
 use crate::degrade::Allowed;
@@ -89,6 +91,8 @@ pub struct Shared {
     pub gate: edge::Gate,
     /// How the service did lately.
     pub kpis: Board,
+    /// What is wrong, and was.
+    pub alerts: Alerts,
     /// Set once the service was told to stop: not ready, and connections close after their answer.
     pub stopping: AtomicBool,
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{JSON, NOW, application, expect, metric, payment, score, server, take};
 
 /// Every route, with an address that can be asked for.
-const ROUTES: [(&str, &str, &str); 21] = [
+const ROUTES: [(&str, &str, &str); 22] = [
     ("post", "/v1/score", "/v1/score"),
     ("post", "/v1/score/batch", "/v1/score/batch"),
     ("post", "/v1/events", "/v1/events"),
@@ -23,13 +23,14 @@ const ROUTES: [(&str, &str, &str); 21] = [
     ("get", "/livez", "/livez"),
     ("get", "/readyz", "/readyz"),
     ("get", "/metrics", "/metrics"),
+    ("get", "/v1/alerts", "/v1/alerts"),
     ("get", "/openapi.json", "/openapi.json"),
     ("get", "/docs", "/docs"),
     ("get", "/docs/page.js", "/docs/page.js"),
     ("post", "/predecir", "/predecir"),
 ];
 
-const METRICS: [(&str, &str); 46] = [
+const METRICS: [(&str, &str); 51] = [
     ("cauce_http_requests_total", "counter"),
     ("cauce_http_request_duration_seconds", "histogram"),
     ("cauce_score_stage_duration_seconds", "histogram"),
@@ -76,6 +77,11 @@ const METRICS: [(&str, &str); 46] = [
     ("cauce_slow_clients_total", "counter"),
     ("cauce_http_connections", "gauge"),
     ("cauce_requests_in_flight", "gauge"),
+    ("cauce_alerts_firing", "gauge"),
+    ("cauce_memory_ratio", "gauge"),
+    ("cauce_log_growth_ratio", "gauge"),
+    ("cauce_model_score_psi", "gauge"),
+    ("cauce_model_feature_psi", "gauge"),
 ];
 
 fn named<'a>(document: &'a Value, name: &str) -> &'a Value {

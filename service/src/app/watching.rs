@@ -5,7 +5,9 @@ use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::breaker::{Breaker, STATES};
 use crate::http::Shared;
+use crate::kpi::snapshot::{BreakerKpis, Resources};
 use crate::kpi::{Point, Snapshot};
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -18,7 +20,14 @@ pub fn start(shared: Arc<Shared>) -> std::io::Result<JoinHandle<()>> {
             let timestamp = shared.clock.now();
             let point = Point { timestamp, ..Point::default() };
             let uptime_seconds = started.elapsed().as_secs_f64();
-            shared.kpis.post(Snapshot { timestamp, uptime_seconds, point, ..Snapshot::default() });
+            let now = Instant::now();
+            let breaker =
+                |one: &Breaker| BreakerKpis { dependency: one.name, state: STATES[one.state(now).0 as usize].1 };
+            let resources =
+                Resources { breakers: shared.guards.breakers().map(breaker).into(), ..Resources::default() };
+            let mut snapshot = Snapshot { timestamp, uptime_seconds, point, resources, ..Snapshot::default() };
+            shared.alerts.observe(&mut snapshot);
+            shared.kpis.post(snapshot);
             thread::sleep(EVERY);
         }
     })

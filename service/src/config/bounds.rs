@@ -4,14 +4,20 @@ use actix_web::http::header::HeaderName;
 use cauce_features::timeline::MAX_EVENTS;
 
 use super::{Config, ConfigError, Duration};
+use crate::alerts::webhook;
 use crate::degrade::Allowed;
 
 impl Config {
     /// Bounds that the layout of files and histories sets to bounds.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        let Self { server, budget, cache, breaker, model, log, store, kafka, ledger, admission, limits, .. } = self;
+        let Self {
+            server, budget, cache, breaker, model, log, store, kafka, ledger, alerts, admission, limits, ..
+        } = self;
         if let Err((key, cause)) = Allowed::parse(&self.ladder) {
             return Err(ConfigError::Wrong { key, cause });
+        }
+        if let Err(cause) = webhook::parse(&alerts.webhooks) {
+            return Err(ConfigError::Wrong { key: "alerts.webhooks", cause });
         }
         let ms = |duration: &Duration| duration.get().as_millis() as u64;
         let days = |duration: &Duration| duration.get().as_secs() / 86_400;
@@ -57,6 +63,29 @@ impl Config {
             ("ledger.keep", days(&ledger.keep), 0..=36_500, "at most 36500 days"),
             ("ledger.entries", ledger.entries as u64, 2..=100_000_000, "from 2 to 100000000"),
             ("ledger.answer", ledger.answer.bytes() as u64, 1..=(64 << 20), "from 1 B to 64 MiB"),
+            ("alerts.clear_percent", u64::from(alerts.clear_percent), 0..=100, "from 0 to 100"),
+            ("alerts.errors_percent", u64::from(alerts.errors_percent), 0..=101, "from 0 to 100, or 101 for never"),
+            ("alerts.degraded_percent", u64::from(alerts.degraded_percent), 0..=101, "from 0 to 100, or 101 for never"),
+            ("alerts.memory_percent", u64::from(alerts.memory_percent), 0..=101, "from 0 to 100, or 101 for never"),
+            (
+                "alerts.failed_events_percent",
+                u64::from(alerts.failed_events_percent),
+                0..=101,
+                "from 0 to 100, or 101 for never",
+            ),
+            // Cast as Rust does it, what is no number is zero and what is negative too.
+            ("alerts.drift_psi", (alerts.drift_psi * 1e3).ceil() as u64, 1..=1_000_000, "above 0 and at most 1000"),
+            ("alerts.history", alerts.history as u64, 0..=10_000, "from 0 to 10000"),
+            ("alerts.queue", alerts.queue as u64, 1..=10_000, "from 1 to 10000"),
+            ("alerts.timeout", ms(&alerts.timeout), 1..=60_000, "from 1ms to 1m"),
+            (
+                "alerts.retry",
+                ms(&alerts.retry),
+                1..=ms(&alerts.retry_most),
+                "at least 1ms and at most `alerts.retry_most`",
+            ),
+            ("alerts.retry_most", ms(&alerts.retry_most), 1..=86_400_000, "at most 1d"),
+            ("alerts.give_up", ms(&alerts.give_up), 0..=604_800_000, "at most 7d"),
             ("server.shutdown_timeout", ms(&server.shutdown_timeout), 1000..=u64::MAX, "at least `1s`"),
             ("server.write_timeout", ms(&server.write_timeout), 1..=u64::MAX, "at least `1ms`"),
             ("admission.in_flight", admission.in_flight as u64, 4..=1_000_000, "from 4 to 1000000"),
@@ -81,7 +110,9 @@ impl Config {
 
     /// Every bound by the name of its setting, sizes in bytes and durations in milliseconds (S5).
     pub fn bounds(&self) -> Vec<(&'static str, u64)> {
-        let Self { server, budget, cache, breaker, model, log, store, kafka, ledger, admission, limits, .. } = self;
+        let Self {
+            server, budget, cache, breaker, model, log, store, kafka, ledger, alerts, admission, limits, ..
+        } = self;
         let ms = |duration: &Duration| duration.get().as_millis() as u64;
         vec![
             ("server.workers", server.workers as u64),
@@ -128,6 +159,9 @@ impl Config {
             ("ledger.memory", ledger.memory.bytes() as u64),
             ("ledger.answer", ledger.answer.bytes() as u64),
             ("ledger.queue", ledger.queue.bytes() as u64),
+            ("alerts.history", alerts.history as u64),
+            ("alerts.queue", alerts.queue as u64),
+            ("alerts.timeout", ms(&alerts.timeout)),
             ("server.drain", server.drain.get().as_millis() as u64),
             ("admission.delay", admission.delay.get().as_millis() as u64),
             ("admission.in_flight", admission.in_flight as u64),

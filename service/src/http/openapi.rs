@@ -108,6 +108,10 @@ fn description(endpoint: Endpoint) -> Option<&'static str> {
         Endpoint::Rollback => {
             "The bundle before this one is held in memory whole, and serves at once. There is one step back: asked again, the answer is 409."
         }
+        Endpoint::Alerts => {
+            "An alert fires once its signal was above its threshold for `alerts.for`, and is over once it was clear for `alerts.clear_for`. \
+             `active` are firing, the newest first; `recent` were resolved, the newest first."
+        }
         Endpoint::PersonFeatures => "Features that need an application are null unless they have a default.",
         _ => return None,
     })
@@ -191,6 +195,7 @@ fn responses(endpoint: Endpoint) -> Value {
             responses.insert("200".into(), answer("Respuesta"));
             return responses.into();
         }
+        Endpoint::Alerts => json!({ "200": answer("AlertsAnswer") }),
         Endpoint::Metrics => json!({ "200": plain("text/plain") }),
         Endpoint::Docs => json!({ "200": plain("text/html") }),
         Endpoint::DocsScript => json!({ "200": plain("text/javascript") }),

@@ -3,7 +3,7 @@
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, Route as ActixRoute, guard};
 
-use super::{admin, ahorro_valle, bundle, call, docs, events, health, openapi, people, reload, score};
+use super::{admin, ahorro_valle, alerts, bundle, call, docs, events, health, openapi, people, reload, score};
 use crate::admission::Class;
 use crate::deadline::Work;
 
@@ -38,6 +38,7 @@ pub enum Endpoint {
     Live,
     Ready,
     Metrics,
+    Alerts,
     OpenApi,
     Docs,
     DocsScript,
@@ -79,7 +80,7 @@ const fn delete(endpoint: Endpoint, path: &'static str, class: Class, summary: &
 use Class::{Background, Batch, Interactive, Vital};
 
 /// Everything that is served. Rows of one path stand together.
-pub const ROUTES: [Route; 21] = [
+pub const ROUTES: [Route; 22] = [
     post(Endpoint::Score, "/v1/score", Interactive, "Score one application and record it"),
     post(Endpoint::ScoreBatch, "/v1/score/batch", Batch, "Score many applications in one run of the model"),
     post(Endpoint::Event, "/v1/events", Interactive, "Add one event to a person's history"),
@@ -102,6 +103,7 @@ pub const ROUTES: [Route; 21] = [
     get(Endpoint::Live, "/livez", Vital, "Whether the process answers"),
     get(Endpoint::Ready, "/readyz", Vital, "Whether requests should be sent here"),
     get(Endpoint::Metrics, "/metrics", Vital, "Counts in the Prometheus text format"),
+    get(Endpoint::Alerts, "/v1/alerts", Vital, "What is wrong now, and what was lately"),
     get(Endpoint::OpenApi, "/openapi.json", Background, "This interface as an OpenAPI 3.1 document"),
     get(Endpoint::Docs, "/docs", Background, "This interface as a page"),
     get(Endpoint::DocsScript, "/docs/page.js", Background, "The script of that page"),
@@ -170,6 +172,7 @@ fn handler(route: &Route) -> ActixRoute {
         Endpoint::Live => on.to(health::live),
         Endpoint::Ready => on.to(health::ready),
         Endpoint::Metrics => on.to(health::metrics),
+        Endpoint::Alerts => on.to(alerts::listed),
         Endpoint::OpenApi => on.to(openapi::serve),
         Endpoint::Docs => on.to(docs::page),
         Endpoint::DocsScript => on.to(docs::script),
