@@ -16,6 +16,8 @@ pub(crate) mod history;
 pub(crate) mod kafka;
 /// Requests at a rate of their own, over many connections.
 pub(crate) mod load;
+/// A receiver of webhooks.
+pub(crate) mod receiver;
 /// A running `cauce serve`.
 mod server;
 

@@ -344,7 +344,7 @@ mod tests {
                 |of, value| (of.quality.events_refused_rate, of.quality.events) = (Some(value), 20),
                 0.01,
             ),
-            ("log_growth", |of, value| of.resources.log_growth_ratio = Some(value), 10.0),
+            ("log_growth", |of, value| of.resources.log_growth_ratio = Some(value), 5.0),
             ("score_drift", |of, value| (of.model.scores.psi, of.model.scores.samples) = (Some(value), 500), 0.25),
             (
                 "feature_drift/age",
