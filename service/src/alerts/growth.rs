@@ -1,8 +1,9 @@
 //! Whether the log grows abnormally: how fast it grew over the last minute, against how fast it usually does.
 //!
 //! Both are means of bytes a second that forget, the one in a minute, the other in an hour. A log that has begun to grow faster for good
-//! is the usual one within the hour, so the alert ends by itself. While little was seen, the usual rate is the mean of what there was. It counts as at least
-//! `alerts.log_growth_least`: many times nearly nothing is no reason to look. A log that shrinks, as old segments go, grows by nothing.
+//! is the usual one within the hour, so the alert ends by itself. While little was seen, the usual rate is the mean of what there was. It
+//! counts as at least `alerts.log_growth_least`: many times nearly nothing is no reason to look. A log that shrinks, as old segments go,
+//! grows by nothing.
 
 use std::time::Duration;
 

@@ -10,8 +10,8 @@ use crate::config;
 use crate::kpi::snapshot::Severity;
 
 const HEAD: &str = "\
-# The alerts of Cauce as rules of Prometheus 2.42 and later. Made by `cauce alerts rules`, which takes the thresholds from the configuration:
-# change them there and make this file anew.
+# The alerts of Cauce as rules of Prometheus 2.42 and later, made by `cauce alerts rules`: thresholds are those of the configuration.
+# Change them there, and make this file anew.
 groups:
   - name: cauce
     rules:
