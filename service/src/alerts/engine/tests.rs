@@ -101,7 +101,7 @@ fn oracle(settings: &Settings, times: &[u64], values: &[f64]) -> Vec<(u64, Alert
         (from_least..=to).any(|from| times[to] - times[from] >= hold.as_secs() && all(from, to, of))
     };
     let (mut told, mut since, mut is_firing) = (Vec::new(), 0, false);
-    for place in 0..values.len() {
+    for (place, time) in times.iter().enumerate() {
         let turns = match is_firing {
             false => lasts(place, since, settings.hold, &|value| value > 10.0),
             true => lasts(place, since, settings.clear_hold, &|value| value <= 10.0 * settings.clear_share),
@@ -109,7 +109,7 @@ fn oracle(settings: &Settings, times: &[u64], values: &[f64]) -> Vec<(u64, Alert
         if turns {
             is_firing = !is_firing;
             since = place + 1;
-            told.push((times[place], if is_firing { Firing } else { Resolved }));
+            told.push((*time, if is_firing { Firing } else { Resolved }));
         }
     }
     told
