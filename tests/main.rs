@@ -5,6 +5,8 @@
 /// Runs the binary, holds a server, keeps a directory.
 mod support;
 
+/// Alerts: fired, resolved, and told to webhooks.
+mod alerts;
 /// `cauce backfill`: the training table, point in time.
 mod backfill;
 /// `cauce check` and `cauce score`: the bundles that ship.

@@ -24,6 +24,8 @@ use cauce_model::onnx::ModelError;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::Semaphore;
 
+use crate::alerts::Alerts;
+use crate::alerts::webhook::WebhookError;
 use crate::clock::{Clock, ClockError};
 use crate::config::{self, Config};
 use crate::degrade::Allowed;
@@ -102,6 +104,8 @@ pub enum AppError {
     Setting { key: &'static str, cause: String },
     #[error(transparent)]
     Traces(#[from] ExportError),
+    #[error(transparent)]
+    Alerts(#[from] WebhookError),
     #[error("the server failed: {0}")]
     Server(#[from] io::Error),
 }
@@ -136,6 +140,7 @@ impl App {
         let shared = Shared {
             ledger,
             ledger_metrics: LedgerMetrics::new(&metrics),
+            alerts: Alerts::open(&config.alerts, |variable| std::env::var(variable).ok(), &metrics)?,
             ingest: Arc::new(Ingest::new(log, histories.clone(), bundle.clone(), config.log.applications)),
             histories,
             upkeep,
@@ -174,6 +179,7 @@ impl App {
         shared.stopping.store(true, Ordering::Relaxed);
         threads.push(watching.stop());
         let streamed = stream.map_or(Ok(()), stream::Stream::stop);
+        shared.alerts.stop();
         shared.upkeep.stop();
         shared.guards.watchdog.stop();
         shared.guards.cache.stop();

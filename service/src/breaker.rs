@@ -184,7 +184,7 @@ impl Breaker {
         match next {
             Phase::Open { lasts, .. } => {
                 inner.opened += 1;
-                tracing::error!(alert = "breaker_open", dependency = self.name, ?lasts, "left alone for a while");
+                tracing::error!(dependency = self.name, ?lasts, "left alone for a while");
             }
             _ => tracing::info!(dependency = self.name, "the breaker is closed again"),
         }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::alerts::command::Alerts;
 use crate::app::{App, Recovery};
 use crate::config::{Config, Override};
 use crate::kafka::dead_letters::DeadLetters;
@@ -68,6 +69,13 @@ enum Command {
         serve: ServeArgs,
         #[command(flatten)]
         dead_letters: DeadLetters,
+    },
+    /// Send a test to every webhook, or print the rules for Prometheus.
+    Alerts {
+        #[command(flatten)]
+        serve: ServeArgs,
+        #[command(flatten)]
+        alerts: Alerts,
     },
     Backfill(Backfill),
     Score(Score),
@@ -143,6 +151,7 @@ pub fn run() -> Result<ExitCode, Box<dyn Error>> {
         Command::Topics { serve, topics } => return topics.run(&serve.load()?),
         Command::Lag { serve, lag } => return lag.run(&serve.load()?),
         Command::DeadLetters { serve, dead_letters } => return dead_letters.run(&serve.load()?),
+        Command::Alerts { serve, alerts } => return alerts.run(&serve.load()?.alerts),
         Command::Backfill(command) => return command.run(),
         Command::Score(command) => return command.run(),
         Command::Check { serve, check } => return check.run(&serve.load()?),

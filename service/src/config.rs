@@ -36,6 +36,7 @@ pub struct Config {
     pub ledger: Ledger,
     pub logging: Logging,
     pub tracing: Tracing,
+    pub alerts: Alerts,
     pub admission: Admission,
     pub limits: Limits,
     pub kpi: Kpi,
@@ -255,6 +256,37 @@ pub struct Tracing {
     pub queue: usize,
 }
 
+/// When somebody should know, and who.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Alerts {
+    #[serde(rename = "for")]
+    pub hold: Duration,
+    pub clear_for: Duration,
+    pub clear_percent: u32,
+    pub samples: u64,
+    pub latency_p95: Duration,
+    pub errors_percent: u32,
+    pub degraded_percent: u32,
+    pub memory_percent: u32,
+    pub lag: Duration,
+    pub failed_events_percent: u32,
+    pub log_growth_times: u32,
+    pub log_growth_least: Size,
+    pub drift_psi: f64,
+    pub drift_samples: u64,
+    pub repeat: Duration,
+    pub history: usize,
+    pub webhooks: String,
+    pub pagerduty_url: String,
+    pub source: String,
+    pub queue: usize,
+    pub timeout: Duration,
+    pub retry: Duration,
+    pub retry_most: Duration,
+    pub give_up: Duration,
+}
+
 /// When a worker has too much to do, and what it does then.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -375,6 +407,7 @@ fn merge(base: &mut Table, over: Table, origin: &str, prefix: &str) -> Result<()
         match (place, value) {
             (Value::Table(inner), Value::Table(value)) => merge(inner, value, origin, &format!("{path}."))?,
             (place, value) if place.same_type(&value) => *place = value,
+            (place @ Value::Float(_), Value::Integer(whole)) => *place = Value::Float(whole as f64),
             (place, _) => return Err(wrong_kind(place, origin, path)),
         }
     }
@@ -391,6 +424,7 @@ fn set(base: &mut Table, one: &Override, origin: &str) -> Result<(), ConfigError
     };
     let value = match place {
         Value::Integer(_) => one.value.parse().ok().map(Value::Integer),
+        Value::Float(_) => one.value.parse().ok().map(Value::Float),
         Value::Boolean(_) => one.value.parse().ok().map(Value::Boolean),
         _ => Some(Value::String(one.value.clone())),
     };
@@ -406,6 +440,7 @@ fn unknown(known: &Table, origin: &str, prefix: &str, key: &str) -> ConfigError 
 fn wrong_kind(place: &Value, origin: &str, key: String) -> ConfigError {
     let expected = match place {
         Value::Integer(_) => "a whole number",
+        Value::Float(_) => "a number",
         Value::Boolean(_) => "true or false",
         Value::Table(_) => "a section",
         _ => "text",

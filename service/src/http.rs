@@ -6,6 +6,7 @@
 
 pub mod admin;
 mod ahorro_valle;
+mod alerts;
 mod answer;
 mod batch;
 mod body;
@@ -42,6 +43,7 @@ use cauce_features::plan::FeaturePlan;
 use cauce_model::bundle::Bundle;
 use tokio::sync::Semaphore;
 
+use crate::alerts::Alerts;
 use crate::clock::Clock;
 use crate::config::{Budget, Server};
 use crate::degrade::Allowed;
@@ -101,6 +103,8 @@ pub struct Shared {
     pub lanes: Option<Arc<Lanes>>,
     /// What the state takes on disk, as it was lately.
     pub state_bytes: AtomicU64,
+    /// What is wrong, and was.
+    pub alerts: Alerts,
     /// Set once the service was told to stop: not ready, and connections close after their answer.
     pub stopping: AtomicBool,
 }

@@ -11,6 +11,7 @@
 )]
 
 mod admission;
+mod alerts;
 pub mod app;
 mod breaker;
 mod cache;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{JSON, NOW, application, expect, metric, payment, score, server, take};
 
 /// Every route, with an address that can be asked for.
-const ROUTES: [(&str, &str, &str); 28] = [
+const ROUTES: [(&str, &str, &str); 29] = [
     ("post", "/v1/score", "/v1/score"),
     ("post", "/v1/score/batch", "/v1/score/batch"),
     ("post", "/v1/events", "/v1/events"),
@@ -25,6 +25,7 @@ const ROUTES: [(&str, &str, &str); 28] = [
     ("get", "/metrics", "/metrics"),
     ("get", "/v1/kpis", "/v1/kpis"),
     ("get", "/v1/kpis/live", "/v1/kpis/live"),
+    ("get", "/v1/alerts", "/v1/alerts"),
     ("get", "/openapi.json", "/openapi.json"),
     ("get", "/docs", "/docs"),
     ("get", "/docs/page.js", "/docs/page.js"),
@@ -36,7 +37,7 @@ const ROUTES: [(&str, &str, &str); 28] = [
     ("get", "/ws/kpis", "/ws/kpis"),
 ];
 
-const METRICS: [(&str, &str); 59] = [
+const METRICS: [(&str, &str); 64] = [
     ("cauce_http_requests_total", "counter"),
     ("cauce_http_request_duration_seconds", "histogram"),
     ("cauce_score_stage_duration_seconds", "histogram"),
@@ -96,6 +97,11 @@ const METRICS: [(&str, &str); 59] = [
     ("cauce_traces_exported_total", "counter"),
     ("cauce_traces_dropped_total", "counter"),
     ("cauce_traces_waiting", "gauge"),
+    ("cauce_alerts_firing", "gauge"),
+    ("cauce_memory_ratio", "gauge"),
+    ("cauce_log_growth_ratio", "gauge"),
+    ("cauce_model_score_psi", "gauge"),
+    ("cauce_model_feature_psi", "gauge"),
 ];
 
 fn named<'a>(document: &'a Value, name: &str) -> &'a Value {

@@ -22,6 +22,8 @@ pub(crate) mod kafka;
 pub(crate) mod live;
 /// Requests at a rate of their own, over many connections.
 pub(crate) mod load;
+/// A receiver of webhooks.
+pub(crate) mod receiver;
 /// A running `cauce serve`.
 mod server;
 

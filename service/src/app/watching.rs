@@ -96,6 +96,7 @@ impl Watch {
             let readings = watch.read(now, elapsed, load);
             let mut snapshot = collector.tick(now, elapsed, &mut second, readings);
             (snapshot.state, snapshot.problems) = advice::assess(&snapshot, &limits);
+            watch.shared.alerts.observe(&mut snapshot);
             watch.shared.kpis.post(snapshot);
         });
     }
@@ -170,6 +171,8 @@ impl Watch {
             checkpoint_age_seconds: checkpointed.map(age),
             kafka: shared.stream.as_ref().map(|stream| stream.behind()),
             breakers: shared.guards.breakers().map(breaker).into(),
+            // What is usual is for alerts to know.
+            log_growth_ratio: None,
         }
     }
 }

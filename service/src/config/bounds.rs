@@ -5,6 +5,7 @@ use actix_web::http::header::HeaderName;
 use cauce_features::timeline::MAX_EVENTS;
 
 use super::{Config, ConfigError, Duration, Size};
+use crate::alerts::webhook;
 use crate::degrade::Allowed;
 use crate::kpi::groups::Declared;
 
@@ -21,6 +22,7 @@ impl Config {
             store,
             kafka,
             ledger,
+            alerts,
             admission,
             limits,
             kpi,
@@ -30,6 +32,9 @@ impl Config {
         let ladder = Allowed::parse(&self.ladder).err();
         if let Some((key, cause)) = ladder.or_else(|| Declared::parse(kpi).err()) {
             return Err(ConfigError::Wrong { key, cause });
+        }
+        if let Err(cause) = webhook::parse(&alerts.webhooks) {
+            return Err(ConfigError::Wrong { key: "alerts.webhooks", cause });
         }
         let ms = |duration: &Duration| duration.get().as_millis() as u64;
         let days = |duration: &Duration| duration.get().as_secs() / 86_400;
@@ -77,6 +82,29 @@ impl Config {
             ("ledger.keep", days(&ledger.keep), 0..=36_500, "at most 36500 days"),
             ("ledger.entries", ledger.entries as u64, 2..=100_000_000, "from 2 to 100000000"),
             ("ledger.answer", ledger.answer.bytes() as u64, 1..=(64 << 20), "from 1 B to 64 MiB"),
+            ("alerts.clear_percent", u64::from(alerts.clear_percent), 0..=100, "from 0 to 100"),
+            ("alerts.errors_percent", u64::from(alerts.errors_percent), 0..=101, "from 0 to 100, or 101 for never"),
+            ("alerts.degraded_percent", u64::from(alerts.degraded_percent), 0..=101, "from 0 to 100, or 101 for never"),
+            ("alerts.memory_percent", u64::from(alerts.memory_percent), 0..=101, "from 0 to 100, or 101 for never"),
+            (
+                "alerts.failed_events_percent",
+                u64::from(alerts.failed_events_percent),
+                0..=101,
+                "from 0 to 100, or 101 for never",
+            ),
+            // Cast as Rust does it, what is no number is zero and what is negative too.
+            ("alerts.drift_psi", (alerts.drift_psi * 1e3).ceil() as u64, 1..=1_000_000, "above 0 and at most 1000"),
+            ("alerts.history", alerts.history as u64, 0..=10_000, "from 0 to 10000"),
+            ("alerts.queue", alerts.queue as u64, 1..=10_000, "from 1 to 10000"),
+            ("alerts.timeout", ms(&alerts.timeout), 1..=60_000, "from 1ms to 1m"),
+            (
+                "alerts.retry",
+                ms(&alerts.retry),
+                1..=ms(&alerts.retry_most),
+                "at least 1ms and at most `alerts.retry_most`",
+            ),
+            ("alerts.retry_most", ms(&alerts.retry_most), 1..=86_400_000, "at most 1d"),
+            ("alerts.give_up", ms(&alerts.give_up), 0..=604_800_000, "at most 7d"),
             ("server.shutdown_timeout", ms(&server.shutdown_timeout), 1000..=u64::MAX, "at least `1s`"),
             ("server.write_timeout", ms(&server.write_timeout), 1..=u64::MAX, "at least `1ms`"),
             ("admission.in_flight", admission.in_flight as u64, 4..=1_000_000, "from 4 to 1000000"),
@@ -134,6 +162,7 @@ impl Config {
             store,
             kafka,
             ledger,
+            alerts,
             admission,
             limits,
             kpi,
@@ -194,6 +223,9 @@ impl Config {
             ("limits.requests_per_second", count(u64::from(limits.requests_per_second))),
             ("limits.burst", count(u64::from(limits.burst))),
             ("limits.clients", count(limits.clients as u64)),
+            ("alerts.history", count(alerts.history as u64)),
+            ("alerts.queue", count(alerts.queue as u64)),
+            ("alerts.timeout", time(&alerts.timeout)),
             ("tracing.queue", count(tracing.queue as u64)),
             ("kpi.window", time(&kpi.window)),
             ("kpi.live_clients", count(kpi.live_clients as u64)),

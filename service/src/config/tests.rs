@@ -59,6 +59,8 @@ fn a_value_of_the_wrong_kind_is_refused_by_name() {
         "FILE: `store.people` must be a whole number"
     );
     assert_eq!(load("server = 1", &[], &[]).unwrap_err(), "FILE: `server` must be a section");
+    assert_eq!(load("[alerts]\ndrift_psi = \"x\"", &[], &[]).unwrap_err(), "FILE: `alerts.drift_psi` must be a number");
+    assert_eq!(load("[alerts]\ndrift_psi = 1", &[], &[]).unwrap().alerts.drift_psi, 1.0);
     let flags = ["store.people=many"];
     assert_eq!(load("", &[], &flags).unwrap_err(), "command line: `store.people` must be a whole number");
     assert!(load("", &[], &["server.body=64 parsecs"]).unwrap_err().contains("`64KiB`"));
@@ -77,6 +79,8 @@ fn a_bound_beyond_what_files_can_hold_is_refused_by_name() {
         ("kpi.live_clients=0", "configuration: `kpi.live_clients` must be from 1 to 10000"),
         ("kpi.drift_window=30s", "configuration: `kpi.drift_window` must be from 1m to 1d"),
         ("kpi.error_percent=101", "configuration: `kpi.error_percent` must be from 0 to 100, which is never passed"),
+        ("alerts.drift_psi=0", "configuration: `alerts.drift_psi` must be above 0 and at most 1000"),
+        ("alerts.retry=2h", "configuration: `alerts.retry` must be at least 1ms and at most `alerts.retry_most`"),
         ("store.checkpoint_records=0", "configuration: `store.checkpoint_records` must be at least 1"),
     ] {
         assert_eq!(load("", &[], &[flag]).unwrap_err(), expected);

@@ -116,6 +116,10 @@ fn description(endpoint: Endpoint) -> Option<&'static str> {
              behind the one before was answered, as every client does by itself: a slow one skips. 1001 says that the service stops. A \
              request without an upgrade is answered 426, one whose `Origin` is not this host 403."
         }
+        Endpoint::Alerts => {
+            "An alert fires once its signal was above its threshold for `alerts.for`, and is over once it was clear for `alerts.clear_for`. \
+             `active` are firing, the newest first; `recent` were resolved, the newest first."
+        }
         Endpoint::PersonFeatures => "Features that need an application are null unless they have a default.",
         _ => return None,
     })
@@ -205,6 +209,7 @@ fn responses(endpoint: Endpoint) -> Value {
         Endpoint::LiveKpis | Endpoint::WsMetricas | Endpoint::WsKpis => {
             json!({ "101": { "description": "the protocol is WebSocket from here on" } })
         }
+        Endpoint::Alerts => json!({ "200": answer("AlertsAnswer") }),
         Endpoint::Metrics => json!({ "200": plain("text/plain") }),
         Endpoint::Docs | Endpoint::Dashboard => json!({ "200": plain("text/html") }),
         Endpoint::DocsScript => json!({ "200": plain("text/javascript") }),

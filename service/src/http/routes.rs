@@ -3,7 +3,9 @@
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, Route as ActixRoute, guard};
 
-use super::{admin, ahorro_valle, bundle, call, dashboard, docs, events, health, kpis, openapi, people, reload, score};
+use super::{
+    admin, ahorro_valle, alerts, bundle, call, dashboard, docs, events, health, kpis, openapi, people, reload, score,
+};
 use crate::admission::Class;
 use crate::deadline::Work;
 
@@ -40,6 +42,7 @@ pub enum Endpoint {
     Metrics,
     Kpis,
     LiveKpis,
+    Alerts,
     OpenApi,
     Docs,
     DocsScript,
@@ -91,7 +94,7 @@ const fn delete(endpoint: Endpoint, path: &'static str, class: Class, summary: &
 use Class::{Background, Batch, Interactive, Vital};
 
 /// Everything that is served. Rows of one path stand together.
-pub const ROUTES: [Route; 28] = [
+pub const ROUTES: [Route; 29] = [
     post(Endpoint::Score, "/v1/score", Interactive, "Score one application and record it"),
     post(Endpoint::ScoreBatch, "/v1/score/batch", Batch, "Score many applications in one run of the model"),
     post(Endpoint::Event, "/v1/events", Interactive, "Add one event to a person's history"),
@@ -116,6 +119,7 @@ pub const ROUTES: [Route; 28] = [
     get(Endpoint::Metrics, "/metrics", Vital, "Counts in the Prometheus text format"),
     get(Endpoint::Kpis, "/v1/kpis", Vital, "How the service did lately, and second by second in the last minute"),
     get(Endpoint::LiveKpis, "/v1/kpis/live", Vital, "The same every second, over a WebSocket"),
+    get(Endpoint::Alerts, "/v1/alerts", Vital, "What is wrong now, and what was lately"),
     get(Endpoint::OpenApi, "/openapi.json", Background, "This interface as an OpenAPI 3.1 document"),
     get(Endpoint::Docs, "/docs", Background, "This interface as a page"),
     get(Endpoint::DocsScript, "/docs/page.js", Background, "The script of that page"),
@@ -211,6 +215,7 @@ fn handler(route: &Route) -> ActixRoute {
         Endpoint::Metrics => on.to(health::metrics),
         Endpoint::Kpis => on.to(kpis::newest),
         Endpoint::LiveKpis => on.to(kpis::live),
+        Endpoint::Alerts => on.to(alerts::listed),
         Endpoint::OpenApi => on.to(openapi::serve),
         Endpoint::Docs => on.to(docs::page),
         Endpoint::DocsScript => on.to(docs::script),

@@ -342,9 +342,9 @@ impl Worker {
             self.parts.metrics.mode(deferring);
             match deferring {
                 true => {
-                    tracing::warn!(alert = "kafka_lag", lag, "only applications of high priority are scored for now");
+                    tracing::warn!(lag, "only applications of high priority are scored for now");
                 }
-                false => tracing::warn!(alert = "kafka_lag", lag, "resolved: all applications are scored again"),
+                false => tracing::info!(lag, "all applications are scored again"),
             }
         }
     }

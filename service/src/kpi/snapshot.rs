@@ -169,6 +169,8 @@ pub struct Resources {
     pub people: u64,
     pub history_memory_bytes: u64,
     pub log_bytes: u64,
+    /// How many times faster it grew over the last minute than is usual.
+    pub log_growth_ratio: Option<f64>,
     pub state_bytes: u64,
     pub checkpoint_age_seconds: Option<f64>,
     /// Where Kafka is the log.

@@ -217,7 +217,7 @@ impl Writer {
                 break;
             }
             restarts = if started.elapsed() > CALM { 1 } else { restarts + 1 };
-            tracing::error!(alert = "log_writer_restarted", restarts, "the log's writer met a defect and starts again");
+            tracing::error!(restarts, "the log's writer met a defect and starts again");
             self.start_again(restarts.min(DOUBLINGS));
         }
         if let Err(error) = self.active.file.sync_all() {

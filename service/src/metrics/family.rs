@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::alerts::ALERT_FAMILIES;
 use super::edge::EDGE_FAMILIES;
 use super::kafka::KAFKA_FAMILIES;
 use super::ledger::LEDGER_FAMILIES;
@@ -9,8 +10,15 @@ use super::process::PROCESS_FAMILIES;
 use super::trace::TRACE_FAMILIES;
 
 /// Every table there is. Those of Kafka are on the page only where Kafka is the log.
-const TABLES: [&[Family]; 6] =
-    [&super::FAMILIES, &EDGE_FAMILIES, &LEDGER_FAMILIES, &KAFKA_FAMILIES, &TRACE_FAMILIES, &PROCESS_FAMILIES];
+const TABLES: [&[Family]; 7] = [
+    &super::FAMILIES,
+    &EDGE_FAMILIES,
+    &LEDGER_FAMILIES,
+    &KAFKA_FAMILIES,
+    &ALERT_FAMILIES,
+    &TRACE_FAMILIES,
+    &PROCESS_FAMILIES,
+];
 
 /// A named group of series.
 #[derive(Debug)]

@@ -4,6 +4,7 @@ use cauce_features::fixed::{MAX_RAW, unit};
 use cauce_features::spec::{Field, FieldKind, Record, Specification};
 use serde_json::{Map, Value, json};
 
+use crate::alerts::rules::RULES;
 use crate::degrade::{MODES, REASONS};
 use crate::metrics::STAGES;
 
@@ -226,6 +227,17 @@ fn fixed() -> Map<String, Value> {
         })),
         "CheckpointAnswer": object(json!({
             "request_id": text, "position": count, "people": count, "took_ms": { "type": "number" },
+        })),
+        "Alert": object(json!({
+            "id": text, "rule": { "enum": RULES.each_ref().map(|rule| rule.name) },
+            "severity": { "enum": ["info", "warning", "critical"] }, "state": { "enum": ["firing", "resolved"] },
+            "summary": text, "advice": text, "value": { "type": "number" }, "threshold": { "type": "number" },
+            "since": time, "resolved": nullable(&time),
+        })),
+        "AlertsAnswer": object(json!({
+            "request_id": text,
+            "active": { "type": "array", "items": reference("Alert") },
+            "recent": { "type": "array", "items": reference("Alert") },
         })),
         "ReloadRequest": { "type": "object", "additionalProperties": false, "properties": { "path": text } },
         "ReloadAnswer": {

@@ -47,7 +47,7 @@ impl Repair {
         // Nothing that this session said is trusted any more.
         guards.cache.distrust();
         if self.replaced >= CRASH_LOOP {
-            tracing::error!(alert = "model_crash_loop", replaced = self.replaced, "new sessions go on failing");
+            tracing::error!(replaced = self.replaced, "new sessions go on failing");
         }
         let (bundle, made) = (batch.bundle.clone(), self.made.clone());
         let make = move || *made.lock() = Some(OnnxModel::new(&bundle));

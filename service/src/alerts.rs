@@ -1,0 +1,106 @@
+//! Alerts: what is wrong for long enough that somebody should know, told once when it begins and once when it is over.
+//!
+//! Once a second [`Alerts::observe`] looks at the snapshot of that second, and at nothing else: [`rules`] says what is read of it, [`engine`]
+//! decides, and what begins or ends goes to the log, to `/v1/alerts`, to the snapshot and so to the dashboard, and to [`webhook`]s. The
+//! field `alert` of a log line is written here alone. What is kept is bounded: past alerts by `alerts.history`, notices that wait for a
+//! receiver by `alerts.queue` (S5). Alerts are kept in memory: after a restart what is still wrong fires anew under the same id.
+
+pub mod command;
+pub mod engine;
+mod growth;
+pub mod prometheus;
+pub mod rules;
+pub mod webhook;
+
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::config;
+use crate::kpi::Snapshot;
+use crate::kpi::snapshot::{Alert, AlertState, Severity};
+use crate::metrics::Metrics;
+use crate::metrics::alerts::{AlertMetrics, HookMetrics, Signals};
+use engine::Engine;
+use growth::Growth;
+use webhook::{Hook, WebhookError};
+
+/// The alerts of this process.
+pub struct Alerts {
+    settings: config::Alerts,
+    watch: Mutex<Watch>,
+    hooks: Vec<Hook>,
+    metrics: AlertMetrics,
+}
+
+/// What is remembered from one second to the next. The lock is held for the arithmetic of a few rules.
+struct Watch {
+    engine: Engine,
+    growth: Growth,
+}
+
+/// The alerts that are firing, the newest first, and those that were.
+pub struct Listed {
+    pub active: Vec<Alert>,
+    pub recent: Vec<Alert>,
+}
+
+impl Alerts {
+    /// Starts what delivers to webhooks. Their secrets come from `environment` alone.
+    pub fn open(
+        settings: &config::Alerts,
+        environment: impl Fn(&str) -> Option<String>,
+        metrics: &Metrics,
+    ) -> Result<Self, WebhookError> {
+        let targets = webhook::targets(settings, environment)?;
+        let start = |target: webhook::Target| {
+            let counted = HookMetrics::new(metrics, target.name());
+            Hook::start(target, settings, counted)
+        };
+        let hooks = targets.into_iter().map(start).collect::<Result<_, _>>()?;
+        let watch = Watch { engine: Engine::new(settings.into()), growth: Growth::default() };
+        let metrics = AlertMetrics::new(metrics);
+        Ok(Self { settings: settings.clone(), watch: Mutex::new(watch), hooks, metrics })
+    }
+
+    /// Looks at the snapshot of this second, puts the active alerts into it, and tells what began or ended. Time is the snapshot's: its
+    /// uptime for durations, which goes on where the clock stands still.
+    pub fn observe(&self, snapshot: &mut Snapshot) {
+        let elapsed = Duration::try_from_secs_f64(snapshot.uptime_seconds).unwrap_or_default();
+        let notices = {
+            let mut watch = self.watch.lock();
+            let floor = self.settings.log_growth_least.bytes() as f64;
+            snapshot.resources.log_growth_ratio = watch.growth.observe(elapsed, snapshot.resources.log_bytes, floor);
+            let readings = rules::readings(&self.settings, snapshot);
+            let notices = watch.engine.step(elapsed, snapshot.timestamp, readings);
+            snapshot.alerts = watch.engine.active();
+            notices
+        };
+        self.metrics.show(&snapshot.alerts, &Signals::of(snapshot, self.settings.drift_samples));
+        for notice in &notices {
+            log(notice);
+            self.hooks.iter().for_each(|hook| hook.push(notice));
+        }
+    }
+
+    /// What is firing and what was.
+    pub fn listed(&self) -> Listed {
+        let watch = self.watch.lock();
+        Listed { active: watch.engine.active(), recent: watch.engine.past().cloned().collect() }
+    }
+
+    /// Has the webhooks end: what can be delivered at once still is.
+    pub fn stop(&self) {
+        webhook::stop(&self.hooks);
+    }
+}
+
+/// One line for each notice. Rules speak of rates, features and dependencies, never of people.
+fn log(alert: &Alert) {
+    let Alert { id, rule, summary, value, threshold, .. } = alert;
+    match (alert.state, alert.severity) {
+        (AlertState::Resolved, _) => tracing::info!(alert = rule, %id, value, threshold, "resolved: {summary}"),
+        (AlertState::Firing, Severity::Critical) => tracing::error!(alert = rule, %id, value, threshold, "{summary}"),
+        (AlertState::Firing, _) => tracing::warn!(alert = rule, %id, value, threshold, "{summary}"),
+    }
+}

@@ -1,0 +1,192 @@
+//! What waits for one receiver, and when it is tried again: a state machine of plain values, to which time is passed in.
+//!
+//! Notices of one alert leave in their order, and only as many wait as the receiver still needs: a notice that an alert is over takes the
+//! place of those before it, and nothing is said of an episode that began and ended while nobody could be told. So what a receiver hears
+//! last is how things are. More than `alerts.queue` do not wait: the oldest goes (S5). While a receiver fails nothing else is sent to it:
+//! pauses double up to a bound and are spread by chance, and `Retry-After` is heeded.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::delivery::Outcome;
+use crate::config;
+use crate::kpi::snapshot::{Alert, AlertState};
+use crate::metrics::alerts::Told;
+
+/// A receiver that asks for a longer pause waits for as long as this.
+const PAUSE_MOST: Duration = Duration::from_secs(24 * 3600);
+
+/// What waits.
+#[derive(Debug)]
+pub struct Queue {
+    settings: Settings,
+    waiting: VecDeque<Waiting>,
+    /// Alerts of which the receiver may have heard that they fire, and not that they are over.
+    heard: BTreeSet<Arc<str>>,
+    numbers: u64,
+    /// Attempts in a row that failed, and the end of the pause after them.
+    failures: u32,
+    not_before: Option<Instant>,
+    stand: Stand,
+}
+
+/// Its bounds.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    pub bound: usize,
+    /// The pause after the first failure, and the longest.
+    pub retry: (Duration, Duration),
+    /// How old a notice may be when it is tried once more.
+    pub give_up: Duration,
+}
+
+/// What is to be done.
+#[derive(Debug, PartialEq)]
+pub enum Next {
+    Nothing,
+    /// Nothing before this instant.
+    Later(Instant),
+    Send {
+        number: u64,
+        alert: Alert,
+    },
+    End,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    number: u64,
+    alert: Alert,
+    since: Instant,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stand {
+    Open,
+    /// What can be delivered at once is, then it ends.
+    Closed,
+    Ended,
+}
+
+impl From<&config::Alerts> for Settings {
+    fn from(settings: &config::Alerts) -> Self {
+        let retry = (settings.retry.get(), settings.retry_most.get());
+        Self { bound: settings.queue, retry, give_up: settings.give_up.get() }
+    }
+}
+
+impl Queue {
+    /// An empty one.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            waiting: VecDeque::new(),
+            heard: BTreeSet::new(),
+            numbers: 0,
+            failures: 0,
+            not_before: None,
+            stand: Stand::Open,
+        }
+    }
+
+    /// Takes a notice. `count` is told of each that will not be delivered for it.
+    pub fn push(&mut self, alert: Alert, now: Instant, mut count: impl FnMut(Told)) {
+        let is_over = alert.state == AlertState::Resolved;
+        // A notice that it was over stays before one that it fires again: the receiver has to hear both.
+        let is_needless =
+            |one: &Waiting| one.alert.id == alert.id && (is_over || one.alert.state == AlertState::Firing);
+        self.waiting.retain(|one| {
+            let goes = is_needless(one);
+            if goes {
+                count(Told::Cancelled);
+            }
+            !goes
+        });
+        if is_over && !self.heard.contains(&alert.id) {
+            count(Told::Cancelled);
+            return;
+        }
+        if self.waiting.len() >= self.settings.bound {
+            self.waiting.pop_front();
+            count(Told::Dropped);
+        }
+        self.numbers += 1;
+        self.waiting.push_back(Waiting { number: self.numbers, alert, since: now });
+    }
+
+    /// What is to be done now. What is to be sent stays here until it is [`done`](Self::done).
+    pub fn next(&mut self, now: Instant) -> Next {
+        let (is_closed, pause) = (self.stand != Stand::Open, self.not_before.filter(|instant| *instant > now));
+        let Some(first) = self.waiting.front() else {
+            return if is_closed { Next::End } else { Next::Nothing };
+        };
+        match pause {
+            Some(_) if is_closed => Next::End,
+            Some(instant) => Next::Later(instant),
+            None => {
+                // From here on it may have arrived, whatever is heard of it.
+                if first.alert.state == AlertState::Firing {
+                    self.heard.insert(first.alert.id.clone());
+                }
+                Next::Send { number: first.number, alert: first.alert.clone() }
+            }
+        }
+    }
+
+    /// What became of a notice that was sent; `random` spreads the pause.
+    pub fn done(&mut self, number: u64, outcome: &Outcome, now: Instant, random: u64) -> Told {
+        let place = self.waiting.iter().position(|one| one.number == number);
+        let Outcome::Retry { after, .. } = outcome else {
+            (self.failures, self.not_before) = (0, None);
+            let sent = place.and_then(|place| self.waiting.remove(place));
+            if let Some(over) = sent.filter(|one| one.alert.state == AlertState::Resolved) {
+                self.heard.remove(&over.alert.id);
+            }
+            return if outcome.is_delivered() { Told::Delivered } else { Told::Refused };
+        };
+        let pause = after.unwrap_or_else(|| self.settings.pause(self.failures, random)).min(PAUSE_MOST);
+        self.failures = self.failures.saturating_add(1);
+        self.not_before = Some(now + pause);
+        // A newer one of the same alert may have taken its place meanwhile.
+        let Some(place) = place else { return Told::Cancelled };
+        if now + pause > self.waiting[place].since + self.settings.give_up {
+            self.waiting.remove(place);
+            return Told::GivenUp;
+        }
+        Told::Retried
+    }
+
+    /// How many wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// It is to end.
+    pub fn close(&mut self) {
+        if self.stand == Stand::Open {
+            self.stand = Stand::Closed;
+        }
+    }
+
+    /// Nobody delivers any more.
+    pub fn end(&mut self) {
+        self.stand = Stand::Ended;
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.stand == Stand::Ended
+    }
+}
+
+impl Settings {
+    /// The pause after so many failures in a row before this one: from half of the doubled one to all of it.
+    fn pause(&self, failures: u32, random: u64) -> Duration {
+        let (first, most) = self.retry;
+        let whole = first.saturating_mul(2_u32.saturating_pow(failures)).min(most);
+        whole.mul_f64(0.5 + 0.5 * (random as f64 / u64::MAX as f64))
+    }
+}
+
+#[cfg(test)]
+mod tests;

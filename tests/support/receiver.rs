@@ -1,0 +1,119 @@
+//! A receiver of webhooks: a real HTTP server of the smallest kind, which answers as it is told and keeps what it is sent.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// How one request is answered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) retry_after: Option<u32>,
+    pub(crate) delay: Duration,
+}
+
+/// What was sent.
+#[derive(Debug, Clone)]
+pub(crate) struct Received {
+    pub(crate) at: Instant,
+    pub(crate) path: String,
+    pub(crate) body: Value,
+}
+
+/// It listens until it is dropped.
+pub(crate) struct Receiver {
+    port: u16,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// Answers to the first requests; all others get 200.
+    script: Mutex<VecDeque<Reply>>,
+    received: Mutex<Vec<Received>>,
+    is_over: AtomicBool,
+}
+
+impl Reply {
+    pub(crate) fn status(status: u16) -> Self {
+        Self { status, retry_after: None, delay: Duration::ZERO }
+    }
+}
+
+impl Receiver {
+    pub(crate) fn start(script: &[Reply]) -> Self {
+        Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), script)
+    }
+
+    /// One on a port that was another's.
+    pub(crate) fn start_at(port: u16) -> Self {
+        Self::on(TcpListener::bind(("127.0.0.1", port)).unwrap(), &[])
+    }
+
+    fn on(listener: TcpListener, script: &[Reply]) -> Self {
+        let port = listener.local_addr().unwrap().port();
+        let shared = Arc::new(Shared {
+            script: Mutex::new(script.iter().copied().collect()),
+            received: Mutex::default(),
+            is_over: AtomicBool::new(false),
+        });
+        let serving = shared.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                if serving.is_over.load(Ordering::Relaxed) {
+                    break;
+                }
+                let shared = serving.clone();
+                std::thread::spawn(move || shared.answer(stream));
+            }
+        });
+        Self { port, shared }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// All that was sent to an address so far.
+    pub(crate) fn received(&self, path: &str) -> Vec<Received> {
+        let all = self.shared.received.lock().unwrap();
+        all.iter().filter(|one| one.path == path).cloned().collect()
+    }
+}
+
+impl Shared {
+    /// Answers one request and closes the connection.
+    fn answer(&self, stream: TcpStream) {
+        let mut reader = BufReader::new(stream);
+        let (mut line, mut head, mut length) = (String::new(), String::new(), 0);
+        reader.read_line(&mut head).unwrap_or_default();
+        while reader.read_line(&mut line).is_ok_and(|read| read > 2) {
+            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+            line.clear();
+        }
+        let mut body = vec![0; length];
+        let Some(path) = head.split(' ').nth(1).filter(|_| reader.read_exact(&mut body).is_ok()) else { return };
+        let reply = self.script.lock().unwrap().pop_front().unwrap_or(Reply::status(200));
+        let body = serde_json::from_slice(&body).expect("a notice is JSON");
+        self.received.lock().unwrap().push(Received { at: Instant::now(), path: path.to_owned(), body });
+        std::thread::sleep(reply.delay);
+        let after = reply.retry_after.map(|seconds| format!("retry-after: {seconds}\r\n")).unwrap_or_default();
+        let answer = format!("HTTP/1.1 {} .\r\n{after}connection: close\r\ncontent-length: 0\r\n\r\n", reply.status);
+        // Who has given up waiting does not read it.
+        let _ = reader.get_mut().write_all(answer.as_bytes());
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.shared.is_over.store(true, Ordering::Relaxed);
+        // It waits for a connection.
+        drop(TcpStream::connect(("127.0.0.1", self.port)));
+    }
+}
