@@ -29,6 +29,7 @@ pub enum Code {
     OriginRefused,
     PersonUnknown,
     NotFound,
+    NoKpis,
     MethodNotAllowed,
     BodyTimeout,
     RequestInFlight,
@@ -69,7 +70,7 @@ const fn row(code: Code, name: &'static str, status: u16, title: &'static str) -
 }
 
 /// All codes, in the order of [`Code`].
-pub const CODES: [CodeRow; 38] = [
+pub const CODES: [CodeRow; 39] = [
     row(Code::MalformedJson, "malformed_json", 400, "The body is not JSON of the form that is expected"),
     row(Code::EmptyBody, "empty_body", 400, "The body is empty"),
     row(Code::IncompleteBody, "incomplete_body", 400, "The body ended before its announced length"),
@@ -89,6 +90,7 @@ pub const CODES: [CodeRow; 38] = [
     row(Code::OriginRefused, "origin_refused", 403, "Pages of another origin may not listen"),
     row(Code::PersonUnknown, "person_unknown", 404, "Nothing is known of this person"),
     row(Code::NotFound, "not_found", 404, "There is nothing at this address"),
+    row(Code::NoKpis, "no_kpis", 404, "No KPIs are kept"),
     row(Code::MethodNotAllowed, "method_not_allowed", 405, "This address does not take this method"),
     row(Code::BodyTimeout, "body_timeout", 408, "The body took too long to arrive"),
     row(Code::RequestInFlight, "request_in_flight", 409, "The same request is being answered"),

@@ -58,7 +58,10 @@ fn under_lag_only_high_priority_is_scored_and_what_waited_is_scored_alike_once_i
     await_true("the wait is over", || metric(&server, "cauce_kafka_deferring") == 0.0);
     assert_eq!(metric(&server, "cauce_kafka_mode_changes_total"), 2.0);
     let log = server.log();
-    assert!(log.contains("only applications of high priority") && log.contains("resolved"), "{log}");
+    assert!(
+        log.contains("only applications of high priority") && log.contains("all applications are scored again"),
+        "{log}"
+    );
 
     let calm = Group::start("pressure-calm", &[]);
     write(broker, &calm.topics.events, &calm.topics.applications);

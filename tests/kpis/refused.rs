@@ -5,6 +5,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::{LIVE, server_with};
+use crate::support::history::{JSON, application};
 use crate::support::live::Live;
 use crate::support::{Answer, Server};
 
@@ -104,4 +105,21 @@ fn message_that_is_too_large_or_against_the_protocol_closes_with_its_code() {
         assert_eq!(live.close_code(), Some(code), "{case}");
     }
     assert_eq!(server.get("/livez").status, 200);
+}
+
+#[test]
+fn service_that_keeps_no_kpis_says_so_and_scores_on() {
+    let server = server_with(&["kpi.window=0s"]);
+    for path in ["/v1/kpis", "/v1/alerts", "/api/metricas-tiempo-real"] {
+        let answer = server.get(path);
+        assert_eq!((answer.status, &answer.json()["code"]), (404, &"no_kpis".into()), "{path}");
+    }
+    for path in LIVE {
+        let answer = ask(&server, "GET", path, ASKED);
+        assert_eq!((answer.status, &answer.json()["code"]), (404, &"no_kpis".into()), "{path}");
+    }
+    assert_eq!(server.get("/metrics").status, 200);
+    let application = application("c-1", "a").to_string();
+    let scored = server.send("POST", "/v1/score", &[("content-type", JSON)], application.as_bytes());
+    assert_eq!(scored.status, 200, "{}", scored.text());
 }

@@ -101,10 +101,10 @@ impl Watch {
         });
     }
 
-    /// Calls `act` every second with how long the last one really was, until told to stop.
+    /// Calls `act` at once and every second with how long the last one really was, until told to stop.
     fn each_second(&mut self, stop: &AtomicBool, mut act: impl FnMut(&mut Self, Duration)) {
         let mut last = Instant::now();
-        let mut due = last + EVERY;
+        let mut due = last;
         while !stop.load(Ordering::Relaxed) {
             let now = Instant::now();
             if now < due {

@@ -24,6 +24,7 @@ use bytes::Bytes;
 use super::answer::{Answer, JSON};
 use super::call::Call;
 use super::connection::Facts;
+use super::kpis;
 use super::routes::Endpoint;
 use crate::error::{ApiError, Code};
 use crate::kpi::Posted;
@@ -109,6 +110,7 @@ fn admit(request: &HttpRequest, call: &Call) -> Result<Seat, ApiError> {
     if call.shared().is_stopping() {
         return Err(ApiError::stopping());
     }
+    kpis::kept(call)?;
     call.shared().live.take().ok_or_else(|| {
         let detail = "`kpi.live_clients` are connected; ask again later, or ask `/v1/kpis` once in a while";
         ApiError::new(Code::TooManyLiveClients, detail)

@@ -13,8 +13,8 @@ use serde::Serialize;
 
 use super::super::answer::Answer;
 use super::super::call::Call;
-use super::super::live;
 use super::super::routes::Endpoint;
+use super::super::{kpis, live};
 use crate::kpi::snapshot::{Alert, AlertState, ProblemKind, Severity};
 use crate::kpi::{Point, Posted, Snapshot};
 
@@ -24,8 +24,10 @@ const ALERTS_MOST: usize = 10;
 
 /// The current second, the last minute and what is wrong.
 pub async fn now(request: HttpRequest) -> HttpResponse {
-    Call::begin(&request, Endpoint::MetricasTiempoReal)
-        .answer(|call| Ok(Answer::json(200, &Metricas::of(&call.shared().kpis.newest()))))
+    Call::begin(&request, Endpoint::MetricasTiempoReal).answer(|call| {
+        let posted = kpis::posted(call)?;
+        Ok(Answer::json(200, &Metricas::of(&posted)))
+    })
 }
 
 /// A point every second.
