@@ -78,8 +78,8 @@ pub struct Worked {
     pub deferred: u64,
     /// Events that were new, that stood already, and that met another under their identity.
     pub taken: [u64; 3],
-    /// Dead letters by reason.
-    pub refused: Vec<(Reason, u64)>,
+    /// Dead letters by lane and reason.
+    pub refused: Vec<(Lane, Reason, u64)>,
     /// Events behind the watermark, and the furthest in milliseconds.
     pub late: u64,
     pub lateness_ms_max: i64,
@@ -300,9 +300,9 @@ impl Slice {
         if record.offset < self.queues[lane as usize].state_only_before {
             return;
         }
-        match worked.refused.iter_mut().find(|(reason, _)| *reason == refused.reason) {
-            Some((_, count)) => *count += 1,
-            None => worked.refused.push((refused.reason, 1)),
+        match worked.refused.iter_mut().find(|(of, reason, _)| (*of, *reason) == (lane, refused.reason)) {
+            Some((.., count)) => *count += 1,
+            None => worked.refused.push((lane, refused.reason, 1)),
         }
         let origin = Origin::of(record, &self.topics[lane as usize], self.partition);
         worked.outputs.push(output::dead_letter(self.partition, record, &origin, &refused));

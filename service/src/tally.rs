@@ -12,8 +12,8 @@ use crate::kpi::lane::{Answered, Lane};
 use crate::metrics::kafka::TAKEN;
 use crate::metrics::{INVALID, Metrics, STAGES, outcome};
 use crate::scoring::Decision;
-use crate::stream::Worked;
 use crate::stream::decode::Reason;
+use crate::stream::{self, Worked};
 
 /// Counts for one thread.
 pub struct Tally {
@@ -63,9 +63,12 @@ impl Tally {
         self.kpi(|lane| lane.degraded(reasons, anew));
     }
 
-    /// Counts a valid event.
+    /// Counts a valid event. One that was only accepted is counted for KPIs by whoever makes it history.
     pub fn event(&self, became: Result<Taken, Refusal>) {
-        self.event_at(outcome(became));
+        match became {
+            Ok(Taken::Accepted) => self.metrics.event(outcome(became)),
+            _ => self.event_at(outcome(became)),
+        }
     }
 
     /// Counts what was sent as an event and is none.
@@ -73,11 +76,12 @@ impl Tally {
         self.event_at(INVALID);
     }
 
-    /// Counts what came of records of the stream, which Prometheus has families of its own for.
+    /// Counts what came of events of the stream, which Prometheus has families of its own for.
     pub fn worked(&self, worked: &Worked) {
         self.kpi(|lane| {
             let taken = TAKEN.into_iter().map(|taken| outcome(Ok(taken))).zip(worked.taken);
-            let refused = worked.refused.iter().map(|(reason, count)| (refused(*reason), *count));
+            let events = worked.refused.iter().filter(|(of, ..)| *of == stream::Lane::Events);
+            let refused = events.map(|(_, reason, count)| (refused(*reason), *count));
             taken.chain(refused).for_each(|(outcome, count)| lane.events(outcome, count));
         });
     }

@@ -117,7 +117,7 @@ impl KafkaMetrics {
         self.deferred.increment(worked.deferred);
         self.late.increment(worked.late);
         self.events.iter().zip(worked.taken).for_each(|(counter, count)| counter.increment(count));
-        for (reason, count) in &worked.refused {
+        for (_, reason, count) in &worked.refused {
             self.dead_letters[*reason as usize].increment(*count);
         }
         self.slice(partition).lateness.set(worked.lateness_ms_max as f64 / 1e3);

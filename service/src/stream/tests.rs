@@ -323,7 +323,7 @@ fn an_application_may_stand_only_so_far_behind_its_arrival() {
     let mut fixture = Fixture::new();
     fixture.push(Lane::Applications, [as_of(6), as_of(8)]);
     let worked = fixture.work_to_the_end();
-    assert_eq!((worked.scored, worked.refused), (1, vec![(Reason::EventTooLate, 1)]));
+    assert_eq!((worked.scored, worked.refused), (1, vec![(Lane::Applications, Reason::EventTooLate, 1)]));
 }
 
 #[test]

@@ -163,9 +163,10 @@ impl Receiver {
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        let posted = request.send(otlp::encode(&self.service, recordings));
-        // Read to its end, the connection can be used again.
-        let posted = posted.and_then(|mut answer| answer.body_mut().with_config().limit(ANSWER_BYTES).read_to_vec());
+        let posted = request.send(otlp::encode(&self.service, recordings)).map(|mut answer| {
+            // Read to its end, the connection can be used again; what it says changes nothing.
+            let _ = answer.body_mut().with_config().limit(ANSWER_BYTES).read_to_vec();
+        });
         match (&posted, self.is_down) {
             (Err(error), false) => tracing::warn!(%error, "traces cannot be exported: they are dropped until they can"),
             (Ok(_), true) => tracing::info!("traces are exported again"),

@@ -107,7 +107,7 @@ impl Worker<'_> {
             }
             self.make_room(&slice)?;
             replayed.records += worked.records;
-            replayed.refused += worked.refused.iter().map(|(_, count)| count).sum::<u64>();
+            replayed.refused += worked.refused.iter().map(|(.., count)| count).sum::<u64>();
             for output in worked.outputs.iter().filter(|output| output.to == To::Scores) {
                 if !waited.remove(id_of(output)) {
                     self.send(output)?;

@@ -124,12 +124,13 @@ impl Owned {
     /// For how long the oldest of so many waiting records has, at most: it came after the last that was worked off, and after it was seen
     /// that nothing waits.
     pub fn waited_ms(&mut self, waiting: u64, now: Timestamp) -> i64 {
-        if waiting == 0 {
+        let never = Timestamp::from_millis(0);
+        // Of a backlog that was there before anything was worked off, it is known how long it was seen to wait.
+        if waiting == 0 || self.caught_up_at.max(self.slice.stream_time) == never {
             self.caught_up_at = now;
         }
-        let since_ms = self.caught_up_at.max(self.slice.stream_time).millis();
-        // Before the first record nothing is known.
-        if since_ms == 0 { 0 } else { (now.millis() - since_ms).max(0) }
+        let since = self.caught_up_at.max(self.slice.stream_time);
+        (now.millis() - since.millis()).max(0)
     }
 
     pub fn lag(&self) -> [u64; 3] {
