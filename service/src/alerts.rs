@@ -20,7 +20,7 @@ use crate::config;
 use crate::kpi::Snapshot;
 use crate::kpi::snapshot::{Alert, AlertState, Severity};
 use crate::metrics::Metrics;
-use crate::metrics::alerts::{AlertMetrics, HookMetrics, Signals};
+use crate::metrics::alerts::{AlertMetrics, HookMetrics};
 use engine::Engine;
 use growth::Growth;
 use webhook::{Hook, WebhookError};
@@ -67,16 +67,16 @@ impl Alerts {
     /// uptime for durations, which goes on where the clock stands still.
     pub fn observe(&self, snapshot: &mut Snapshot) {
         let elapsed = Duration::try_from_secs_f64(snapshot.uptime_seconds).unwrap_or_default();
-        let notices = {
+        let (readings, notices) = {
             let mut watch = self.watch.lock();
             let floor = self.settings.log_growth_least.bytes() as f64;
             snapshot.resources.log_growth_ratio = watch.growth.observe(elapsed, snapshot.resources.log_bytes, floor);
             let readings = rules::readings(&self.settings, snapshot);
-            let notices = watch.engine.step(elapsed, snapshot.timestamp, readings);
+            let notices = watch.engine.step(elapsed, snapshot.timestamp, readings.clone());
             snapshot.alerts = watch.engine.active();
-            notices
+            (readings, notices)
         };
-        self.metrics.show(&snapshot.alerts, &Signals::of(snapshot, self.settings.drift_samples));
+        self.metrics.show(&snapshot.alerts, &readings);
         for notice in &notices {
             log(notice);
             self.hooks.iter().for_each(|hook| hook.push(notice));

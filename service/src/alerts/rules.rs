@@ -22,13 +22,13 @@ pub struct Rule {
     pub unit: Unit,
     /// What Prometheus says in place of the subject, where there are several.
     pub subject: Option<&'static str>,
+    /// What shows the signal to Prometheus: `NaN` where the rule sees none, and a label tells the subject where there are several.
+    pub gauge: &'static str,
     pub signal: fn(&Snapshot) -> Vec<Signal>,
     /// Above it the rule is broken.
     pub threshold: fn(&config::Alerts) -> f64,
     /// Fewer samples than this say nothing.
     pub least: fn(&config::Alerts) -> u64,
-    /// The same for Prometheus. Where there are several, as a service has its log here or in Kafka, one of them is enough.
-    pub expressions: &'static [Expression],
 }
 
 /// What a rule sees in a snapshot.
@@ -50,14 +50,6 @@ pub enum Unit {
     Number,
 }
 
-/// A signal as Prometheus sees it.
-#[derive(Debug)]
-pub struct Expression {
-    pub value: &'static str,
-    /// How many samples it is made of, where that matters.
-    pub samples: Option<&'static str>,
-}
-
 /// A signal beside its threshold.
 #[derive(Debug, Clone)]
 pub struct Reading {
@@ -65,14 +57,6 @@ pub struct Reading {
     pub subject: Option<Arc<str>>,
     pub value: f64,
     pub threshold: f64,
-}
-
-const fn gauge(value: &'static str) -> Expression {
-    Expression { value, samples: None }
-}
-
-const fn rate(value: &'static str, samples: &'static str) -> Expression {
-    Expression { value, samples: Some(samples) }
 }
 
 /// Every rule there is.
@@ -84,13 +68,10 @@ pub static RULES: [Rule; 10] = [
         advice: "look at the stages: a slow model, a slow disk, or more requests than this machine answers",
         unit: Unit::Seconds,
         subject: None,
+        gauge: "cauce_response_p95_seconds",
         signal: |of| one(of.performance.response_seconds.p95, of.performance.response_seconds.count),
         threshold: |settings| settings.latency_p95.get().as_secs_f64(),
         least: |settings| settings.samples,
-        expressions: &[rate(
-            r#"histogram_quantile(0.95, sum by (job, instance, le) (rate(cauce_http_request_duration_seconds_bucket{route=~"/v1/score|/predecir"}[5m])))"#,
-            r#"sum by (job, instance) (increase(cauce_http_request_duration_seconds_count{route=~"/v1/score|/predecir"}[5m]))"#,
-        )],
     },
     Rule {
         name: "errors",
@@ -99,13 +80,10 @@ pub static RULES: [Rule; 10] = [
         advice: "look at the codes of the errors: `overloaded` wants more instances, the others say what is broken",
         unit: Unit::Share,
         subject: None,
+        gauge: "cauce_error_ratio",
         signal: |of| one(of.quality.error_rate, of.quality.requests),
         threshold: |settings| share(settings.errors_percent),
         least: |settings| settings.samples,
-        expressions: &[rate(
-            r#"sum by (job, instance) (rate(cauce_http_requests_total{status="5xx", route=~"/v1/(score|events|people).*|/predecir"}[5m])) / sum by (job, instance) (rate(cauce_http_requests_total{route=~"/v1/(score|events|people).*|/predecir"}[5m]))"#,
-            r#"sum by (job, instance) (increase(cauce_http_requests_total{route=~"/v1/(score|events|people).*|/predecir"}[5m]))"#,
-        )],
     },
     Rule {
         name: "degraded",
@@ -114,13 +92,10 @@ pub static RULES: [Rule; 10] = [
         advice: "look at the reasons: each names what is slow or broken",
         unit: Unit::Share,
         subject: None,
+        gauge: "cauce_degraded_ratio",
         signal: |of| one(of.quality.degraded_rate, of.quality.modes.iter().map(|mode| mode.count).sum()),
         threshold: |settings| share(settings.degraded_percent),
         least: |settings| settings.samples,
-        expressions: &[rate(
-            r#"sum by (job, instance) (rate(cauce_scores_total{mode!="full"}[5m])) / sum by (job, instance) (rate(cauce_scores_total[5m]))"#,
-            "sum by (job, instance) (increase(cauce_scores_total[5m]))",
-        )],
     },
     Rule {
         name: "memory",
@@ -129,10 +104,10 @@ pub static RULES: [Rule; 10] = [
         advice: "lower `store.memory`, or give the service more: beyond its limit the system ends it",
         unit: Unit::Share,
         subject: None,
+        gauge: "cauce_memory_ratio",
         signal: |of| one(Some(of.resources.memory_ratio), 0),
         threshold: |settings| share(settings.memory_percent),
         least: |_| 0,
-        expressions: &[gauge("cauce_memory_ratio")],
     },
     Rule {
         name: "lag",
@@ -141,10 +116,10 @@ pub static RULES: [Rule; 10] = [
         advice: "`cauce lag` tells how fast it catches up and what the trouble is; more instances share the partitions",
         unit: Unit::Seconds,
         subject: None,
+        gauge: "cauce_kafka_lag_seconds",
         signal: |of| one(of.resources.kafka.map(|kafka| kafka.lag_seconds), 0),
         threshold: |settings| settings.lag.get().as_secs_f64(),
         least: |_| 0,
-        expressions: &[gauge("max by (job, instance) (cauce_kafka_freshness_seconds)")],
     },
     Rule {
         name: "failed_events",
@@ -153,19 +128,10 @@ pub static RULES: [Rule; 10] = [
         advice: "look at their outcomes, or at `cauce dead-letters`: what is refused is in no history",
         unit: Unit::Share,
         subject: None,
+        gauge: "cauce_refused_events_ratio",
         signal: |of| one(of.quality.events_refused_rate, of.quality.events),
         threshold: |settings| share(settings.failed_events_percent),
         least: |settings| settings.samples,
-        expressions: &[
-            rate(
-                r#"sum by (job, instance) (rate(cauce_events_total{outcome=~"too_late|in_future|store_full|invalid"}[5m])) / sum by (job, instance) (rate(cauce_events_total[5m]))"#,
-                "sum by (job, instance) (increase(cauce_events_total[5m]))",
-            ),
-            rate(
-                "sum by (job, instance) (rate(cauce_kafka_dead_letters_total[5m])) / sum by (job, instance) (rate(cauce_kafka_records_total[5m]))",
-                "sum by (job, instance) (increase(cauce_kafka_records_total[5m]))",
-            ),
-        ],
     },
     Rule {
         name: "log_growth",
@@ -174,10 +140,10 @@ pub static RULES: [Rule; 10] = [
         advice: "find who sends so much; `log.retain_size` and the disk bound how long that can go on",
         unit: Unit::Number,
         subject: None,
+        gauge: "cauce_log_growth_ratio",
         signal: |of| one(of.resources.log_growth_ratio, 0),
         threshold: |settings| f64::from(settings.log_growth_times),
         least: |_| 0,
-        expressions: &[gauge("cauce_log_growth_ratio")],
     },
     Rule {
         name: "score_drift",
@@ -186,10 +152,10 @@ pub static RULES: [Rule; 10] = [
         advice: "look at the features that drifted; train anew if applicants have changed",
         unit: Unit::Number,
         subject: None,
+        gauge: "cauce_model_score_psi",
         signal: |of| one(of.model.scores.psi, of.model.scores.samples),
         threshold: |settings| settings.drift_psi,
         least: |settings| settings.drift_samples,
-        expressions: &[gauge("cauce_model_score_psi")],
     },
     Rule {
         name: "feature_drift",
@@ -198,6 +164,7 @@ pub static RULES: [Rule; 10] = [
         advice: "look at where the feature comes from; train anew if applicants have changed",
         unit: Unit::Number,
         subject: Some("a feature"),
+        gauge: "cauce_model_feature_psi",
         signal: |of| {
             let samples = of.model.samples;
             let drift = of.model.drift.iter();
@@ -205,8 +172,6 @@ pub static RULES: [Rule; 10] = [
         },
         threshold: |settings| settings.drift_psi,
         least: |settings| settings.drift_samples,
-        // Which feature it is stands in `/v1/alerts`: a series for each would come and go with the ten that drifted furthest.
-        expressions: &[gauge("cauce_model_feature_psi")],
     },
     Rule {
         name: "breaker_open",
@@ -215,6 +180,7 @@ pub static RULES: [Rule; 10] = [
         advice: "mend what is behind it: it is tried again by itself, and answers are degraded until then",
         unit: Unit::Number,
         subject: Some("{{ $labels.dependency }}"),
+        gauge: "cauce_breaker_state",
         signal: |of| {
             let state = |name: &str| STATES.iter().position(|(_, state)| *state == name).unwrap_or_default();
             let breakers = of.resources.breakers.iter();
@@ -225,7 +191,6 @@ pub static RULES: [Rule; 10] = [
         // Half-open is not closed: it goes on being broken until the probes have gone well.
         threshold: |_| 0.0,
         least: |_| 0,
-        expressions: &[gauge("cauce_breaker_state")],
     },
 ];
 
