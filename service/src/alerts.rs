@@ -16,18 +16,21 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::config;
+use crate::config::Config;
 use crate::kpi::Snapshot;
 use crate::kpi::snapshot::{Alert, AlertState, Severity};
 use crate::metrics::Metrics;
 use crate::metrics::alerts::{AlertMetrics, HookMetrics};
 use engine::Engine;
 use growth::Growth;
+use rules::Limit;
 use webhook::{Hook, WebhookError};
 
 /// The alerts of this process.
 pub struct Alerts {
-    settings: config::Alerts,
+    limits: Vec<Limit>,
+    /// What the log usually grows by at least, in bytes a second.
+    growth_least: f64,
     watch: Mutex<Watch>,
     hooks: Vec<Hook>,
     metrics: AlertMetrics,
@@ -48,10 +51,11 @@ pub struct Listed {
 impl Alerts {
     /// Starts what delivers to webhooks. Their secrets come from `environment` alone.
     pub fn open(
-        settings: &config::Alerts,
+        config: &Config,
         environment: impl Fn(&str) -> Option<String>,
         metrics: &Metrics,
     ) -> Result<Self, WebhookError> {
+        let settings = &config.alerts;
         let targets = webhook::targets(settings, environment)?;
         let start = |target: webhook::Target| {
             let counted = HookMetrics::new(metrics, target.name());
@@ -60,7 +64,8 @@ impl Alerts {
         let hooks = targets.into_iter().map(start).collect::<Result<_, _>>()?;
         let watch = Watch { engine: Engine::new(settings.into()), growth: Growth::default() };
         let metrics = AlertMetrics::new(metrics);
-        Ok(Self { settings: settings.clone(), watch: Mutex::new(watch), hooks, metrics })
+        let growth_least = settings.log_growth_least.bytes() as f64;
+        Ok(Self { limits: rules::limits(config), growth_least, watch: Mutex::new(watch), hooks, metrics })
     }
 
     /// Looks at the snapshot of this second, puts the active alerts into it, and tells what began or ended. Time is the snapshot's: its
@@ -69,9 +74,9 @@ impl Alerts {
         let elapsed = Duration::try_from_secs_f64(snapshot.uptime_seconds).unwrap_or_default();
         let (readings, notices) = {
             let mut watch = self.watch.lock();
-            let floor = self.settings.log_growth_least.bytes() as f64;
-            snapshot.resources.log_growth_ratio = watch.growth.observe(elapsed, snapshot.resources.log_bytes, floor);
-            let readings = rules::readings(&self.settings, snapshot);
+            snapshot.resources.log_growth_ratio =
+                watch.growth.observe(elapsed, snapshot.resources.log_bytes, self.growth_least);
+            let readings = rules::readings(&self.limits, snapshot);
             let notices = watch.engine.step(elapsed, snapshot.timestamp, readings.clone());
             snapshot.alerts = watch.engine.active();
             (readings, notices)

@@ -151,7 +151,7 @@ pub fn run() -> Result<ExitCode, Box<dyn Error>> {
         Command::Topics { serve, topics } => return topics.run(&serve.load()?),
         Command::Lag { serve, lag } => return lag.run(&serve.load()?),
         Command::DeadLetters { serve, dead_letters } => return dead_letters.run(&serve.load()?),
-        Command::Alerts { serve, alerts } => return alerts.run(&serve.load()?.alerts),
+        Command::Alerts { serve, alerts } => return alerts.run(&serve.load()?),
         Command::Backfill(command) => return command.run(),
         Command::Score(command) => return command.run(),
         Command::Check { serve, check } => return check.run(&serve.load()?),

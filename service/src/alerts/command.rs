@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use super::prometheus;
 use super::webhook::{self, Client};
 use crate::clock::Clock;
-use crate::config;
+use crate::config::{self, Config};
 use crate::kpi::snapshot::{Alert, AlertState, Severity};
 
 #[derive(Debug, Args)]
@@ -28,13 +28,13 @@ enum What {
 
 impl Alerts {
     /// Tests or prints.
-    pub(crate) fn run(self, settings: &config::Alerts) -> Result<ExitCode, Box<dyn Error>> {
+    pub(crate) fn run(self, config: &Config) -> Result<ExitCode, Box<dyn Error>> {
         match self.what {
             What::Rules => {
-                print!("{}", prometheus::rules(settings));
+                print!("{}", prometheus::rules(config));
                 Ok(ExitCode::SUCCESS)
             }
-            What::Test => test(settings),
+            What::Test => test(&config.alerts),
         }
     }
 }

@@ -8,7 +8,7 @@
 use std::fmt::Write;
 
 use super::rules::{RULES, Rule, Unit};
-use crate::config;
+use crate::config::Config;
 use crate::kpi::snapshot::Severity;
 
 const HEAD: &str = "\
@@ -20,21 +20,21 @@ groups:
 ";
 
 /// Writes the file.
-pub fn rules(settings: &config::Alerts) -> String {
+pub fn rules(config: &Config) -> String {
     let mut file = HEAD.to_owned();
     for rule in &RULES {
-        write(&mut file, rule, settings).expect("a String takes all text");
+        write(&mut file, rule, config).expect("a String takes all text");
     }
     file
 }
 
-fn write(file: &mut String, rule: &Rule, settings: &config::Alerts) -> std::fmt::Result {
+fn write(file: &mut String, rule: &Rule, config: &Config) -> std::fmt::Result {
     let severity = match rule.severity {
         Severity::Info => "info",
         Severity::Warning => "warning",
         Severity::Critical => "critical",
     };
-    let threshold = (rule.threshold)(settings);
+    let threshold = (rule.threshold)(config);
     let value = match rule.unit {
         Unit::Seconds => "{{ $value | humanizeDuration }}",
         Unit::Share => "{{ $value | humanizePercentage }}",
@@ -43,8 +43,8 @@ fn write(file: &mut String, rule: &Rule, settings: &config::Alerts) -> std::fmt:
     let summary = rule.summarize(value, &rule.unit.tell(threshold), rule.subject);
     writeln!(file, "      - alert: Cauce{}", camel_case(rule.name))?;
     writeln!(file, "        expr: {} > {threshold}", rule.gauge)?;
-    writeln!(file, "        for: {}", String::from(settings.hold))?;
-    writeln!(file, "        keep_firing_for: {}", String::from(settings.clear_for))?;
+    writeln!(file, "        for: {}", String::from(config.alerts.hold))?;
+    writeln!(file, "        keep_firing_for: {}", String::from(config.alerts.clear_for))?;
     writeln!(file, "        labels:\n          severity: {severity}\n          rule: {}", rule.name)?;
     writeln!(file, "        annotations:\n          summary: {}", quoted(&summary))?;
     writeln!(file, "          description: {}", quoted(rule.advice))
@@ -66,19 +66,14 @@ fn camel_case(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
     use crate::metrics::all_families;
 
     const COMMITTED: &str = include_str!("../../../deploy/prometheus/cauce-rules.yml");
 
     #[test]
     fn committed_file_is_what_the_table_and_the_default_thresholds_give() {
-        let settings = Config::load(None, std::iter::empty(), Vec::new()).unwrap().alerts;
-        assert_eq!(
-            COMMITTED,
-            rules(&settings),
-            "make it anew: `cauce alerts rules > deploy/prometheus/cauce-rules.yml`"
-        );
+        let config = Config::load(None, std::iter::empty(), Vec::new()).unwrap();
+        assert_eq!(COMMITTED, rules(&config), "make it anew: `cauce alerts rules > deploy/prometheus/cauce-rules.yml`");
     }
 
     #[test]

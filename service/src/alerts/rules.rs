@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::breaker::STATES;
-use crate::config;
+use crate::config::Config;
 use crate::kpi::Snapshot;
 use crate::kpi::snapshot::Severity;
 
@@ -26,9 +26,9 @@ pub struct Rule {
     pub gauge: &'static str,
     pub signal: fn(&Snapshot) -> Vec<Signal>,
     /// Above it the rule is broken.
-    pub threshold: fn(&config::Alerts) -> f64,
+    pub threshold: fn(&Config) -> f64,
     /// Fewer samples than this say nothing.
-    pub least: fn(&config::Alerts) -> u64,
+    pub least: fn(&Config) -> u64,
 }
 
 /// What a rule sees in a snapshot.
@@ -48,6 +48,14 @@ pub enum Unit {
     Share,
     /// A plain number.
     Number,
+}
+
+/// What a rule is held against.
+#[derive(Debug, Clone, Copy)]
+pub struct Limit {
+    pub rule: &'static Rule,
+    pub threshold: f64,
+    pub least: u64,
 }
 
 /// A signal beside its threshold.
@@ -70,8 +78,8 @@ pub static RULES: [Rule; 10] = [
         subject: None,
         gauge: "cauce_response_p95_seconds",
         signal: |of| one(of.performance.response_seconds.p95, of.performance.response_seconds.count),
-        threshold: |settings| settings.latency_p95.get().as_secs_f64(),
-        least: |settings| settings.samples,
+        threshold: |config| config.kpi.latency_p95.get().as_secs_f64(),
+        least: |config| config.alerts.samples,
     },
     Rule {
         name: "errors",
@@ -82,8 +90,8 @@ pub static RULES: [Rule; 10] = [
         subject: None,
         gauge: "cauce_error_ratio",
         signal: |of| one(of.quality.error_rate, of.quality.requests),
-        threshold: |settings| share(settings.errors_percent),
-        least: |settings| settings.samples,
+        threshold: |config| share(config.kpi.error_percent),
+        least: |config| config.alerts.samples,
     },
     Rule {
         name: "degraded",
@@ -94,8 +102,8 @@ pub static RULES: [Rule; 10] = [
         subject: None,
         gauge: "cauce_degraded_ratio",
         signal: |of| one(of.quality.degraded_rate, of.quality.modes.iter().map(|mode| mode.count).sum()),
-        threshold: |settings| share(settings.degraded_percent),
-        least: |settings| settings.samples,
+        threshold: |config| share(config.alerts.degraded_percent),
+        least: |config| config.alerts.samples,
     },
     Rule {
         name: "memory",
@@ -106,7 +114,7 @@ pub static RULES: [Rule; 10] = [
         subject: None,
         gauge: "cauce_memory_ratio",
         signal: |of| one(Some(of.resources.memory_ratio), 0),
-        threshold: |settings| share(settings.memory_percent),
+        threshold: |config| share(config.kpi.memory_percent),
         least: |_| 0,
     },
     Rule {
@@ -118,7 +126,7 @@ pub static RULES: [Rule; 10] = [
         subject: None,
         gauge: "cauce_kafka_lag_seconds",
         signal: |of| one(of.resources.kafka.map(|kafka| kafka.lag_seconds), 0),
-        threshold: |settings| settings.lag.get().as_secs_f64(),
+        threshold: |config| config.alerts.lag.get().as_secs_f64(),
         least: |_| 0,
     },
     Rule {
@@ -130,8 +138,8 @@ pub static RULES: [Rule; 10] = [
         subject: None,
         gauge: "cauce_refused_events_ratio",
         signal: |of| one(of.quality.events_refused_rate, of.quality.events),
-        threshold: |settings| share(settings.failed_events_percent),
-        least: |settings| settings.samples,
+        threshold: |config| share(config.alerts.failed_events_percent),
+        least: |config| config.alerts.samples,
     },
     Rule {
         name: "log_growth",
@@ -142,7 +150,7 @@ pub static RULES: [Rule; 10] = [
         subject: None,
         gauge: "cauce_log_growth_ratio",
         signal: |of| one(of.resources.log_growth_ratio, 0),
-        threshold: |settings| f64::from(settings.log_growth_times),
+        threshold: |config| f64::from(config.alerts.log_growth_times),
         least: |_| 0,
     },
     Rule {
@@ -153,9 +161,9 @@ pub static RULES: [Rule; 10] = [
         unit: Unit::Number,
         subject: None,
         gauge: "cauce_model_score_psi",
-        signal: |of| one(of.model.scores.psi, of.model.scores.samples),
-        threshold: |settings| settings.drift_psi,
-        least: |settings| settings.drift_samples,
+        signal: |of| one(of.model.scores.psi, 0),
+        threshold: |config| config.alerts.drift_psi,
+        least: |_| 0,
     },
     Rule {
         name: "feature_drift",
@@ -170,8 +178,8 @@ pub static RULES: [Rule; 10] = [
             let drift = of.model.drift.iter();
             drift.map(|one| Signal { subject: Some(one.feature.clone()), value: one.psi, samples }).collect()
         },
-        threshold: |settings| settings.drift_psi,
-        least: |settings| settings.drift_samples,
+        threshold: |config| config.alerts.drift_psi,
+        least: |_| 0,
     },
     Rule {
         name: "breaker_open",
@@ -195,14 +203,19 @@ pub static RULES: [Rule; 10] = [
 ];
 
 /// What all rules see, but for what cannot be said.
-pub fn readings(settings: &config::Alerts, snapshot: &Snapshot) -> Vec<Reading> {
-    let of = |rule: &'static Rule| {
-        let (threshold, least) = ((rule.threshold)(settings), (rule.least)(settings));
+pub fn readings(limits: &[Limit], snapshot: &Snapshot) -> Vec<Reading> {
+    let of = |&Limit { rule, threshold, least }: &Limit| {
         let known = move |signal: &Signal| signal.value.is_finite() && signal.samples >= least;
         let signals = (rule.signal)(snapshot).into_iter().filter(known);
         signals.map(move |Signal { subject, value, .. }| Reading { rule, subject, value, threshold })
     };
-    RULES.iter().flat_map(of).collect()
+    limits.iter().flat_map(of).collect()
+}
+
+/// What all rules are held against, as it is configured.
+pub fn limits(config: &Config) -> Vec<Limit> {
+    let of = |rule: &'static Rule| Limit { rule, threshold: (rule.threshold)(config), least: (rule.least)(config) };
+    RULES.iter().map(of).collect()
 }
 
 impl Reading {

@@ -83,9 +83,7 @@ impl Config {
             ("ledger.entries", ledger.entries as u64, 2..=100_000_000, "from 2 to 100000000"),
             ("ledger.answer", ledger.answer.bytes() as u64, 1..=(64 << 20), "from 1 B to 64 MiB"),
             ("alerts.clear_percent", u64::from(alerts.clear_percent), 0..=100, "from 0 to 100"),
-            ("alerts.errors_percent", u64::from(alerts.errors_percent), 0..=101, "from 0 to 100, or 101 for never"),
             ("alerts.degraded_percent", u64::from(alerts.degraded_percent), 0..=101, "from 0 to 100, or 101 for never"),
-            ("alerts.memory_percent", u64::from(alerts.memory_percent), 0..=101, "from 0 to 100, or 101 for never"),
             (
                 "alerts.failed_events_percent",
                 u64::from(alerts.failed_events_percent),

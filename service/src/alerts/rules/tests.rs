@@ -1,18 +1,17 @@
 //! What each rule sees in a snapshot, and what it makes of too little.
 
 use super::*;
-use crate::config::Config;
 use crate::kpi::snapshot::{BreakerKpis, FeatureDrift, KafkaKpis};
 
-fn settings() -> config::Alerts {
-    Config::load(None, std::iter::empty(), Vec::new()).unwrap().alerts
+fn defaults() -> Vec<Limit> {
+    limits(&Config::load(None, std::iter::empty(), Vec::new()).unwrap())
 }
 
 /// The ids of rules that are broken in a snapshot.
 fn broken(of: impl FnOnce(&mut Snapshot)) -> Vec<String> {
     let mut snapshot = Snapshot::default();
     of(&mut snapshot);
-    let readings = readings(&settings(), &snapshot);
+    let readings = readings(&defaults(), &snapshot);
     readings.iter().filter(|one| one.value > one.threshold).map(|one| one.id().to_string()).collect()
 }
 
@@ -51,11 +50,10 @@ fn each_rule_sees_its_own_signal_above_its_threshold_only() {
         ),
         ("failed_events", |of, value| (of.quality.events_refused_rate, of.quality.events) = (Some(value), 20), 0.01),
         ("log_growth", |of, value| of.resources.log_growth_ratio = Some(value), 5.0),
-        ("score_drift", |of, value| (of.model.scores.psi, of.model.scores.samples) = (Some(value), 500), 0.25),
+        ("score_drift", |of, value| of.model.scores.psi = Some(value), 0.25),
         (
             "feature_drift/age",
             |of, psi| {
-                of.model.samples = 500;
                 of.model.drift =
                     vec![FeatureDrift { feature: "age".into(), psi, missing: 0.0, missing_reference: 0.0 }];
             },
