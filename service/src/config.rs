@@ -280,7 +280,6 @@ pub struct Alerts {
     pub timeout: Duration,
     pub retry: Duration,
     pub retry_most: Duration,
-    pub give_up: Duration,
 }
 
 /// When a worker has too much to do, and what it does then.

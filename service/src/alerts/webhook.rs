@@ -203,7 +203,7 @@ impl Hook {
     /// Takes a notice, to be delivered soon. It waits for nobody.
     pub fn push(&self, alert: &Alert) {
         let mut queue = self.shared.queue.lock();
-        queue.push(alert.clone(), Instant::now(), |told| self.shared.metrics.told(told));
+        queue.push(alert.clone(), |told| self.shared.metrics.told(told));
         self.shared.metrics.waiting(queue.waiting());
         self.shared.changed.notify_all();
     }
@@ -237,7 +237,6 @@ impl Shared {
         let (hook, id, cause) = (self.target.name(), &alert.id, outcome);
         match told {
             Told::Refused => tracing::error!(hook, %id, %cause, "the webhook refuses a notice: it is not sent again"),
-            Told::GivenUp => tracing::error!(hook, %id, %cause, "a notice is given up: `alerts.give_up` has passed"),
             Told::Retried => tracing::warn!(hook, %id, %cause, "a notice is not delivered yet"),
             Told::Delivered | Told::Cancelled | Told::Dropped => tracing::debug!(hook, %id, "{}", told.as_str()),
         }

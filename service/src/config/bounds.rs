@@ -102,7 +102,6 @@ impl Config {
                 "at least 1ms and at most `alerts.retry_most`",
             ),
             ("alerts.retry_most", ms(&alerts.retry_most), 1..=86_400_000, "at most 1d"),
-            ("alerts.give_up", ms(&alerts.give_up), 0..=604_800_000, "at most 7d"),
             ("server.shutdown_timeout", ms(&server.shutdown_timeout), 1000..=u64::MAX, "at least `1s`"),
             ("server.write_timeout", ms(&server.write_timeout), 1..=u64::MAX, "at least `1ms`"),
             ("admission.in_flight", admission.in_flight as u64, 4..=1_000_000, "from 4 to 1000000"),

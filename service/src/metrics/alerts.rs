@@ -57,8 +57,6 @@ pub enum Told {
     Retried,
     /// The receiver does not want it.
     Refused,
-    /// It was tried for too long.
-    GivenUp,
     /// It is no longer true.
     Cancelled,
     /// Too many waited.
@@ -79,8 +77,7 @@ pub struct HookMetrics {
 }
 
 impl Told {
-    pub const ALL: [Self; 6] =
-        [Self::Delivered, Self::Retried, Self::Refused, Self::GivenUp, Self::Cancelled, Self::Dropped];
+    pub const ALL: [Self; 5] = [Self::Delivered, Self::Retried, Self::Refused, Self::Cancelled, Self::Dropped];
 
     /// As it stands in labels.
     pub const fn as_str(self) -> &'static str {
@@ -88,7 +85,6 @@ impl Told {
             Self::Delivered => "delivered",
             Self::Retried => "retried",
             Self::Refused => "refused",
-            Self::GivenUp => "given_up",
             Self::Cancelled => "cancelled",
             Self::Dropped => "dropped",
         }
@@ -110,13 +106,13 @@ impl AlertMetrics {
         all
     }
 
-    /// Shows the active alerts, and what the rules read; of several subjects the worst.
+    /// Shows the active alerts, and what the rules read.
     pub fn show(&self, active: &[Alert], readings: &[Reading]) {
         for ((rule, firing), signal) in RULES.iter().zip(&self.firing).zip(&self.signals) {
             firing.set(active.iter().filter(|alert| alert.rule == rule.name).count() as f64);
-            let values = readings.iter().filter(|reading| reading.rule.name == rule.name).map(|reading| reading.value);
+            let value = readings.iter().find(|reading| reading.rule.name == rule.name).map(|reading| reading.value);
             if let Some(signal) = signal {
-                signal.set(values.reduce(f64::max).unwrap_or(f64::NAN));
+                signal.set(value.unwrap_or(f64::NAN));
             }
         }
     }
@@ -154,7 +150,7 @@ mod tests {
     fn every_family_of_the_table_is_on_the_page_once_and_outcomes_stand_in_their_order() {
         let metrics = Metrics::new(&[], [("name", ""), ("version", ""), ("hash", "")]);
         let alerts = AlertMetrics::new(&metrics);
-        HookMetrics::new(&metrics, "slack").told(Told::GivenUp);
+        HookMetrics::new(&metrics, "slack").told(Told::Dropped);
         let memory = RULES.iter().find(|rule| rule.name == "memory").unwrap();
         let read = Reading { rule: memory, subject: None, value: 0.5, threshold: 0.85 };
         let render = || metrics.render(&Held::default(), &LogStatus::default(), &Guards::for_tests());
@@ -166,7 +162,7 @@ mod tests {
             assert_eq!(page.matches(&kind).count(), 1, "{}", family.name);
         }
         for line in [
-            "cauce_alert_notices_total{hook=\"slack\",outcome=\"given_up\"} 1\n",
+            "cauce_alert_notices_total{hook=\"slack\",outcome=\"dropped\"} 1\n",
             "cauce_alerts_firing{rule=\"memory\"} 0\n",
             "cauce_model_score_psi NaN\n",
             "cauce_memory_ratio 0.5\n",
