@@ -62,6 +62,7 @@ fn example(state: AlertState, now: Timestamp) -> Alert {
     Alert {
         id: "test".into(),
         rule: "test",
+        subject: None,
         severity: Severity::Info,
         state,
         summary: "a test: nothing is wrong".into(),

@@ -40,7 +40,7 @@ fn write(file: &mut String, rule: &Rule, config: &Config) -> std::fmt::Result {
         Unit::Share => "{{ $value | humanizePercentage }}",
         Unit::Number => "{{ $value | printf \"%.2f\" }}",
     };
-    let summary = rule.summarize(value, &rule.unit.tell(threshold), rule.subject);
+    let summary = rule.summarize(value, &rule.unit.tell(threshold), rule.about.placeholder());
     writeln!(file, "      - alert: Cauce{}", camel_case(rule.name))?;
     writeln!(file, "        expr: {} > {threshold}", rule.gauge)?;
     writeln!(file, "        for: {}", String::from(config.alerts.hold))?;

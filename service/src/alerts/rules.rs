@@ -1,7 +1,8 @@
 //! What is watched: one table of rules, read by the engine, by `/metrics`, and by what writes the same rules for Prometheus.
 //!
 //! A rule reads the snapshot of a second and nothing else. What is not known, and a rate of too few, gives no reading: it makes no alert
-//! fire and lets one resolve. A rule of several subjects, as the dependencies behind breakers, has an alert for each.
+//! fire and lets one resolve. Of several subjects each has an alert of its own, as the dependencies behind breakers, or the worst is told, as
+//! of features.
 
 use std::sync::Arc;
 
@@ -20,15 +21,24 @@ pub struct Rule {
     /// What to do about it.
     pub advice: &'static str,
     pub unit: Unit,
-    /// What Prometheus says in place of the subject, where there are several.
-    pub subject: Option<&'static str>,
-    /// What shows the signal to Prometheus: `NaN` where the rule sees none, and a label tells the subject where there are several.
+    pub about: About,
+    /// What shows the signal to Prometheus: `NaN` where the rule sees none, and a label tells the subject where each has an alert.
     pub gauge: &'static str,
     pub signal: fn(&Snapshot) -> Vec<Signal>,
     /// Above it the rule is broken.
     pub threshold: fn(&Config) -> f64,
     /// Fewer samples than this say nothing.
     pub least: fn(&Config) -> u64,
+}
+
+/// What an alert is about. Where there are several subjects, with what Prometheus says in place of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    Service,
+    /// The subject that stands worst: the alert goes on when another takes its place.
+    Worst(&'static str),
+    /// A subject: each has an alert of its own.
+    Each(&'static str),
 }
 
 /// What a rule sees in a snapshot.
@@ -75,7 +85,7 @@ pub static RULES: [Rule; 10] = [
         summary: "95 % of scores take up to {value}, more than {threshold}",
         advice: "look at the stages: a slow model, a slow disk, or more requests than this machine answers",
         unit: Unit::Seconds,
-        subject: None,
+        about: About::Service,
         gauge: "cauce_response_p95_seconds",
         signal: |of| one(of.performance.response_seconds.p95, of.performance.response_seconds.count),
         threshold: |config| config.kpi.latency_p95.get().as_secs_f64(),
@@ -87,7 +97,7 @@ pub static RULES: [Rule; 10] = [
         summary: "{value} of requests fail, more than {threshold}",
         advice: "look at the codes of the errors: `overloaded` wants more instances, the others say what is broken",
         unit: Unit::Share,
-        subject: None,
+        about: About::Service,
         gauge: "cauce_error_ratio",
         signal: |of| one(of.quality.error_rate, of.quality.requests),
         threshold: |config| share(config.kpi.error_percent),
@@ -99,7 +109,7 @@ pub static RULES: [Rule; 10] = [
         summary: "{value} of scores are degraded, more than {threshold}",
         advice: "look at the reasons: each names what is slow or broken",
         unit: Unit::Share,
-        subject: None,
+        about: About::Service,
         gauge: "cauce_degraded_ratio",
         signal: |of| one(of.quality.degraded_rate, of.quality.modes.iter().map(|mode| mode.count).sum()),
         threshold: |config| share(config.alerts.degraded_percent),
@@ -111,7 +121,7 @@ pub static RULES: [Rule; 10] = [
         summary: "{value} of the memory is used, more than {threshold}",
         advice: "lower `store.memory`, or give the service more: beyond its limit the system ends it",
         unit: Unit::Share,
-        subject: None,
+        about: About::Service,
         gauge: "cauce_memory_ratio",
         signal: |of| one(Some(of.resources.memory_ratio), 0),
         threshold: |config| share(config.kpi.memory_percent),
@@ -123,7 +133,7 @@ pub static RULES: [Rule; 10] = [
         summary: "the stream is {value} behind, more than {threshold}",
         advice: "`cauce lag` tells how fast it catches up and what the trouble is; more instances share the partitions",
         unit: Unit::Seconds,
-        subject: None,
+        about: About::Service,
         gauge: "cauce_kafka_lag_seconds",
         signal: |of| one(of.resources.kafka.map(|kafka| kafka.lag_seconds), 0),
         threshold: |config| config.alerts.lag.get().as_secs_f64(),
@@ -135,7 +145,7 @@ pub static RULES: [Rule; 10] = [
         summary: "{value} of events are refused, more than {threshold}",
         advice: "look at their outcomes, or at `cauce dead-letters`: what is refused is in no history",
         unit: Unit::Share,
-        subject: None,
+        about: About::Service,
         gauge: "cauce_refused_events_ratio",
         signal: |of| one(of.quality.events_refused_rate, of.quality.events),
         threshold: |config| share(config.alerts.failed_events_percent),
@@ -147,7 +157,7 @@ pub static RULES: [Rule; 10] = [
         summary: "the log grows {value} times as fast as is usual, more than {threshold} times",
         advice: "find who sends so much; `log.retain_size` and the disk bound how long that can go on",
         unit: Unit::Number,
-        subject: None,
+        about: About::Service,
         gauge: "cauce_log_growth_ratio",
         signal: |of| one(of.resources.log_growth_ratio, 0),
         threshold: |config| f64::from(config.alerts.log_growth_times),
@@ -159,7 +169,7 @@ pub static RULES: [Rule; 10] = [
         summary: "scores are distributed unlike those of training: PSI {value}, more than {threshold}",
         advice: "look at the features that drifted; train anew if applicants have changed",
         unit: Unit::Number,
-        subject: None,
+        about: About::Service,
         gauge: "cauce_model_score_psi",
         signal: |of| one(of.model.scores.psi, 0),
         threshold: |config| config.alerts.drift_psi,
@@ -171,12 +181,12 @@ pub static RULES: [Rule; 10] = [
         summary: "{subject} is distributed unlike in training: PSI {value}, more than {threshold}",
         advice: "look at where the feature comes from; train anew if applicants have changed",
         unit: Unit::Number,
-        subject: Some("a feature"),
+        about: About::Worst("a feature"),
         gauge: "cauce_model_feature_psi",
         signal: |of| {
-            let samples = of.model.samples;
-            let drift = of.model.drift.iter();
-            drift.map(|one| Signal { subject: Some(one.feature.clone()), value: one.psi, samples }).collect()
+            let furthest = of.model.drift.iter().max_by(|a, b| a.psi.total_cmp(&b.psi));
+            let signal = furthest.map(|one| Signal { subject: Some(one.feature.clone()), value: one.psi, samples: 0 });
+            signal.into_iter().collect()
         },
         threshold: |config| config.alerts.drift_psi,
         least: |_| 0,
@@ -187,7 +197,7 @@ pub static RULES: [Rule; 10] = [
         summary: "{subject} fails or is slow, and is left alone",
         advice: "mend what is behind it: it is tried again by itself, and answers are degraded until then",
         unit: Unit::Number,
-        subject: Some("{{ $labels.dependency }}"),
+        about: About::Each("{{ $labels.dependency }}"),
         gauge: "cauce_breaker_state",
         signal: |of| {
             let state = |name: &str| STATES.iter().position(|(_, state)| *state == name).unwrap_or_default();
@@ -219,11 +229,11 @@ pub fn limits(config: &Config) -> Vec<Limit> {
 }
 
 impl Reading {
-    /// The rule, and the subject where there are several.
+    /// The rule, and the subject where each has an alert of its own.
     pub fn id(&self) -> Arc<str> {
-        match &self.subject {
-            Some(subject) => format!("{}/{subject}", self.rule.name).into(),
-            None => self.rule.name.into(),
+        match (&self.subject, self.rule.about) {
+            (Some(subject), About::Each(_)) => format!("{}/{subject}", self.rule.name).into(),
+            _ => self.rule.name.into(),
         }
     }
 
@@ -239,6 +249,16 @@ impl Rule {
     pub fn summarize(&self, value: &str, threshold: &str, subject: Option<&str>) -> String {
         let text = self.summary.replace("{value}", value).replace("{threshold}", threshold);
         text.replace("{subject}", subject.unwrap_or_default())
+    }
+}
+
+impl About {
+    /// What stands for the subject where it is not known.
+    pub fn placeholder(self) -> Option<&'static str> {
+        match self {
+            Self::Service => None,
+            Self::Worst(word) | Self::Each(word) => Some(word),
+        }
     }
 }
 

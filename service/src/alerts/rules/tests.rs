@@ -52,7 +52,7 @@ fn each_rule_sees_its_own_signal_above_its_threshold_only() {
         ("log_growth", |of, value| of.resources.log_growth_ratio = Some(value), 5.0),
         ("score_drift", |of, value| of.model.scores.psi = Some(value), 0.25),
         (
-            "feature_drift/age",
+            "feature_drift",
             |of, psi| {
                 of.model.drift =
                     vec![FeatureDrift { feature: "age".into(), psi, missing: 0.0, missing_reference: 0.0 }];
@@ -72,6 +72,28 @@ fn each_rule_sees_its_own_signal_above_its_threshold_only() {
     for (id, set, threshold) in cases {
         assert_eq!(broken(|snapshot| set(snapshot, threshold + 1e-6)), [id]);
         assert!(broken(|snapshot| set(snapshot, threshold)).is_empty(), "{id} at its threshold");
+    }
+}
+
+#[test]
+fn feature_that_has_drifted_furthest_is_told_of_and_no_other() {
+    let drift =
+        |feature: &str, psi| FeatureDrift { feature: feature.into(), psi, missing: 0.0, missing_reference: 0.0 };
+    let mut snapshot = Snapshot::default();
+    for (drifted, told) in [
+        (
+            vec![drift("age", 0.3), drift("income", 0.5)],
+            "income is distributed unlike in training: PSI 0.5, more than 0.25",
+        ),
+        (
+            vec![drift("age", 0.6), drift("income", 0.5)],
+            "age is distributed unlike in training: PSI 0.6, more than 0.25",
+        ),
+    ] {
+        snapshot.model.drift = drifted;
+        let readings = readings(&defaults(), &snapshot);
+        let told_of: Vec<_> = readings.iter().filter(|one| one.rule.name == "feature_drift").collect();
+        assert_eq!((told_of.len(), &*told_of[0].id(), told_of[0].summary().as_str()), (1, "feature_drift", told));
     }
 }
 
@@ -100,7 +122,7 @@ fn values_are_told_in_their_unit() {
 fn names_differ_and_summaries_have_the_places_that_they_need() {
     for (position, rule) in RULES.iter().enumerate() {
         assert!(RULES[..position].iter().all(|other| other.name != rule.name), "{}", rule.name);
-        assert_eq!(rule.summary.contains("{subject}"), rule.subject.is_some(), "{}", rule.name);
+        assert_eq!(rule.summary.contains("{subject}"), rule.about != About::Service, "{}", rule.name);
         assert!(!rule.advice.is_empty() && rule.gauge.starts_with("cauce_"), "{}", rule.name);
     }
 }

@@ -12,6 +12,7 @@ fn alert(id: &str, state: AlertState) -> Alert {
     Alert {
         id: id.into(),
         rule: "memory",
+        subject: None,
         severity: Severity::Critical,
         state,
         summary: String::new(),
