@@ -273,6 +273,7 @@ pub struct Alerts {
     pub drift_psi: f64,
     pub repeat: Duration,
     pub history: usize,
+    pub file: PathBuf,
     pub webhooks: String,
     pub pagerduty_url: String,
     pub source: String,

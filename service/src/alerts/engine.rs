@@ -78,6 +78,11 @@ impl Engine {
         Self { settings, tracks: BTreeMap::new(), past: VecDeque::new() }
     }
 
+    /// Takes up an alert that fired before the start, and was told.
+    pub fn restore(&mut self, alert: Alert) {
+        self.tracks.insert(alert.id.clone(), Track::Firing { alert, told: Duration::ZERO, clear_since: None });
+    }
+
     /// Takes all readings of an instant; `now` is counted from the start, `at` is what alerts show. What is to be told comes back.
     pub fn step(&mut self, now: Duration, at: Timestamp, readings: Vec<Reading>) -> Vec<Alert> {
         let mut readings: BTreeMap<Arc<str>, Reading> =

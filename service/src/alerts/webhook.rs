@@ -136,20 +136,23 @@ pub fn targets(
     Ok(targets)
 }
 
-/// Has all hooks end, together within [`STOP_GRACE`]; who is waiting for a receiver then is left behind.
-pub fn stop(hooks: &[Hook]) {
+/// Has all hooks end, together within [`STOP_GRACE`]; who is waiting for a receiver then is left behind. What was not delivered comes back.
+pub fn stop(hooks: &[Hook]) -> Vec<Alert> {
     for hook in hooks {
         hook.shared.queue.lock().close();
         hook.shared.changed.notify_all();
     }
     let until = Instant::now() + STOP_GRACE;
+    let mut undelivered = Vec::new();
     for hook in hooks {
         let mut queue = hook.shared.queue.lock();
         while !queue.has_ended() && !hook.shared.ended.wait_until(&mut queue, until).timed_out() {}
         if queue.waiting() > 0 {
             tracing::warn!(hook = hook.shared.target.name(), waiting = queue.waiting(), "notices were not delivered");
         }
+        undelivered.extend(queue.undelivered().cloned());
     }
+    undelivered
 }
 
 fn is_address(text: &str) -> bool {
@@ -198,6 +201,11 @@ impl Hook {
         let delivering = shared.clone();
         thread::Builder::new().name("cauce-webhook".into()).spawn(move || delivering.deliver())?;
         Ok(Self { shared })
+    }
+
+    /// Takes it that its receiver has heard of an alert, before the start.
+    pub fn remember(&self, alert: &Alert) {
+        self.shared.queue.lock().remember(alert.id.clone());
     }
 
     /// Takes a notice, to be delivered soon. It waits for nobody.

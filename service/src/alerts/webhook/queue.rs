@@ -91,6 +91,11 @@ impl Queue {
         }
     }
 
+    /// Takes it that the receiver has heard of an alert, before this queue was.
+    pub fn remember(&mut self, id: Arc<str>) {
+        self.heard.insert(id);
+    }
+
     /// Takes a notice. `count` is told of each that will not be delivered for it; what becomes of one under way is known when it is
     /// [`done`](Self::done).
     pub fn push(&mut self, alert: Alert, mut count: impl FnMut(Told)) {
@@ -164,6 +169,11 @@ impl Queue {
     /// How many wait.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// Those that wait.
+    pub fn undelivered(&self) -> impl Iterator<Item = &Alert> {
+        self.waiting.iter().map(|one| &one.alert)
     }
 
     /// It is to end.

@@ -75,6 +75,10 @@ fn episode_that_nobody_heard_of_is_not_told() {
     test.push("a", Resolved);
     assert!(test.waiting().is_empty());
     assert_eq!(test.counted, [Told::Cancelled, Told::Cancelled]);
+    // Another was heard of before the start.
+    test.queue.remember("b".into());
+    test.push("b", Resolved);
+    assert_eq!(test.waiting(), [("b", Resolved)]);
 }
 
 #[test]
