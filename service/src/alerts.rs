@@ -60,7 +60,7 @@ impl Alerts {
         metrics: &Metrics,
     ) -> Result<Self, WebhookError> {
         let settings = &config.alerts;
-        let targets = webhook::targets(settings, environment)?;
+        let targets = webhook::targets(config, environment)?;
         let start = |target: webhook::Target| {
             let counted = HookMetrics::new(metrics, target.name());
             Hook::start(target, settings, counted)

@@ -20,7 +20,7 @@ use parking_lot::{Condvar, Mutex};
 use serde_json::Value;
 use ureq::http::Uri;
 
-use crate::config;
+use crate::config::{self, Config};
 use crate::kpi::snapshot::Alert;
 use crate::metrics::alerts::{HookMetrics, Told};
 pub use delivery::{Client, Outcome};
@@ -113,10 +113,8 @@ fn parse_one(entry: &str) -> Result<Declared<'_>, String> {
 }
 
 /// The hooks of the setting with their secrets.
-pub fn targets(
-    settings: &config::Alerts,
-    environment: impl Fn(&str) -> Option<String>,
-) -> Result<Vec<Target>, WebhookError> {
+pub fn targets(config: &Config, environment: impl Fn(&str) -> Option<String>) -> Result<Vec<Target>, WebhookError> {
+    let settings = &config.alerts;
     let mut targets = Vec::<Target>::new();
     for Declared { format, word, variable } in parse(&settings.webhooks).map_err(WebhookError::Setting)? {
         let what = if format == Format::PagerDuty { "routing key" } else { "address" };
@@ -131,7 +129,7 @@ pub fn targets(
         }
         let same = targets.iter().filter(|target| target.format == format).count();
         let name = if same == 0 { word.to_owned() } else { format!("{word}-{}", same + 1) };
-        targets.push(Target { name, format, address, key, source: source(settings) });
+        targets.push(Target { name, format, address, key, source: source(config) });
     }
     Ok(targets)
 }
@@ -159,11 +157,15 @@ fn is_address(text: &str) -> bool {
     text.parse::<Uri>().is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some())
 }
 
-/// The configured name of this instance, or else the host's.
-fn source(settings: &config::Alerts) -> String {
-    match settings.source.as_str() {
-        "" => fs::read_to_string("/proc/sys/kernel/hostname").map_or("cauce".into(), |name| name.trim().into()),
-        name => name.into(),
+/// The configured name of this instance, or else the host's with the port, which tells apart those of one host.
+fn source(config: &Config) -> String {
+    if !config.alerts.source.is_empty() {
+        return config.alerts.source.clone();
+    }
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").map_or("cauce".into(), |name| name.trim().to_owned());
+    match config.server.listen.rsplit_once(':') {
+        Some((_, port)) => format!("{host}:{port}"),
+        None => host,
     }
 }
 
@@ -254,18 +256,30 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
 
-    fn settings(webhooks: &str) -> config::Alerts {
-        let mut settings = Config::load(None, std::iter::empty(), Vec::new()).unwrap().alerts;
-        settings.webhooks = webhooks.into();
-        settings
+    fn configured(webhooks: &str) -> Config {
+        let mut config = Config::load(None, std::iter::empty(), Vec::new()).unwrap();
+        config.alerts.webhooks = webhooks.into();
+        config
+    }
+
+    #[test]
+    fn instances_of_one_host_are_told_apart_unless_they_are_named() {
+        let mut config = configured("");
+        config.server.listen = "[::1]:8081".into();
+        let first = source(&config);
+        config.server.listen = "0.0.0.0:8082".into();
+        let second = source(&config);
+        assert_eq!(first.strip_suffix(":8081"), second.strip_suffix(":8082"));
+        assert!(first.ends_with(":8081") && first.len() > 5, "{first}");
+        config.alerts.source = "host-1".into();
+        assert_eq!(source(&config), "host-1");
     }
 
     #[test]
     fn hooks_are_named_with_the_variables_of_their_secrets() {
-        let settings = settings("slack env:A; pagerduty env:B ;slack env:C;");
-        let all = targets(&settings, |name| Some(format!("https://{name}.test/x"))).ok().unwrap();
+        let config = configured("slack env:A; pagerduty env:B ;slack env:C;");
+        let all = targets(&config, |name| Some(format!("https://{name}.test/x"))).ok().unwrap();
         let all: Vec<_> = all.iter().map(|one| (one.name(), one.address.as_str(), one.key.as_str())).collect();
         let pager = "https://events.pagerduty.com/v2/enqueue";
         let expected = [
@@ -299,7 +313,7 @@ mod tests {
             (Some("SECRET"), "`A` must hold an address like `https://host/path`"),
             (Some("ftp://SECRET/x"), "`A` must hold an address like `https://host/path`"),
         ] {
-            let found = targets(&settings("slack env:A"), |_| value.map(str::to_owned));
+            let found = targets(&configured("slack env:A"), |_| value.map(str::to_owned));
             assert_eq!(found.err().map(|error| error.to_string()), Some(said.to_owned()));
         }
     }
