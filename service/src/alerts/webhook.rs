@@ -120,12 +120,12 @@ pub fn targets(config: &Config, environment: impl Fn(&str) -> Option<String>) ->
         let what = if format == Format::PagerDuty { "routing key" } else { "address" };
         let secret = environment(variable).map(|secret| secret.trim().to_owned()).filter(|secret| !secret.is_empty());
         let secret = secret.ok_or(WebhookError::NotSet { word, variable: variable.into(), what })?;
-        let (address, key, origin) = match format {
-            Format::PagerDuty => (settings.pagerduty_url.clone(), secret, "alerts.pagerduty_url"),
-            Format::Generic | Format::Slack => (secret, String::new(), variable),
+        let (address, key) = match format {
+            Format::PagerDuty => (settings.pagerduty_url.clone(), secret),
+            Format::Generic | Format::Slack => (secret, String::new()),
         };
         if !is_address(&address) {
-            return Err(WebhookError::NoAddress(origin.into()));
+            return Err(WebhookError::NoAddress(variable.into()));
         }
         let same = targets.iter().filter(|target| target.format == format).count();
         let name = if same == 0 { word.to_owned() } else { format!("{word}-{}", same + 1) };
