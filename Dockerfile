@@ -65,7 +65,8 @@ ENV ORT_DYLIB_PATH=/opt/onnxruntime/lib/libonnxruntime.so \
     CAUCE__STORE__DIRECTORY=/data/state \
     CAUCE__KAFKA__OUTBOX=/data/outbox \
     CAUCE__LEDGER__DIRECTORY=/data/decisions \
-    CAUCE__CACHE__DIRECTORY=/data/cache
+    CAUCE__CACHE__DIRECTORY=/data/cache \
+    CAUCE__ALERTS__FILE=/data/alerts.json
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 # `cauce` asks itself: the image needs no curl.

@@ -1,6 +1,7 @@
 //! Alerts of the real process, at real receivers: a model that fails has its breaker open, an alert fires, and what it is about is mended.
 
 use std::net::TcpListener;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -20,8 +21,10 @@ const ID: &str = "breaker_open/model";
 /// A service whose model fails when it is told to, and whose webhooks are these: a word of the setting and a secret each.
 struct Watched {
     server: Server,
+    /// What started it, and starts it again.
+    command: Command,
     _bundle: Directory,
-    _data: Directory,
+    data: Directory,
     amounts: std::ops::RangeFrom<u64>,
 }
 
@@ -37,9 +40,9 @@ impl Watched {
             "alerts.for=0s",
             "alerts.clear_for=0s",
             "alerts.degraded_percent=101",
-            "alerts.errors_percent=101",
-            "alerts.memory_percent=101",
-            "alerts.latency_p95=1h",
+            "kpi.error_percent=100",
+            "kpi.memory_percent=100",
+            "kpi.latency_p95=1h",
             "alerts.source=host-1",
             "alerts.retry=100ms",
             "alerts.retry_most=300ms",
@@ -54,7 +57,15 @@ impl Watched {
             command.env(format!("HOOK_{number}"), secret);
         }
         let server = Server::launch(&mut command);
-        Self { server, _bundle: bundle, _data: data, amounts: 10_000.. }
+        Self { server, command, _bundle: bundle, data, amounts: 10_000.. }
+    }
+
+    /// The same on the same data, after a stop.
+    fn restarted(self) -> Self {
+        let Self { server, mut command, .. } = self;
+        assert_eq!(server.stop(), Some(0));
+        let server = Server::launch(&mut command);
+        Self { server, command, _bundle: self._bundle, data: self.data, amounts: self.amounts }
     }
 
     fn score(&self, amount: u64) -> Value {
@@ -183,6 +194,22 @@ fn receiver_that_was_down_hears_how_things_are_once_it_is_back() {
 }
 
 #[test]
+fn alert_that_a_restart_mends_is_told_to_be_over() {
+    let receiver = Receiver::start(&[]);
+    let watched = Watched::start("restart", &[("generic", receiver.url("/"))], &[]);
+    let alert = watched.break_it();
+    watched.wait_for(&receiver, "/", 1);
+    // The breaker is closed again, and nobody asks for what the model cannot do.
+    let watched = watched.restarted();
+    let told = watched.wait_for(&receiver, "/", 2);
+    let states: Vec<_> = told.iter().map(|one| (&one["id"], &one["state"], &one["since"])).collect();
+    let (id, since) = (json!(ID), &alert["since"]);
+    assert_eq!(states, [(&id, &json!("firing"), since), (&id, &json!("resolved"), since)]);
+    watched.until("it is over", || watched.active().is_empty().then_some(()));
+    assert!(!watched.data.path("alerts.json").exists());
+}
+
+#[test]
 fn slow_receiver_holds_up_neither_others_nor_scores_nor_the_end() {
     let slow = Receiver::start(&[Reply { delay: Duration::from_secs(30), ..Reply::status(200) }]);
     let quick = Receiver::start(&[]);
@@ -246,7 +273,7 @@ fn webhooks_can_be_tested_before_they_are_needed() {
     let test = |webhooks: &str| {
         let setting = format!("alerts.webhooks={webhooks}");
         let arguments = ["alerts", "test", "--set", &setting];
-        let mut command = std::process::Command::new(binary());
+        let mut command = Command::new(binary());
         command.args(arguments).current_dir(repository()).env("HOOK", receiver.url("/TOKEN"));
         let output = command.output().unwrap();
         (output.status.code(), String::from_utf8(output.stdout).unwrap())

@@ -57,6 +57,42 @@ fn alert_rules_are_understood_by_prometheus() {
 }
 
 #[test]
+fn every_alert_rule_fires_above_its_threshold_only() {
+    let file = repository().join("deploy/prometheus/cauce-rules.yml");
+    let rules = fs::read_to_string(&file).unwrap();
+    let all = |key: &'static str| rules.lines().filter_map(move |line| line.trim_start().strip_prefix(key));
+    let rules: Vec<_> = all("- alert: ").zip(all("expr: ").map(|text| text.split_once(" > ").unwrap())).collect();
+    assert!(rules.len() >= 10 && all("- alert: ").count() == all("expr: ").count(), "{}", rules.len());
+    let series = |(_, (gauge, threshold)): &(&str, (&str, &str))| {
+        let above = threshold.parse::<f64>().unwrap() + 0.01;
+        let values = [("firing", above.to_string()), ("quiet", (*threshold).to_owned()), ("unknown", "NaN".to_owned())];
+        values.map(|(name, value)| {
+            let values = [value.as_str(); 20].join(" ");
+            json!({"series": format!("{gauge}{{instance={name:?}}}"), "values": values})
+        })
+    };
+    // Which series have fired after five minutes: each rule for one of its three, and once.
+    let fired = rules
+        .iter()
+        .map(|(alert, _)| json!({"labels": format!("{{alertname={alert:?},instance=\"firing\"}}"), "value": 1}));
+    let expected = json!({
+        "expr": "count by (alertname, instance) (ALERTS{alertstate=\"firing\"})", "eval_time": "5m",
+        "exp_samples": fired.collect::<Vec<_>>(),
+    });
+    let test = json!({
+        "interval": "15s", "input_series": rules.iter().flat_map(series).collect::<Vec<_>>(),
+        "promql_expr_test": [expected],
+    });
+    let directory = Directory::new("alert-rules");
+    // JSON is YAML.
+    let tests = json!({"rule_files": [file], "evaluation_interval": "15s", "tests": [test]});
+    let output =
+        promtool().args(["test", "rules"]).arg(directory.write("tests.yml", &tests.to_string())).output().unwrap();
+    let (said, wrong) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{wrong}");
+}
+
+#[test]
 fn dashboard_that_is_kept_is_that_of_the_tables() {
     let made = cauce(["grafana-dashboard"]).expect_success().stdout();
     assert!(

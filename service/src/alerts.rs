@@ -3,11 +3,12 @@
 //! Once a second [`Alerts::observe`] looks at the snapshot of that second, and at nothing else: [`rules`] says what is read of it, [`engine`]
 //! decides, and what begins or ends goes to the log, to `/v1/alerts`, to the snapshot and so to the dashboard, and to [`webhook`]s. The
 //! field `alert` of a log line is written here alone. What is kept is bounded: past alerts by `alerts.history`, notices that wait for a
-//! receiver by `alerts.queue` (S5). Alerts are kept in memory: after a restart what is still wrong fires anew under the same id.
+//! receiver by `alerts.queue` (S5). What fires is [`kept`] in a file: after a restart it fires on, and is told to be over when it is.
 
 pub mod command;
 pub mod engine;
 mod growth;
+mod kept;
 pub mod prometheus;
 pub mod rules;
 pub mod webhook;
@@ -16,19 +17,25 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::config;
+use crate::config::Config;
 use crate::kpi::Snapshot;
 use crate::kpi::snapshot::{Alert, AlertState, Severity};
 use crate::metrics::Metrics;
-use crate::metrics::alerts::{AlertMetrics, HookMetrics, Signals};
+use crate::metrics::alerts::{AlertMetrics, HookMetrics};
 use engine::Engine;
 use growth::Growth;
+use kept::{Kept, KeptFile};
+use rules::Limit;
 use webhook::{Hook, WebhookError};
 
 /// The alerts of this process.
 pub struct Alerts {
-    settings: config::Alerts,
+    limits: Vec<Limit>,
+    /// What the log usually grows by at least, in bytes a second.
+    growth_least: f64,
     watch: Mutex<Watch>,
+    /// Held while a second is looked at, for writing may take its time; none once all is told that will be.
+    file: Mutex<Option<KeptFile>>,
     hooks: Vec<Hook>,
     metrics: AlertMetrics,
 }
@@ -48,38 +55,54 @@ pub struct Listed {
 impl Alerts {
     /// Starts what delivers to webhooks. Their secrets come from `environment` alone.
     pub fn open(
-        settings: &config::Alerts,
+        config: &Config,
         environment: impl Fn(&str) -> Option<String>,
         metrics: &Metrics,
     ) -> Result<Self, WebhookError> {
-        let targets = webhook::targets(settings, environment)?;
+        let settings = &config.alerts;
+        let targets = webhook::targets(config, environment)?;
         let start = |target: webhook::Target| {
             let counted = HookMetrics::new(metrics, target.name());
             Hook::start(target, settings, counted)
         };
-        let hooks = targets.into_iter().map(start).collect::<Result<_, _>>()?;
-        let watch = Watch { engine: Engine::new(settings.into()), growth: Growth::default() };
+        let hooks = targets.into_iter().map(start).collect::<Result<Vec<_>, _>>()?;
+        let mut watch = Watch { engine: Engine::new(settings.into()), growth: Growth::default() };
+        let file = KeptFile::new(&settings.file);
+        for Kept { alert, is_told } in file.load() {
+            hooks.iter().for_each(|hook| hook.remember(&alert));
+            if !is_told {
+                hooks.iter().for_each(|hook| hook.push(&alert));
+            }
+            watch.engine.restore(alert);
+        }
         let metrics = AlertMetrics::new(metrics);
-        Ok(Self { settings: settings.clone(), watch: Mutex::new(watch), hooks, metrics })
+        let growth_least = settings.log_growth_least.bytes() as f64;
+        let (watch, file) = (Mutex::new(watch), Mutex::new(Some(file)));
+        Ok(Self { limits: rules::limits(config), growth_least, watch, file, hooks, metrics })
     }
 
     /// Looks at the snapshot of this second, puts the active alerts into it, and tells what began or ended. Time is the snapshot's: its
     /// uptime for durations, which goes on where the clock stands still.
     pub fn observe(&self, snapshot: &mut Snapshot) {
+        let file = self.file.lock();
+        let Some(file) = &*file else { return };
         let elapsed = Duration::try_from_secs_f64(snapshot.uptime_seconds).unwrap_or_default();
-        let notices = {
+        let (readings, notices) = {
             let mut watch = self.watch.lock();
-            let floor = self.settings.log_growth_least.bytes() as f64;
-            snapshot.resources.log_growth_ratio = watch.growth.observe(elapsed, snapshot.resources.log_bytes, floor);
-            let readings = rules::readings(&self.settings, snapshot);
-            let notices = watch.engine.step(elapsed, snapshot.timestamp, readings);
+            snapshot.resources.log_growth_ratio =
+                watch.growth.observe(elapsed, snapshot.resources.log_bytes, self.growth_least);
+            let readings = rules::readings(&self.limits, snapshot);
+            let notices = watch.engine.step(elapsed, snapshot.timestamp, readings.clone());
             snapshot.alerts = watch.engine.active();
-            notices
+            (readings, notices)
         };
-        self.metrics.show(&snapshot.alerts, &Signals::of(snapshot, self.settings.drift_samples));
+        self.metrics.show(&snapshot.alerts, &readings);
         for notice in &notices {
             log(notice);
             self.hooks.iter().for_each(|hook| hook.push(notice));
+        }
+        if !notices.is_empty() {
+            file.save(&snapshot.alerts, &[]);
         }
     }
 
@@ -89,9 +112,11 @@ impl Alerts {
         Listed { active: watch.engine.active(), recent: watch.engine.past().cloned().collect() }
     }
 
-    /// Has the webhooks end: what can be delivered at once still is.
+    /// Has the webhooks end: what can be delivered at once still is, the rest is told by the next start.
     pub fn stop(&self) {
-        webhook::stop(&self.hooks);
+        let Some(file) = self.file.lock().take() else { return };
+        let undelivered = webhook::stop(&self.hooks);
+        file.save(&self.watch.lock().engine.active(), &undelivered);
     }
 }
 

@@ -140,7 +140,7 @@ impl App {
         let shared = Shared {
             ledger,
             ledger_metrics: LedgerMetrics::new(&metrics),
-            alerts: Alerts::open(&config.alerts, |variable| std::env::var(variable).ok(), &metrics)?,
+            alerts: Alerts::open(&config, |variable| std::env::var(variable).ok(), &metrics)?,
             ingest: Arc::new(Ingest::new(log, histories.clone(), bundle.clone(), config.log.applications)),
             histories,
             upkeep,

@@ -123,7 +123,7 @@ struct ServeArgs {
     #[arg(long)]
     workers: Option<usize>,
     /// Where log and state are kept: sets `log.directory` to `DIR/log`, `store.directory` to `DIR/state`, `kafka.outbox` to
-    /// `DIR/outbox`, `cache.directory` to `DIR/cache` and `ledger.directory` to `DIR/decisions`.
+    /// `DIR/outbox`, `cache.directory` to `DIR/cache`, `ledger.directory` to `DIR/decisions` and `alerts.file` to `DIR/alerts.json`.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Freeze the clock at an instant (RFC 3339) to replay history: every application is scored as of then.
@@ -151,7 +151,7 @@ pub fn run() -> Result<ExitCode, Box<dyn Error>> {
         Command::Topics { serve, topics } => return topics.run(&serve.load()?),
         Command::Lag { serve, lag } => return lag.run(&serve.load()?),
         Command::DeadLetters { serve, dead_letters } => return dead_letters.run(&serve.load()?),
-        Command::Alerts { serve, alerts } => return alerts.run(&serve.load()?.alerts),
+        Command::Alerts { serve, alerts } => return alerts.run(&serve.load()?),
         Command::Backfill(command) => return command.run(),
         Command::Score(command) => return command.run(),
         Command::Check { serve, check } => return check.run(&serve.load()?),
@@ -173,6 +173,7 @@ impl ServeArgs {
             ("kafka.outbox", below("outbox")),
             ("cache.directory", below("cache")),
             ("ledger.directory", below("decisions")),
+            ("alerts.file", below("alerts.json")),
             ("server.listen", self.listen),
             ("model.bundle", self.bundle),
             ("server.workers", workers),

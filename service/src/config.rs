@@ -265,18 +265,15 @@ pub struct Alerts {
     pub clear_for: Duration,
     pub clear_percent: u32,
     pub samples: u64,
-    pub latency_p95: Duration,
-    pub errors_percent: u32,
     pub degraded_percent: u32,
-    pub memory_percent: u32,
     pub lag: Duration,
     pub failed_events_percent: u32,
     pub log_growth_times: u32,
     pub log_growth_least: Size,
     pub drift_psi: f64,
-    pub drift_samples: u64,
     pub repeat: Duration,
     pub history: usize,
+    pub file: PathBuf,
     pub webhooks: String,
     pub pagerduty_url: String,
     pub source: String,
@@ -284,7 +281,6 @@ pub struct Alerts {
     pub timeout: Duration,
     pub retry: Duration,
     pub retry_most: Duration,
-    pub give_up: Duration,
 }
 
 /// When a worker has too much to do, and what it does then.

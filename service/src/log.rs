@@ -20,7 +20,7 @@ use crate::ingest::{Refusal, Taken};
 
 pub mod embedded;
 mod index;
-mod manifest;
+pub(crate) mod manifest;
 mod record;
 mod recovery;
 mod rewrite;

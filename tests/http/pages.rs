@@ -37,7 +37,7 @@ const ROUTES: [(&str, &str, &str); 29] = [
     ("get", "/ws/kpis", "/ws/kpis"),
 ];
 
-const METRICS: [(&str, &str); 64] = [
+const METRICS: [(&str, &str); 69] = [
     ("cauce_http_requests_total", "counter"),
     ("cauce_http_request_duration_seconds", "histogram"),
     ("cauce_score_stage_duration_seconds", "histogram"),
@@ -98,6 +98,11 @@ const METRICS: [(&str, &str); 64] = [
     ("cauce_traces_dropped_total", "counter"),
     ("cauce_traces_waiting", "gauge"),
     ("cauce_alerts_firing", "gauge"),
+    ("cauce_response_p95_seconds", "gauge"),
+    ("cauce_error_ratio", "gauge"),
+    ("cauce_degraded_ratio", "gauge"),
+    ("cauce_refused_events_ratio", "gauge"),
+    ("cauce_kafka_lag_seconds", "gauge"),
     ("cauce_memory_ratio", "gauge"),
     ("cauce_log_growth_ratio", "gauge"),
     ("cauce_model_score_psi", "gauge"),

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use super::prometheus;
 use super::webhook::{self, Client};
 use crate::clock::Clock;
-use crate::config;
+use crate::config::Config;
 use crate::kpi::snapshot::{Alert, AlertState, Severity};
 
 #[derive(Debug, Args)]
@@ -28,23 +28,23 @@ enum What {
 
 impl Alerts {
     /// Tests or prints.
-    pub(crate) fn run(self, settings: &config::Alerts) -> Result<ExitCode, Box<dyn Error>> {
+    pub(crate) fn run(self, config: &Config) -> Result<ExitCode, Box<dyn Error>> {
         match self.what {
             What::Rules => {
-                print!("{}", prometheus::rules(settings));
+                print!("{}", prometheus::rules(config));
                 Ok(ExitCode::SUCCESS)
             }
-            What::Test => test(settings),
+            What::Test => test(config),
         }
     }
 }
 
-fn test(settings: &config::Alerts) -> Result<ExitCode, Box<dyn Error>> {
-    let targets = webhook::targets(settings, |variable| std::env::var(variable).ok())?;
+fn test(config: &Config) -> Result<ExitCode, Box<dyn Error>> {
+    let targets = webhook::targets(config, |variable| std::env::var(variable).ok())?;
     if targets.is_empty() {
         return Err("`alerts.webhooks` names none: it has to be like `slack env:CAUCE_SLACK_URL`".into());
     }
-    let client = Client::new(settings.timeout.get());
+    let client = Client::new(config.alerts.timeout.get());
     let mut code = ExitCode::SUCCESS;
     for target in &targets {
         for (word, state) in [("firing", AlertState::Firing), ("resolved", AlertState::Resolved)] {
@@ -62,6 +62,7 @@ fn example(state: AlertState, now: Timestamp) -> Alert {
     Alert {
         id: "test".into(),
         rule: "test",
+        subject: None,
         severity: Severity::Info,
         state,
         summary: "a test: nothing is wrong".into(),

@@ -78,6 +78,11 @@ impl Engine {
         Self { settings, tracks: BTreeMap::new(), past: VecDeque::new() }
     }
 
+    /// Takes up an alert that fired before the start, and was told.
+    pub fn restore(&mut self, alert: Alert) {
+        self.tracks.insert(alert.id.clone(), Track::Firing { alert, told: Duration::ZERO, clear_since: None });
+    }
+
     /// Takes all readings of an instant; `now` is counted from the start, `at` is what alerts show. What is to be told comes back.
     pub fn step(&mut self, now: Duration, at: Timestamp, readings: Vec<Reading>) -> Vec<Alert> {
         let mut readings: BTreeMap<Arc<str>, Reading> =
@@ -165,8 +170,7 @@ impl Track {
             (Self::Pending { .. }, _) => Step::Forget,
             (Self::Firing { alert, told, clear_since }, reading) => {
                 if let Some(reading) = reading {
-                    (alert.value, alert.threshold, alert.summary) =
-                        (reading.value, reading.threshold, told_of(alert, level, reading));
+                    update(alert, level, reading);
                 }
                 *clear_since = (level == Level::Clear).then(|| clear_since.unwrap_or(now));
                 if clear_since.is_some_and(|since| now.saturating_sub(since) >= settings.clear_hold) {
@@ -196,14 +200,18 @@ impl Settings {
 }
 
 /// The summary says how bad it is, or how bad it last was: a value that is below the threshold again is no longer above it.
-fn told_of(alert: &Alert, level: Level, reading: &Reading) -> String {
-    if level == Level::Above { reading.summary() } else { alert.summary.clone() }
+fn update(alert: &mut Alert, level: Level, reading: &Reading) {
+    (alert.value, alert.threshold) = (reading.value, reading.threshold);
+    if level == Level::Above {
+        (alert.summary, alert.subject) = (reading.summary(), reading.subject.clone());
+    }
 }
 
 fn fired(reading: &Reading, at: Timestamp) -> Alert {
     Alert {
         id: reading.id(),
         rule: reading.rule.name,
+        subject: reading.subject.clone(),
         severity: reading.rule.severity,
         state: AlertState::Firing,
         summary: reading.summary(),

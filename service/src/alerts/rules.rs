@@ -1,12 +1,13 @@
 //! What is watched: one table of rules, read by the engine, by `/metrics`, and by what writes the same rules for Prometheus.
 //!
 //! A rule reads the snapshot of a second and nothing else. What is not known, and a rate of too few, gives no reading: it makes no alert
-//! fire and lets one resolve. A rule of several subjects, as the dependencies behind breakers, has an alert for each.
+//! fire and lets one resolve. Of several subjects each has an alert of its own, as the dependencies behind breakers, or the worst is told, as
+//! of features.
 
 use std::sync::Arc;
 
 use crate::breaker::STATES;
-use crate::config;
+use crate::config::Config;
 use crate::kpi::Snapshot;
 use crate::kpi::snapshot::Severity;
 
@@ -20,15 +21,24 @@ pub struct Rule {
     /// What to do about it.
     pub advice: &'static str,
     pub unit: Unit,
-    /// What Prometheus says in place of the subject, where there are several.
-    pub subject: Option<&'static str>,
+    pub about: About,
+    /// What shows the signal to Prometheus: `NaN` where the rule sees none, and a label tells the subject where each has an alert.
+    pub gauge: &'static str,
     pub signal: fn(&Snapshot) -> Vec<Signal>,
     /// Above it the rule is broken.
-    pub threshold: fn(&config::Alerts) -> f64,
+    pub threshold: fn(&Config) -> f64,
     /// Fewer samples than this say nothing.
-    pub least: fn(&config::Alerts) -> u64,
-    /// The same for Prometheus. Where there are several, as a service has its log here or in Kafka, one of them is enough.
-    pub expressions: &'static [Expression],
+    pub least: fn(&Config) -> u64,
+}
+
+/// What an alert is about. Where there are several subjects, with what Prometheus says in place of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    Service,
+    /// The subject that stands worst: the alert goes on when another takes its place.
+    Worst(&'static str),
+    /// A subject: each has an alert of its own.
+    Each(&'static str),
 }
 
 /// What a rule sees in a snapshot.
@@ -50,12 +60,12 @@ pub enum Unit {
     Number,
 }
 
-/// A signal as Prometheus sees it.
-#[derive(Debug)]
-pub struct Expression {
-    pub value: &'static str,
-    /// How many samples it is made of, where that matters.
-    pub samples: Option<&'static str>,
+/// What a rule is held against.
+#[derive(Debug, Clone, Copy)]
+pub struct Limit {
+    pub rule: &'static Rule,
+    pub threshold: f64,
+    pub least: u64,
 }
 
 /// A signal beside its threshold.
@@ -67,14 +77,6 @@ pub struct Reading {
     pub threshold: f64,
 }
 
-const fn gauge(value: &'static str) -> Expression {
-    Expression { value, samples: None }
-}
-
-const fn rate(value: &'static str, samples: &'static str) -> Expression {
-    Expression { value, samples: Some(samples) }
-}
-
 /// Every rule there is.
 pub static RULES: [Rule; 10] = [
     Rule {
@@ -83,14 +85,11 @@ pub static RULES: [Rule; 10] = [
         summary: "95 % of scores take up to {value}, more than {threshold}",
         advice: "look at the stages: a slow model, a slow disk, or more requests than this machine answers",
         unit: Unit::Seconds,
-        subject: None,
+        about: About::Service,
+        gauge: "cauce_response_p95_seconds",
         signal: |of| one(of.performance.response_seconds.p95, of.performance.response_seconds.count),
-        threshold: |settings| settings.latency_p95.get().as_secs_f64(),
-        least: |settings| settings.samples,
-        expressions: &[rate(
-            r#"histogram_quantile(0.95, sum by (job, instance, le) (rate(cauce_http_request_duration_seconds_bucket{route=~"/v1/score|/predecir"}[5m])))"#,
-            r#"sum by (job, instance) (increase(cauce_http_request_duration_seconds_count{route=~"/v1/score|/predecir"}[5m]))"#,
-        )],
+        threshold: |config| config.kpi.latency_p95.get().as_secs_f64(),
+        least: |config| config.alerts.samples,
     },
     Rule {
         name: "errors",
@@ -98,14 +97,11 @@ pub static RULES: [Rule; 10] = [
         summary: "{value} of requests fail, more than {threshold}",
         advice: "look at the codes of the errors: `overloaded` wants more instances, the others say what is broken",
         unit: Unit::Share,
-        subject: None,
+        about: About::Service,
+        gauge: "cauce_error_ratio",
         signal: |of| one(of.quality.error_rate, of.quality.requests),
-        threshold: |settings| share(settings.errors_percent),
-        least: |settings| settings.samples,
-        expressions: &[rate(
-            r#"sum by (job, instance) (rate(cauce_http_requests_total{status="5xx", route=~"/v1/(score|events|people).*|/predecir"}[5m])) / sum by (job, instance) (rate(cauce_http_requests_total{route=~"/v1/(score|events|people).*|/predecir"}[5m]))"#,
-            r#"sum by (job, instance) (increase(cauce_http_requests_total{route=~"/v1/(score|events|people).*|/predecir"}[5m]))"#,
-        )],
+        threshold: |config| share(config.kpi.error_percent),
+        least: |config| config.alerts.samples,
     },
     Rule {
         name: "degraded",
@@ -113,14 +109,11 @@ pub static RULES: [Rule; 10] = [
         summary: "{value} of scores are degraded, more than {threshold}",
         advice: "look at the reasons: each names what is slow or broken",
         unit: Unit::Share,
-        subject: None,
+        about: About::Service,
+        gauge: "cauce_degraded_ratio",
         signal: |of| one(of.quality.degraded_rate, of.quality.modes.iter().map(|mode| mode.count).sum()),
-        threshold: |settings| share(settings.degraded_percent),
-        least: |settings| settings.samples,
-        expressions: &[rate(
-            r#"sum by (job, instance) (rate(cauce_scores_total{mode!="full"}[5m])) / sum by (job, instance) (rate(cauce_scores_total[5m]))"#,
-            "sum by (job, instance) (increase(cauce_scores_total[5m]))",
-        )],
+        threshold: |config| share(config.alerts.degraded_percent),
+        least: |config| config.alerts.samples,
     },
     Rule {
         name: "memory",
@@ -128,11 +121,11 @@ pub static RULES: [Rule; 10] = [
         summary: "{value} of the memory is used, more than {threshold}",
         advice: "lower `store.memory`, or give the service more: beyond its limit the system ends it",
         unit: Unit::Share,
-        subject: None,
+        about: About::Service,
+        gauge: "cauce_memory_ratio",
         signal: |of| one(Some(of.resources.memory_ratio), 0),
-        threshold: |settings| share(settings.memory_percent),
+        threshold: |config| share(config.kpi.memory_percent),
         least: |_| 0,
-        expressions: &[gauge("cauce_memory_ratio")],
     },
     Rule {
         name: "lag",
@@ -140,11 +133,11 @@ pub static RULES: [Rule; 10] = [
         summary: "the stream is {value} behind, more than {threshold}",
         advice: "`cauce lag` tells how fast it catches up and what the trouble is; more instances share the partitions",
         unit: Unit::Seconds,
-        subject: None,
+        about: About::Service,
+        gauge: "cauce_kafka_lag_seconds",
         signal: |of| one(of.resources.kafka.map(|kafka| kafka.lag_seconds), 0),
-        threshold: |settings| settings.lag.get().as_secs_f64(),
+        threshold: |config| config.alerts.lag.get().as_secs_f64(),
         least: |_| 0,
-        expressions: &[gauge("max by (job, instance) (cauce_kafka_freshness_seconds)")],
     },
     Rule {
         name: "failed_events",
@@ -152,20 +145,11 @@ pub static RULES: [Rule; 10] = [
         summary: "{value} of events are refused, more than {threshold}",
         advice: "look at their outcomes, or at `cauce dead-letters`: what is refused is in no history",
         unit: Unit::Share,
-        subject: None,
+        about: About::Service,
+        gauge: "cauce_refused_events_ratio",
         signal: |of| one(of.quality.events_refused_rate, of.quality.events),
-        threshold: |settings| share(settings.failed_events_percent),
-        least: |settings| settings.samples,
-        expressions: &[
-            rate(
-                r#"sum by (job, instance) (rate(cauce_events_total{outcome=~"too_late|in_future|store_full|invalid"}[5m])) / sum by (job, instance) (rate(cauce_events_total[5m]))"#,
-                "sum by (job, instance) (increase(cauce_events_total[5m]))",
-            ),
-            rate(
-                "sum by (job, instance) (rate(cauce_kafka_dead_letters_total[5m])) / sum by (job, instance) (rate(cauce_kafka_records_total[5m]))",
-                "sum by (job, instance) (increase(cauce_kafka_records_total[5m]))",
-            ),
-        ],
+        threshold: |config| share(config.alerts.failed_events_percent),
+        least: |config| config.alerts.samples,
     },
     Rule {
         name: "log_growth",
@@ -173,11 +157,11 @@ pub static RULES: [Rule; 10] = [
         summary: "the log grows {value} times as fast as is usual, more than {threshold} times",
         advice: "find who sends so much; `log.retain_size` and the disk bound how long that can go on",
         unit: Unit::Number,
-        subject: None,
+        about: About::Service,
+        gauge: "cauce_log_growth_ratio",
         signal: |of| one(of.resources.log_growth_ratio, 0),
-        threshold: |settings| f64::from(settings.log_growth_times),
+        threshold: |config| f64::from(config.alerts.log_growth_times),
         least: |_| 0,
-        expressions: &[gauge("cauce_log_growth_ratio")],
     },
     Rule {
         name: "score_drift",
@@ -185,11 +169,11 @@ pub static RULES: [Rule; 10] = [
         summary: "scores are distributed unlike those of training: PSI {value}, more than {threshold}",
         advice: "look at the features that drifted; train anew if applicants have changed",
         unit: Unit::Number,
-        subject: None,
-        signal: |of| one(of.model.scores.psi, of.model.scores.samples),
-        threshold: |settings| settings.drift_psi,
-        least: |settings| settings.drift_samples,
-        expressions: &[gauge("cauce_model_score_psi")],
+        about: About::Service,
+        gauge: "cauce_model_score_psi",
+        signal: |of| one(of.model.scores.psi, 0),
+        threshold: |config| config.alerts.drift_psi,
+        least: |_| 0,
     },
     Rule {
         name: "feature_drift",
@@ -197,16 +181,15 @@ pub static RULES: [Rule; 10] = [
         summary: "{subject} is distributed unlike in training: PSI {value}, more than {threshold}",
         advice: "look at where the feature comes from; train anew if applicants have changed",
         unit: Unit::Number,
-        subject: Some("a feature"),
+        about: About::Worst("a feature"),
+        gauge: "cauce_model_feature_psi",
         signal: |of| {
-            let samples = of.model.samples;
-            let drift = of.model.drift.iter();
-            drift.map(|one| Signal { subject: Some(one.feature.clone()), value: one.psi, samples }).collect()
+            let furthest = of.model.drift.iter().max_by(|a, b| a.psi.total_cmp(&b.psi));
+            let signal = furthest.map(|one| Signal { subject: Some(one.feature.clone()), value: one.psi, samples: 0 });
+            signal.into_iter().collect()
         },
-        threshold: |settings| settings.drift_psi,
-        least: |settings| settings.drift_samples,
-        // Which feature it is stands in `/v1/alerts`: a series for each would come and go with the ten that drifted furthest.
-        expressions: &[gauge("cauce_model_feature_psi")],
+        threshold: |config| config.alerts.drift_psi,
+        least: |_| 0,
     },
     Rule {
         name: "breaker_open",
@@ -214,7 +197,8 @@ pub static RULES: [Rule; 10] = [
         summary: "{subject} fails or is slow, and is left alone",
         advice: "mend what is behind it: it is tried again by itself, and answers are degraded until then",
         unit: Unit::Number,
-        subject: Some("{{ $labels.dependency }}"),
+        about: About::Each("{{ $labels.dependency }}"),
+        gauge: "cauce_breaker_state",
         signal: |of| {
             let state = |name: &str| STATES.iter().position(|(_, state)| *state == name).unwrap_or_default();
             let breakers = of.resources.breakers.iter();
@@ -225,27 +209,31 @@ pub static RULES: [Rule; 10] = [
         // Half-open is not closed: it goes on being broken until the probes have gone well.
         threshold: |_| 0.0,
         least: |_| 0,
-        expressions: &[gauge("cauce_breaker_state")],
     },
 ];
 
 /// What all rules see, but for what cannot be said.
-pub fn readings(settings: &config::Alerts, snapshot: &Snapshot) -> Vec<Reading> {
-    let of = |rule: &'static Rule| {
-        let (threshold, least) = ((rule.threshold)(settings), (rule.least)(settings));
+pub fn readings(limits: &[Limit], snapshot: &Snapshot) -> Vec<Reading> {
+    let of = |&Limit { rule, threshold, least }: &Limit| {
         let known = move |signal: &Signal| signal.value.is_finite() && signal.samples >= least;
         let signals = (rule.signal)(snapshot).into_iter().filter(known);
         signals.map(move |Signal { subject, value, .. }| Reading { rule, subject, value, threshold })
     };
-    RULES.iter().flat_map(of).collect()
+    limits.iter().flat_map(of).collect()
+}
+
+/// What all rules are held against, as it is configured.
+pub fn limits(config: &Config) -> Vec<Limit> {
+    let of = |rule: &'static Rule| Limit { rule, threshold: (rule.threshold)(config), least: (rule.least)(config) };
+    RULES.iter().map(of).collect()
 }
 
 impl Reading {
-    /// The rule, and the subject where there are several.
+    /// The rule, and the subject where each has an alert of its own.
     pub fn id(&self) -> Arc<str> {
-        match &self.subject {
-            Some(subject) => format!("{}/{subject}", self.rule.name).into(),
-            None => self.rule.name.into(),
+        match (&self.subject, self.rule.about) {
+            (Some(subject), About::Each(_)) => format!("{}/{subject}", self.rule.name).into(),
+            _ => self.rule.name.into(),
         }
     }
 
@@ -261,6 +249,16 @@ impl Rule {
     pub fn summarize(&self, value: &str, threshold: &str, subject: Option<&str>) -> String {
         let text = self.summary.replace("{value}", value).replace("{threshold}", threshold);
         text.replace("{subject}", subject.unwrap_or_default())
+    }
+}
+
+impl About {
+    /// What stands for the subject where it is not known.
+    pub fn placeholder(self) -> Option<&'static str> {
+        match self {
+            Self::Service => None,
+            Self::Worst(word) | Self::Each(word) => Some(word),
+        }
     }
 }
 

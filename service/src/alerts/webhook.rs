@@ -20,7 +20,7 @@ use parking_lot::{Condvar, Mutex};
 use serde_json::Value;
 use ureq::http::Uri;
 
-use crate::config;
+use crate::config::{self, Config};
 use crate::kpi::snapshot::Alert;
 use crate::metrics::alerts::{HookMetrics, Told};
 pub use delivery::{Client, Outcome};
@@ -113,54 +113,59 @@ fn parse_one(entry: &str) -> Result<Declared<'_>, String> {
 }
 
 /// The hooks of the setting with their secrets.
-pub fn targets(
-    settings: &config::Alerts,
-    environment: impl Fn(&str) -> Option<String>,
-) -> Result<Vec<Target>, WebhookError> {
+pub fn targets(config: &Config, environment: impl Fn(&str) -> Option<String>) -> Result<Vec<Target>, WebhookError> {
+    let settings = &config.alerts;
     let mut targets = Vec::<Target>::new();
     for Declared { format, word, variable } in parse(&settings.webhooks).map_err(WebhookError::Setting)? {
         let what = if format == Format::PagerDuty { "routing key" } else { "address" };
         let secret = environment(variable).map(|secret| secret.trim().to_owned()).filter(|secret| !secret.is_empty());
         let secret = secret.ok_or(WebhookError::NotSet { word, variable: variable.into(), what })?;
-        let (address, key, origin) = match format {
-            Format::PagerDuty => (settings.pagerduty_url.clone(), secret, "alerts.pagerduty_url"),
-            Format::Generic | Format::Slack => (secret, String::new(), variable),
+        let (address, key) = match format {
+            Format::PagerDuty => (settings.pagerduty_url.clone(), secret),
+            Format::Generic | Format::Slack => (secret, String::new()),
         };
         if !is_address(&address) {
-            return Err(WebhookError::NoAddress(origin.into()));
+            return Err(WebhookError::NoAddress(variable.into()));
         }
         let same = targets.iter().filter(|target| target.format == format).count();
         let name = if same == 0 { word.to_owned() } else { format!("{word}-{}", same + 1) };
-        targets.push(Target { name, format, address, key, source: source(settings) });
+        targets.push(Target { name, format, address, key, source: source(config) });
     }
     Ok(targets)
 }
 
-/// Has all hooks end, together within [`STOP_GRACE`]; who is waiting for a receiver then is left behind.
-pub fn stop(hooks: &[Hook]) {
+/// Has all hooks end, together within [`STOP_GRACE`]; who is waiting for a receiver then is left behind. What was not delivered comes back.
+pub fn stop(hooks: &[Hook]) -> Vec<Alert> {
     for hook in hooks {
         hook.shared.queue.lock().close();
         hook.shared.changed.notify_all();
     }
     let until = Instant::now() + STOP_GRACE;
+    let mut undelivered = Vec::new();
     for hook in hooks {
         let mut queue = hook.shared.queue.lock();
         while !queue.has_ended() && !hook.shared.ended.wait_until(&mut queue, until).timed_out() {}
         if queue.waiting() > 0 {
             tracing::warn!(hook = hook.shared.target.name(), waiting = queue.waiting(), "notices were not delivered");
         }
+        undelivered.extend(queue.undelivered().cloned());
     }
+    undelivered
 }
 
 fn is_address(text: &str) -> bool {
     text.parse::<Uri>().is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some())
 }
 
-/// The configured name of this instance, or else the host's.
-fn source(settings: &config::Alerts) -> String {
-    match settings.source.as_str() {
-        "" => fs::read_to_string("/proc/sys/kernel/hostname").map_or("cauce".into(), |name| name.trim().into()),
-        name => name.into(),
+/// The configured name of this instance, or else the host's with the port, which tells apart those of one host.
+fn source(config: &Config) -> String {
+    if !config.alerts.source.is_empty() {
+        return config.alerts.source.clone();
+    }
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").map_or("cauce".into(), |name| name.trim().to_owned());
+    match config.server.listen.rsplit_once(':') {
+        Some((_, port)) => format!("{host}:{port}"),
+        None => host,
     }
 }
 
@@ -200,10 +205,15 @@ impl Hook {
         Ok(Self { shared })
     }
 
+    /// Takes it that its receiver has heard of an alert, before the start.
+    pub fn remember(&self, alert: &Alert) {
+        self.shared.queue.lock().remember(alert.id.clone());
+    }
+
     /// Takes a notice, to be delivered soon. It waits for nobody.
     pub fn push(&self, alert: &Alert) {
         let mut queue = self.shared.queue.lock();
-        queue.push(alert.clone(), Instant::now(), |told| self.shared.metrics.told(told));
+        queue.push(alert.clone(), |told| self.shared.metrics.told(told));
         self.shared.metrics.waiting(queue.waiting());
         self.shared.changed.notify_all();
     }
@@ -237,7 +247,6 @@ impl Shared {
         let (hook, id, cause) = (self.target.name(), &alert.id, outcome);
         match told {
             Told::Refused => tracing::error!(hook, %id, %cause, "the webhook refuses a notice: it is not sent again"),
-            Told::GivenUp => tracing::error!(hook, %id, %cause, "a notice is given up: `alerts.give_up` has passed"),
             Told::Retried => tracing::warn!(hook, %id, %cause, "a notice is not delivered yet"),
             Told::Delivered | Told::Cancelled | Told::Dropped => tracing::debug!(hook, %id, "{}", told.as_str()),
         }
@@ -247,18 +256,30 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
 
-    fn settings(webhooks: &str) -> config::Alerts {
-        let mut settings = Config::load(None, std::iter::empty(), Vec::new()).unwrap().alerts;
-        settings.webhooks = webhooks.into();
-        settings
+    fn configured(webhooks: &str) -> Config {
+        let mut config = Config::load(None, std::iter::empty(), Vec::new()).unwrap();
+        config.alerts.webhooks = webhooks.into();
+        config
+    }
+
+    #[test]
+    fn instances_of_one_host_are_told_apart_unless_they_are_named() {
+        let mut config = configured("");
+        config.server.listen = "[::1]:8081".into();
+        let first = source(&config);
+        config.server.listen = "0.0.0.0:8082".into();
+        let second = source(&config);
+        assert_eq!(first.strip_suffix(":8081"), second.strip_suffix(":8082"));
+        assert!(first.ends_with(":8081") && first.len() > 5, "{first}");
+        config.alerts.source = "host-1".into();
+        assert_eq!(source(&config), "host-1");
     }
 
     #[test]
     fn hooks_are_named_with_the_variables_of_their_secrets() {
-        let settings = settings("slack env:A; pagerduty env:B ;slack env:C;");
-        let all = targets(&settings, |name| Some(format!("https://{name}.test/x"))).ok().unwrap();
+        let config = configured("slack env:A; pagerduty env:B ;slack env:C;");
+        let all = targets(&config, |name| Some(format!("https://{name}.test/x"))).ok().unwrap();
         let all: Vec<_> = all.iter().map(|one| (one.name(), one.address.as_str(), one.key.as_str())).collect();
         let pager = "https://events.pagerduty.com/v2/enqueue";
         let expected = [
@@ -292,7 +313,7 @@ mod tests {
             (Some("SECRET"), "`A` must hold an address like `https://host/path`"),
             (Some("ftp://SECRET/x"), "`A` must hold an address like `https://host/path`"),
         ] {
-            let found = targets(&settings("slack env:A"), |_| value.map(str::to_owned));
+            let found = targets(&configured("slack env:A"), |_| value.map(str::to_owned));
             assert_eq!(found.err().map(|error| error.to_string()), Some(said.to_owned()));
         }
     }

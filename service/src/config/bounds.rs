@@ -2,6 +2,7 @@
 
 use actix_web::http::Uri;
 use actix_web::http::header::HeaderName;
+use actix_web::http::uri::Authority;
 use cauce_features::timeline::MAX_EVENTS;
 
 use super::{Config, ConfigError, Duration, Size};
@@ -83,9 +84,7 @@ impl Config {
             ("ledger.entries", ledger.entries as u64, 2..=100_000_000, "from 2 to 100000000"),
             ("ledger.answer", ledger.answer.bytes() as u64, 1..=(64 << 20), "from 1 B to 64 MiB"),
             ("alerts.clear_percent", u64::from(alerts.clear_percent), 0..=100, "from 0 to 100"),
-            ("alerts.errors_percent", u64::from(alerts.errors_percent), 0..=101, "from 0 to 100, or 101 for never"),
             ("alerts.degraded_percent", u64::from(alerts.degraded_percent), 0..=101, "from 0 to 100, or 101 for never"),
-            ("alerts.memory_percent", u64::from(alerts.memory_percent), 0..=101, "from 0 to 100, or 101 for never"),
             (
                 "alerts.failed_events_percent",
                 u64::from(alerts.failed_events_percent),
@@ -95,6 +94,12 @@ impl Config {
             // Cast as Rust does it, what is no number is zero and what is negative too.
             ("alerts.drift_psi", (alerts.drift_psi * 1e3).ceil() as u64, 1..=1_000_000, "above 0 and at most 1000"),
             ("alerts.history", alerts.history as u64, 0..=10_000, "from 0 to 10000"),
+            (
+                "alerts.pagerduty_url",
+                u64::from(is_address(&alerts.pagerduty_url)),
+                1..=1,
+                "an address as `https://events.pagerduty.com/v2/enqueue`, without a password and without `?`",
+            ),
             ("alerts.queue", alerts.queue as u64, 1..=10_000, "from 1 to 10000"),
             ("alerts.timeout", ms(&alerts.timeout), 1..=60_000, "from 1ms to 1m"),
             (
@@ -104,16 +109,15 @@ impl Config {
                 "at least 1ms and at most `alerts.retry_most`",
             ),
             ("alerts.retry_most", ms(&alerts.retry_most), 1..=86_400_000, "at most 1d"),
-            ("alerts.give_up", ms(&alerts.give_up), 0..=604_800_000, "at most 7d"),
             ("server.shutdown_timeout", ms(&server.shutdown_timeout), 1000..=u64::MAX, "at least `1s`"),
             ("server.write_timeout", ms(&server.write_timeout), 1..=u64::MAX, "at least `1ms`"),
             ("admission.in_flight", admission.in_flight as u64, 4..=1_000_000, "from 4 to 1000000"),
             ("admission.pause", ms(&admission.pause), 0..=1000, "at most `1s`"),
             (
                 "tracing.otlp",
-                u64::from(is_address(&tracing.otlp)),
+                u64::from(tracing.otlp.is_empty() || is_address(&tracing.otlp)),
                 1..=1,
-                "empty or an address as `http://host:4318/v1/traces`",
+                "empty or an address as `http://host:4318/v1/traces`, without a password and without `?`",
             ),
             ("tracing.sample_percent", u64::from(tracing.sample_percent), 0..=100, "from 0 to 100"),
             ("tracing.queue", tracing.queue as u64, 1..=1_000_000, "from 1 to 1000000"),
@@ -243,11 +247,11 @@ pub enum Bound {
     Items(u64),
 }
 
-/// Whether something can be posted there, or nothing is to be. A password in it would be a secret in a file.
+/// Whether something can be posted there. A password or a token in it would be a secret in a file, and in settings that are printed.
 fn is_address(text: &str) -> bool {
-    text.is_empty()
-        || text.parse::<Uri>().is_ok_and(|address| {
-            let is_known = matches!(address.scheme_str(), Some("http" | "https"));
-            is_known && address.authority().is_some_and(|authority| !authority.as_str().contains('@'))
-        })
+    text.parse::<Uri>().is_ok_and(|address| {
+        let is_known = matches!(address.scheme_str(), Some("http" | "https"));
+        let has_secret = |authority: &Authority| authority.as_str().contains('@');
+        is_known && address.query().is_none() && address.authority().is_some_and(|authority| !has_secret(authority))
+    })
 }

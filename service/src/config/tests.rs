@@ -81,9 +81,25 @@ fn a_bound_beyond_what_files_can_hold_is_refused_by_name() {
         ("kpi.error_percent=101", "configuration: `kpi.error_percent` must be from 0 to 100, which is never passed"),
         ("alerts.drift_psi=0", "configuration: `alerts.drift_psi` must be above 0 and at most 1000"),
         ("alerts.retry=2h", "configuration: `alerts.retry` must be at least 1ms and at most `alerts.retry_most`"),
+        (
+            "alerts.pagerduty_url=",
+            "configuration: `alerts.pagerduty_url` must be an address as `https://events.pagerduty.com/v2/enqueue`, without a password and \
+             without `?`",
+        ),
         ("store.checkpoint_records=0", "configuration: `store.checkpoint_records` must be at least 1"),
     ] {
         assert_eq!(load("", &[], &[flag]).unwrap_err(), expected);
+    }
+}
+
+#[test]
+fn address_that_may_hold_a_secret_is_refused_and_not_repeated() {
+    for setting in ["alerts.pagerduty_url", "tracing.otlp"] {
+        for address in ["https://SECRET@host/x", "https://host/x?key=SECRET", "ftp://host/SECRET", "host/SECRET"] {
+            let error = load("", &[], &[&format!("{setting}={address}")]).unwrap_err();
+            assert!(error.contains(setting) && !error.contains("SECRET"), "{error}");
+        }
+        assert!(load("", &[], &[&format!("{setting}=http://host:8000/x")]).is_ok());
     }
 }
 

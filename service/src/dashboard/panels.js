@@ -44,9 +44,8 @@ function alertList() {
 // How the numbers of a rule are written.
 const UNITS = { latency: seconds, lag: seconds, errors: share, degraded: share, memory: share, failed_events: share };
 
-function alert({ id, rule, severity, summary, advice, value, threshold, since, resolved }) {
+function alert({ id, rule, subject, severity, summary, advice, value, threshold, since, resolved }) {
   const write = UNITS[rule] ?? number;
-  const subject = id.split("/").slice(1).join("/");
   const badge = element("span", { className: `badge ${severity}` }, name("severity", severity));
   const when = resolved ? word("alert.resolved", { time: time(resolved) }) : word("alert.since", { time: time(since) });
   const title = element("strong", {}, [name("alert", rule), subject].filter(Boolean).join(": "));

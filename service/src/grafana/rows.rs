@@ -29,7 +29,7 @@ const LOOKUPS: &str = "cauce_cache_lookups_total";
 pub(super) const ROWS: [Row; 14] = [
     row(
         "Latency",
-        &["cauce_over_"],
+        &["cauce_over_", "cauce_response_"],
         &[
             panel("A scored request", Quantiles(REQUEST_SECONDS, "route=\"/v1/score\"")),
             panel("p95 by route", By(REQUEST_SECONDS, &["route"])),
@@ -39,7 +39,7 @@ pub(super) const ROWS: [Row; 14] = [
     ),
     row(
         "Throughput",
-        &["cauce_events_"],
+        &["cauce_events_", "cauce_refused_events_"],
         &[
             panel("Requests by route", By(REQUESTS, &["route"])),
             panel("Scores by decision", By(SCORES, &["decision"])),
@@ -48,7 +48,7 @@ pub(super) const ROWS: [Row; 14] = [
     ),
     row(
         "Errors",
-        &["cauce_panics"],
+        &["cauce_panics", "cauce_error_"],
         &[
             panel("Answers by status", By(REQUESTS, &["status"])),
             panel("Share of errors of the service", Share { of: REQUESTS, matching: "status=\"5xx\"", by: &[] }),
@@ -57,7 +57,7 @@ pub(super) const ROWS: [Row; 14] = [
     ),
     row(
         "Modes and reasons",
-        &["cauce_scores_", "cauce_applications_"],
+        &["cauce_scores_", "cauce_applications_", "cauce_degraded_"],
         &[
             panel("Scores by mode", By(SCORES, &["mode"])),
             panel("Share below full mode", Share { of: SCORES, matching: "mode!=\"full\"", by: &[] }),

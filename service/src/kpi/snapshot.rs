@@ -281,9 +281,11 @@ pub struct FeatureDrift {
 /// An alert, active or past.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Alert {
-    /// The rule, and what it is about where there are several: `breaker_open/model`.
+    /// The rule, and the subject where each has an alert of its own: `breaker_open/model`.
     pub id: Arc<str>,
     pub rule: &'static str,
+    /// What it is about, if not the service as a whole: a dependency, or the feature that has drifted furthest.
+    pub subject: Option<Arc<str>>,
     pub severity: Severity,
     pub state: AlertState,
     pub summary: String,

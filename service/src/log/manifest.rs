@@ -101,7 +101,7 @@ impl Acknowledged {
 }
 
 /// Puts a file in the place of another, whole or not at all.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let next = path.with_extension("next");
     let file = File::create(&next)?;
     file.write_all_at(bytes, 0)?;

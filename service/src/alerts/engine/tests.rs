@@ -71,6 +71,21 @@ fn firing_alert_is_told_again_where_that_is_asked_for() {
 }
 
 #[test]
+fn alert_from_before_the_start_is_not_told_again_but_told_to_be_over() {
+    let mut before = Engine::new(Settings { hold: Duration::ZERO, ..SETTINGS });
+    let fired = before.step(Duration::ZERO, at(0), vec![reading(11.0)]).remove(0);
+    let mut engine = Engine::new(SETTINGS);
+    engine.restore(fired.clone());
+    assert_eq!(engine.active(), [fired]);
+    let mut told = Vec::new();
+    for (second, value) in (0..).zip([11.0, 11.0, 11.0, 11.0, 11.0, 0.0, 0.0, 0.0]) {
+        let notices = engine.step(Duration::from_secs(second), at(100 + second), vec![reading(value)]);
+        told.extend(notices.iter().map(|notice| (second, notice.state, notice.since)));
+    }
+    assert_eq!(told, [(7, Resolved, at(0))]);
+}
+
+#[test]
 fn what_is_past_is_bounded_and_the_newest_comes_first() {
     let settings = Settings { hold: Duration::ZERO, clear_hold: Duration::ZERO, ..SETTINGS };
     let mut engine = Engine::new(settings);

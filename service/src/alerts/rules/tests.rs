@@ -1,18 +1,17 @@
 //! What each rule sees in a snapshot, and what it makes of too little.
 
 use super::*;
-use crate::config::Config;
 use crate::kpi::snapshot::{BreakerKpis, FeatureDrift, KafkaKpis};
 
-fn settings() -> config::Alerts {
-    Config::load(None, std::iter::empty(), Vec::new()).unwrap().alerts
+fn defaults() -> Vec<Limit> {
+    limits(&Config::load(None, std::iter::empty(), Vec::new()).unwrap())
 }
 
 /// The ids of rules that are broken in a snapshot.
 fn broken(of: impl FnOnce(&mut Snapshot)) -> Vec<String> {
     let mut snapshot = Snapshot::default();
     of(&mut snapshot);
-    let readings = readings(&settings(), &snapshot);
+    let readings = readings(&defaults(), &snapshot);
     readings.iter().filter(|one| one.value > one.threshold).map(|one| one.id().to_string()).collect()
 }
 
@@ -51,11 +50,10 @@ fn each_rule_sees_its_own_signal_above_its_threshold_only() {
         ),
         ("failed_events", |of, value| (of.quality.events_refused_rate, of.quality.events) = (Some(value), 20), 0.01),
         ("log_growth", |of, value| of.resources.log_growth_ratio = Some(value), 5.0),
-        ("score_drift", |of, value| (of.model.scores.psi, of.model.scores.samples) = (Some(value), 500), 0.25),
+        ("score_drift", |of, value| of.model.scores.psi = Some(value), 0.25),
         (
-            "feature_drift/age",
+            "feature_drift",
             |of, psi| {
-                of.model.samples = 500;
                 of.model.drift =
                     vec![FeatureDrift { feature: "age".into(), psi, missing: 0.0, missing_reference: 0.0 }];
             },
@@ -74,6 +72,28 @@ fn each_rule_sees_its_own_signal_above_its_threshold_only() {
     for (id, set, threshold) in cases {
         assert_eq!(broken(|snapshot| set(snapshot, threshold + 1e-6)), [id]);
         assert!(broken(|snapshot| set(snapshot, threshold)).is_empty(), "{id} at its threshold");
+    }
+}
+
+#[test]
+fn feature_that_has_drifted_furthest_is_told_of_and_no_other() {
+    let drift =
+        |feature: &str, psi| FeatureDrift { feature: feature.into(), psi, missing: 0.0, missing_reference: 0.0 };
+    let mut snapshot = Snapshot::default();
+    for (drifted, told) in [
+        (
+            vec![drift("age", 0.3), drift("income", 0.5)],
+            "income is distributed unlike in training: PSI 0.5, more than 0.25",
+        ),
+        (
+            vec![drift("age", 0.6), drift("income", 0.5)],
+            "age is distributed unlike in training: PSI 0.6, more than 0.25",
+        ),
+    ] {
+        snapshot.model.drift = drifted;
+        let readings = readings(&defaults(), &snapshot);
+        let told_of: Vec<_> = readings.iter().filter(|one| one.rule.name == "feature_drift").collect();
+        assert_eq!((told_of.len(), &*told_of[0].id(), told_of[0].summary().as_str()), (1, "feature_drift", told));
     }
 }
 
@@ -102,7 +122,7 @@ fn values_are_told_in_their_unit() {
 fn names_differ_and_summaries_have_the_places_that_they_need() {
     for (position, rule) in RULES.iter().enumerate() {
         assert!(RULES[..position].iter().all(|other| other.name != rule.name), "{}", rule.name);
-        assert_eq!(rule.summary.contains("{subject}"), rule.subject.is_some(), "{}", rule.name);
-        assert!(!rule.advice.is_empty() && !rule.expressions.is_empty(), "{}", rule.name);
+        assert_eq!(rule.summary.contains("{subject}"), rule.about != About::Service, "{}", rule.name);
+        assert!(!rule.advice.is_empty() && rule.gauge.starts_with("cauce_"), "{}", rule.name);
     }
 }

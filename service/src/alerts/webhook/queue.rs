@@ -2,8 +2,9 @@
 //!
 //! Notices of one alert leave in their order, and only as many wait as the receiver still needs: a notice that an alert is over takes the
 //! place of those before it, and nothing is said of an episode that began and ended while nobody could be told. So what a receiver hears
-//! last is how things are. More than `alerts.queue` do not wait: the oldest goes (S5). While a receiver fails nothing else is sent to it:
-//! pauses double up to a bound and are spread by chance, and `Retry-After` is heeded.
+//! last is how things are, however long it was away: a notice waits until it is delivered, refused or replaced. More than `alerts.queue` do not
+//! wait beside the one under way: the oldest goes (S5). While a receiver fails nothing else is sent to it: pauses double up to a bound and are
+//! spread by chance, and `Retry-After` is heeded within [`ASKED_MOST`].
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -14,8 +15,8 @@ use crate::config;
 use crate::kpi::snapshot::{Alert, AlertState};
 use crate::metrics::alerts::Told;
 
-/// A receiver that asks for a longer pause waits for as long as this.
-const PAUSE_MOST: Duration = Duration::from_secs(24 * 3600);
+/// How long a pause that a receiver asks for may be, or `alerts.retry_most` where that is longer: it must not silence its hook for good.
+const ASKED_MOST: Duration = Duration::from_secs(300);
 
 /// What waits.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub struct Queue {
     /// Alerts of which the receiver may have heard that they fire, and not that they are over.
     heard: BTreeSet<Arc<str>>,
     numbers: u64,
+    /// What is being sent.
+    under_way: Option<u64>,
     /// Attempts in a row that failed, and the end of the pause after them.
     failures: u32,
     not_before: Option<Instant>,
@@ -37,8 +40,6 @@ pub struct Settings {
     pub bound: usize,
     /// The pause after the first failure, and the longest.
     pub retry: (Duration, Duration),
-    /// How old a notice may be when it is tried once more.
-    pub give_up: Duration,
 }
 
 /// What is to be done.
@@ -58,7 +59,6 @@ pub enum Next {
 struct Waiting {
     number: u64,
     alert: Alert,
-    since: Instant,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +72,7 @@ enum Stand {
 impl From<&config::Alerts> for Settings {
     fn from(settings: &config::Alerts) -> Self {
         let retry = (settings.retry.get(), settings.retry_most.get());
-        Self { bound: settings.queue, retry, give_up: settings.give_up.get() }
+        Self { bound: settings.queue, retry }
     }
 }
 
@@ -84,21 +84,29 @@ impl Queue {
             waiting: VecDeque::new(),
             heard: BTreeSet::new(),
             numbers: 0,
+            under_way: None,
             failures: 0,
             not_before: None,
             stand: Stand::Open,
         }
     }
 
-    /// Takes a notice. `count` is told of each that will not be delivered for it.
-    pub fn push(&mut self, alert: Alert, now: Instant, mut count: impl FnMut(Told)) {
+    /// Takes it that the receiver has heard of an alert, before this queue was.
+    pub fn remember(&mut self, id: Arc<str>) {
+        self.heard.insert(id);
+    }
+
+    /// Takes a notice. `count` is told of each that will not be delivered for it; what becomes of one under way is known when it is
+    /// [`done`](Self::done).
+    pub fn push(&mut self, alert: Alert, mut count: impl FnMut(Told)) {
         let is_over = alert.state == AlertState::Resolved;
         // A notice that it was over stays before one that it fires again: the receiver has to hear both.
         let is_needless =
             |one: &Waiting| one.alert.id == alert.id && (is_over || one.alert.state == AlertState::Firing);
+        let under_way = self.under_way;
         self.waiting.retain(|one| {
             let goes = is_needless(one);
-            if goes {
+            if goes && under_way != Some(one.number) {
                 count(Told::Cancelled);
             }
             !goes
@@ -107,12 +115,13 @@ impl Queue {
             count(Told::Cancelled);
             return;
         }
-        if self.waiting.len() >= self.settings.bound {
-            self.waiting.pop_front();
+        let waits = |one: &Waiting| under_way != Some(one.number);
+        if self.waiting.iter().filter(|one| waits(one)).count() >= self.settings.bound {
+            self.waiting.iter().position(waits).map(|oldest| self.waiting.remove(oldest));
             count(Told::Dropped);
         }
         self.numbers += 1;
-        self.waiting.push_back(Waiting { number: self.numbers, alert, since: now });
+        self.waiting.push_back(Waiting { number: self.numbers, alert });
     }
 
     /// What is to be done now. What is to be sent stays here until it is [`done`](Self::done).
@@ -129,6 +138,7 @@ impl Queue {
                 if first.alert.state == AlertState::Firing {
                     self.heard.insert(first.alert.id.clone());
                 }
+                self.under_way = Some(first.number);
                 Next::Send { number: first.number, alert: first.alert.clone() }
             }
         }
@@ -136,6 +146,7 @@ impl Queue {
 
     /// What became of a notice that was sent; `random` spreads the pause.
     pub fn done(&mut self, number: u64, outcome: &Outcome, now: Instant, random: u64) -> Told {
+        self.under_way = None;
         let place = self.waiting.iter().position(|one| one.number == number);
         let Outcome::Retry { after, .. } = outcome else {
             (self.failures, self.not_before) = (0, None);
@@ -145,21 +156,24 @@ impl Queue {
             }
             return if outcome.is_delivered() { Told::Delivered } else { Told::Refused };
         };
-        let pause = after.unwrap_or_else(|| self.settings.pause(self.failures, random)).min(PAUSE_MOST);
+        let pause = match after {
+            Some(asked) => (*asked).min(self.settings.retry.1.max(ASKED_MOST)),
+            None => self.settings.pause(self.failures, random),
+        };
         self.failures = self.failures.saturating_add(1);
         self.not_before = Some(now + pause);
         // A newer one of the same alert may have taken its place meanwhile.
-        let Some(place) = place else { return Told::Cancelled };
-        if now + pause > self.waiting[place].since + self.settings.give_up {
-            self.waiting.remove(place);
-            return Told::GivenUp;
-        }
-        Told::Retried
+        if place.is_some() { Told::Retried } else { Told::Cancelled }
     }
 
     /// How many wait.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// Those that wait.
+    pub fn undelivered(&self) -> impl Iterator<Item = &Alert> {
+        self.waiting.iter().map(|one| &one.alert)
     }
 
     /// It is to end.

@@ -230,6 +230,7 @@ fn fixed() -> Map<String, Value> {
         })),
         "Alert": object(json!({
             "id": text, "rule": { "enum": RULES.each_ref().map(|rule| rule.name) },
+            "subject": { "type": ["string", "null"] },
             "severity": { "enum": ["info", "warning", "critical"] }, "state": { "enum": ["firing", "resolved"] },
             "summary": text, "advice": text, "value": { "type": "number" }, "threshold": { "type": "number" },
             "since": time, "resolved": nullable(&time),

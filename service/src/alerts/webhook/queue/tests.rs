@@ -4,8 +4,7 @@ use super::*;
 use crate::alerts::webhook::delivery::Cause;
 use crate::kpi::snapshot::Severity;
 
-const SETTINGS: Settings =
-    Settings { bound: 4, retry: (Duration::from_secs(1), Duration::from_secs(8)), give_up: Duration::from_secs(60) };
+const SETTINGS: Settings = Settings { bound: 4, retry: (Duration::from_secs(1), Duration::from_secs(8)) };
 
 use AlertState::{Firing, Resolved};
 
@@ -13,6 +12,7 @@ fn alert(id: &str, state: AlertState) -> Alert {
     Alert {
         id: id.into(),
         rule: "memory",
+        subject: None,
         severity: Severity::Critical,
         state,
         summary: String::new(),
@@ -41,8 +41,8 @@ impl Test {
     }
 
     fn push(&mut self, id: &str, state: AlertState) {
-        let (counted, now) = (&mut self.counted, self.now);
-        self.queue.push(alert(id, state), now, |told| counted.push(told));
+        let counted = &mut self.counted;
+        self.queue.push(alert(id, state), |told| counted.push(told));
     }
 
     /// Sends what is first, with this outcome.
@@ -75,6 +75,10 @@ fn episode_that_nobody_heard_of_is_not_told() {
     test.push("a", Resolved);
     assert!(test.waiting().is_empty());
     assert_eq!(test.counted, [Told::Cancelled, Told::Cancelled]);
+    // Another was heard of before the start.
+    test.queue.remember("b".into());
+    test.push("b", Resolved);
+    assert_eq!(test.waiting(), [("b", Resolved)]);
 }
 
 #[test]
@@ -97,6 +101,21 @@ fn what_is_under_way_and_no_longer_true_is_not_sent_again() {
     test.push("a", Resolved);
     assert_eq!(test.queue.done(number, &failed(None), test.now, 0), Told::Cancelled);
     assert_eq!(test.waiting(), [("a", Resolved)]);
+    // It is counted once, by its outcome.
+    assert!(test.counted.is_empty());
+}
+
+#[test]
+fn what_is_under_way_takes_no_place_of_those_that_wait() {
+    let mut test = Test::new();
+    test.push("a", Firing);
+    let Next::Send { number, .. } = test.queue.next(test.now) else { panic!() };
+    for id in ["b", "c", "d", "e", "f"] {
+        test.push(id, Firing);
+    }
+    assert_eq!(test.waiting(), ["a", "c", "d", "e", "f"].map(|id| (id, Firing)));
+    assert_eq!(test.queue.done(number, &Outcome::Delivered, test.now, 0), Told::Delivered);
+    assert_eq!(test.counted, [Told::Dropped]);
 }
 
 #[test]
@@ -143,7 +162,7 @@ fn pauses_double_up_to_their_bound_and_end_with_a_success() {
 }
 
 #[test]
-fn retry_after_is_heeded_by_all_that_waits_and_bounded_by_the_time_to_give_up() {
+fn retry_after_is_heeded_by_all_that_waits_within_its_bound() {
     let mut test = Test::new();
     test.push("a", Firing);
     test.push("b", Firing);
@@ -151,8 +170,24 @@ fn retry_after_is_heeded_by_all_that_waits_and_bounded_by_the_time_to_give_up() 
     test.push("a", Resolved);
     assert_eq!(test.queue.next(test.now), Next::Later(test.now + Duration::from_secs(30)));
     test.now += Duration::from_secs(30);
-    assert_eq!(test.send(&failed(Some(100))), ("b".into(), Firing, Told::GivenUp));
-    assert_eq!(test.waiting(), [("a", Resolved)]);
+    for (retry_most, asked, pause) in [(8, 299, 299), (8, 86_400, 300), (600, 86_400, 600)] {
+        test.queue.settings.retry.1 = Duration::from_secs(retry_most);
+        assert_eq!(test.send(&failed(Some(asked))), ("b".into(), Firing, Told::Retried));
+        let until = test.now + Duration::from_secs(pause);
+        assert_eq!(test.queue.next(test.now), Next::Later(until));
+        test.now = until;
+    }
+}
+
+#[test]
+fn notice_waits_for_as_long_as_its_receiver_is_away() {
+    let mut test = Test::new();
+    test.push("a", Firing);
+    for _ in 0..1_000 {
+        assert_eq!(test.send(&failed(None)).2, Told::Retried);
+        test.now += Duration::from_secs(3600);
+    }
+    assert_eq!(test.send(&Outcome::Delivered), ("a".into(), Firing, Told::Delivered));
 }
 
 #[test]
@@ -177,9 +212,8 @@ fn receiver_hears_last_how_things_are_whatever_happens_between() {
     };
     const IDS: [&str; 2] = ["a", "b"];
     for _ in 0..500 {
-        // Both fit, so nothing is dropped; and nothing is given up.
+        // Both fit, so nothing is dropped.
         let mut test = Test::new();
-        test.queue.settings.give_up = Duration::from_secs(1_000_000);
         let (mut truth, mut heard) = ([Resolved; 2], [Resolved; 2]);
         for step in 0..200 {
             let which = random(2) as usize;

@@ -45,6 +45,7 @@ fn alert(rule: &'static str, state: AlertState) -> Alert {
     Alert {
         id: rule.into(),
         rule,
+        subject: None,
         severity: Severity::Critical,
         state,
         summary: String::new(),
