@@ -131,7 +131,7 @@ impl Reporte {
         let snapshot = &posted.snapshot;
         Self {
             timestamp: seconds(snapshot.timestamp),
-            periodo_analisis_minutos: (snapshot.window_seconds / 60.0).ceil() as u64,
+            periodo_analisis_minutos: (snapshot.window_seconds / 60.0).round().max(1.0) as u64,
             total_predicciones_analizadas: snapshot.business.window.decisions,
             metricas: Kpis::of(posted),
             estado_performance: state(snapshot),

@@ -129,6 +129,12 @@ fn report_has_the_keys_of_the_contract_and_only_numbers_for_nothing() {
     assert_eq!(keys(&said["metricas"]), expected);
     assert!(said["metricas"].as_object().unwrap().values().all(Value::is_number), "{said}");
 
+    // The window ends between two seconds: it is five minutes still. What has just begun is not nothing.
+    for (covered, minutes) in [(300.3, 5), (12.0, 1)] {
+        let said = Reporte::of(&posted([Snapshot { window_seconds: covered, ..snapshot.clone() }]));
+        assert_eq!(said.periodo_analisis_minutos, minutes, "{covered}");
+    }
+
     snapshot.business.window.decisions = 10;
     for (share, ratio) in [(0.2, 0.25), (1.0, 10.0), (0.0, 0.0)] {
         snapshot.business.window.predicted_default_share = Some(share);
