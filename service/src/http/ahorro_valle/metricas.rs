@@ -244,7 +244,8 @@ impl Alerta {
             "lag" => "retraso en el flujo de eventos",
             "failed_events" => "demasiados eventos rechazados",
             "log_growth" => "crecimiento anormal del registro",
-            "drift" => "los datos se alejan de los del entrenamiento",
+            "score_drift" => "las puntuaciones se alejan de las del entrenamiento",
+            "feature_drift" => "los datos se alejan de los del entrenamiento",
             "breaker_open" => "una dependencia no responde",
             _ => "condición anormal",
         };

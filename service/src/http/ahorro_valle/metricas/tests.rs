@@ -3,6 +3,7 @@
 use serde_json::{Value, json, to_value};
 
 use super::*;
+use crate::alerts::rules::RULES;
 use crate::kpi::Board;
 use crate::kpi::snapshot::{Percentiles, Problem};
 
@@ -163,7 +164,7 @@ fn state_goes_by_the_three_problems_of_the_contract() {
 fn alerts_of_the_contract_come_first_and_ten_are_told() {
     let mut snapshot = with_problems(&[ProblemKind::Memory, ProblemKind::CacheHits, ProblemKind::Errors]);
     snapshot.performance.response_seconds.mean = Some(3.5);
-    snapshot.alerts = vec![alert("drift", AlertState::Resolved), alert("memory", AlertState::Firing)];
+    snapshot.alerts = vec![alert("score_drift", AlertState::Resolved), alert("memory", AlertState::Firing)];
     snapshot.alerts.extend((0..20).map(|_| alert("lag", AlertState::Firing)));
     let said = to_value(alerts(&snapshot)).unwrap();
     let said = said.as_array().unwrap();
@@ -177,4 +178,12 @@ fn alerts_of_the_contract_come_first_and_ten_are_told() {
     assert_eq!(said[3]["mensaje"], "retraso en el flujo de eventos (lag)");
     snapshot.performance.response_seconds.mean = Some(3.0);
     assert_eq!(alerts(&snapshot)[0].tipo, "critical");
+}
+
+#[test]
+fn every_rule_is_told_in_spanish() {
+    for rule in &RULES {
+        let said = Alerta::of(&alert(rule.name, AlertState::Firing)).mensaje;
+        assert!(!said.contains("condición anormal"), "`{}` has no words of its own", rule.name);
+    }
 }
