@@ -225,8 +225,11 @@ fn alerts(snapshot: &Snapshot) -> Vec<Alerta> {
         ProblemKind::Latency | ProblemKind::Errors | ProblemKind::Throughput => None,
     });
     let own = slow.into_iter().chain(problems).map(|(tipo, mensaje)| Alerta { tipo, mensaje, timestamp });
-    // Of memory it was told above.
-    let firing = snapshot.alerts.iter().filter(|alert| alert.state == AlertState::Firing && alert.rule != "memory");
+    // The problem of memory has another limit than the rule: where both are there, it was told above.
+    let is_told = |alert: &Alert| {
+        alert.rule == "memory" && snapshot.problems.iter().any(|problem| problem.kind == ProblemKind::Memory)
+    };
+    let firing = snapshot.alerts.iter().filter(|alert| alert.state == AlertState::Firing && !is_told(alert));
     own.chain(firing.map(Alerta::of)).take(ALERTS_MOST).collect()
 }
 
@@ -241,6 +244,7 @@ impl Alerta {
             "latency" => "tiempos de respuesta altos",
             "errors" => "demasiados errores",
             "degraded" => "demasiadas respuestas degradadas",
+            "memory" => "queda poca memoria",
             "lag" => "retraso en el flujo de eventos",
             "failed_events" => "demasiados eventos rechazados",
             "log_growth" => "crecimiento anormal del registro",

@@ -187,3 +187,16 @@ fn every_rule_is_told_in_spanish() {
         assert!(!said.contains("condición anormal"), "`{}` has no words of its own", rule.name);
     }
 }
+
+#[test]
+fn memory_is_told_once_by_the_problem_or_else_by_the_rule() {
+    for (problems, said) in [
+        (&[ProblemKind::Memory][..], "uso de memoria alto: 90 %"),
+        (&[ProblemKind::Errors], "queda poca memoria (memory)"),
+    ] {
+        let mut snapshot = with_problems(problems);
+        snapshot.alerts = vec![alert("memory", AlertState::Firing)];
+        let told: Vec<_> = alerts(&snapshot).into_iter().map(|alert| alert.mensaje).collect();
+        assert_eq!(told, [said]);
+    }
+}
