@@ -22,6 +22,8 @@ use crate::kpi::{Point, Posted, Snapshot};
 const MEAN_SECONDS_MOST: f64 = 3.0;
 const ALERTS_MOST: usize = 10;
 
+const CRITICAL: &str = "critical";
+
 /// The current second, the last minute and what is wrong.
 pub async fn now(request: HttpRequest) -> HttpResponse {
     Call::begin(&request, Endpoint::MetricasTiempoReal).answer(|call| {
@@ -214,13 +216,13 @@ fn recommendation(kind: ProblemKind) -> &'static str {
     }
 }
 
-/// What the contract wants to be told in its own right, then what else is firing.
+/// What the contract wants to be told in its own right, and what else is firing: critical ones first, then the newest.
 fn alerts(snapshot: &Snapshot) -> Vec<Alerta> {
     let timestamp = seconds(snapshot.timestamp);
     let mean = snapshot.performance.response_seconds.mean.filter(|mean| *mean > MEAN_SECONDS_MOST);
     let slow = mean.map(|mean| ("warning", format!("tiempo de respuesta promedio alto: {mean:.2} s")));
     let problems = snapshot.problems.iter().filter_map(|problem| match problem.kind {
-        ProblemKind::Memory => Some(("critical", format!("uso de memoria alto: {:.0} %", 100.0 * problem.value))),
+        ProblemKind::Memory => Some((CRITICAL, format!("uso de memoria alto: {:.0} %", 100.0 * problem.value))),
         ProblemKind::CacheHits => Some(("info", format!("pocos aciertos de caché: {:.0} %", 100.0 * problem.value))),
         ProblemKind::Latency | ProblemKind::Errors | ProblemKind::Throughput => None,
     });
@@ -230,7 +232,10 @@ fn alerts(snapshot: &Snapshot) -> Vec<Alerta> {
         alert.rule == "memory" && snapshot.problems.iter().any(|problem| problem.kind == ProblemKind::Memory)
     };
     let firing = snapshot.alerts.iter().filter(|alert| alert.state == AlertState::Firing && !is_told(alert));
-    own.chain(firing.map(Alerta::of)).take(ALERTS_MOST).collect()
+    let mut all: Vec<_> = own.chain(firing.map(Alerta::of)).collect();
+    all.sort_by(|one, other| one.is_milder().cmp(&other.is_milder()).then(other.timestamp.total_cmp(&one.timestamp)));
+    all.truncate(ALERTS_MOST);
+    all
 }
 
 impl Alerta {
@@ -238,7 +243,7 @@ impl Alerta {
         let tipo = match alert.severity {
             Severity::Info => "info",
             Severity::Warning => "warning",
-            Severity::Critical => "critical",
+            Severity::Critical => CRITICAL,
         };
         let what = match alert.rule {
             "latency" => "tiempos de respuesta altos",
@@ -254,6 +259,10 @@ impl Alerta {
             _ => "condición anormal",
         };
         Self { tipo, mensaje: format!("{what} ({})", alert.id), timestamp: seconds(alert.since) }
+    }
+
+    fn is_milder(&self) -> bool {
+        self.tipo != CRITICAL
     }
 }
 

@@ -161,23 +161,33 @@ fn state_goes_by_the_three_problems_of_the_contract() {
 }
 
 #[test]
-fn alerts_of_the_contract_come_first_and_ten_are_told() {
-    let mut snapshot = with_problems(&[ProblemKind::Memory, ProblemKind::CacheHits, ProblemKind::Errors]);
+fn ten_alerts_are_told_of_which_critical_ones_and_the_newest_come_first() {
+    let at = |seconds: i64| Timestamp::from_millis(AT.millis() - seconds * 1000);
+    let firing = |rule, severity, ago| Alert { severity, since: at(ago), ..alert(rule, AlertState::Firing) };
+    let mut snapshot = with_problems(&[ProblemKind::CacheHits, ProblemKind::Errors]);
     snapshot.performance.response_seconds.mean = Some(3.5);
-    snapshot.alerts = vec![alert("score_drift", AlertState::Resolved), alert("memory", AlertState::Firing)];
-    snapshot.alerts.extend((0..20).map(|_| alert("lag", AlertState::Firing)));
+    snapshot.alerts = vec![alert("score_drift", AlertState::Resolved)];
+    // A dozen of warnings are newer than what is critical.
+    snapshot.alerts.extend((1..=12).map(|ago| firing("lag", Severity::Warning, ago)));
+    snapshot.alerts.push(firing("errors", Severity::Critical, 90));
+    snapshot.alerts.push(firing("breaker_open", Severity::Critical, 60));
     let said = to_value(alerts(&snapshot)).unwrap();
     let said = said.as_array().unwrap();
     assert_eq!(said.len(), 10);
-    let kinds: Vec<_> = said.iter().map(|alert| alert["tipo"].as_str().unwrap()).collect();
-    assert_eq!(kinds[..4], ["warning", "critical", "info", "critical"]);
-    for alert in said {
-        assert_eq!(keys(alert), ["mensaje", "timestamp", "tipo"]);
-        assert_eq!(alert["timestamp"], json!(1_750_000_000.25));
+    for (told, (tipo, ago)) in said.iter().zip([
+        ("critical", 60),
+        ("critical", 90),
+        ("warning", 0),
+        ("info", 0),
+        ("warning", 1),
+        ("warning", 2),
+    ]) {
+        assert_eq!(keys(told), ["mensaje", "timestamp", "tipo"]);
+        assert_eq!((&told["tipo"], &told["timestamp"]), (&json!(tipo), &json!(seconds(at(ago)))));
     }
-    assert_eq!(said[3]["mensaje"], "retraso en el flujo de eventos (lag)");
+    assert_eq!(said[4]["mensaje"], "retraso en el flujo de eventos (lag)");
     snapshot.performance.response_seconds.mean = Some(3.0);
-    assert_eq!(alerts(&snapshot)[0].tipo, "critical");
+    assert_eq!(alerts(&snapshot)[2].tipo, "info");
 }
 
 #[test]
