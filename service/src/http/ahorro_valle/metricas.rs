@@ -3,8 +3,6 @@
 //! Pure functions from a snapshot to the documents of the contract. What is a problem is judged where the snapshot is made; here it is
 //! only said in other words. The contract has no word for what cannot be said of nothing: it is zero.
 
-use std::collections::VecDeque;
-
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
@@ -16,7 +14,7 @@ use super::super::call::Call;
 use super::super::routes::Endpoint;
 use super::super::{kpis, live};
 use crate::kpi::snapshot::{Alert, AlertState, ProblemKind, Severity};
-use crate::kpi::{Point, Posted, Snapshot};
+use crate::kpi::{MINUTE, Point, Posted, Snapshot};
 
 /// The mean response time beyond which the contract wants an alert, and how many alerts it takes.
 const MEAN_SECONDS_MOST: f64 = 3.0;
@@ -111,7 +109,7 @@ struct Kpis {
 
 impl Metricas {
     fn of(posted: &Posted) -> Self {
-        let history = history(&posted.minute);
+        let history = history(posted);
         Self {
             metricas_actuales: history.last().cloned().unwrap_or_default(),
             historial_ultimo_minuto: history,
@@ -123,7 +121,7 @@ impl Metricas {
 
 impl Segundo {
     fn of(posted: &Posted) -> Self {
-        let punto = history(&posted.minute).pop().unwrap_or_default();
+        let punto = history(posted).pop().unwrap_or_default();
         Self { punto, alertas: alerts(&posted.snapshot) }
     }
 }
@@ -143,8 +141,8 @@ impl Reporte {
 }
 
 impl Kpis {
-    fn of(Posted { snapshot, minute, .. }: &Posted) -> Self {
-        let Snapshot { performance, quality, resources, business, .. } = snapshot;
+    fn of(posted: &Posted) -> Self {
+        let Snapshot { performance, quality, resources, business, .. } = &posted.snapshot;
         let times = &performance.response_seconds;
         let (decisions, share) = (business.window.decisions as f64, business.window.predicted_default_share);
         let defaults = decisions * share.unwrap_or_default();
@@ -158,10 +156,10 @@ impl Kpis {
             tasa_error: quality.error_rate.unwrap_or_default(),
             tasa_timeout: quality.timeout_rate.unwrap_or_default(),
             cache_hit_rate: quality.cache_hit_rate.unwrap_or_default(),
-            uso_cpu_promedio: 100.0 * mean(minute, |point| point.cpu_ratio),
-            uso_memoria_promedio: 100.0 * mean(minute, |point| point.memory_ratio),
+            uso_cpu_promedio: 100.0 * mean(posted, |point| point.cpu_ratio),
+            uso_memoria_promedio: 100.0 * mean(posted, |point| point.memory_ratio),
             conexiones_concurrentes: resources.open_connections,
-            queue_size_promedio: mean(minute, |point| point.queue_records as f64),
+            queue_size_promedio: mean(posted, |point| point.queue_records as f64),
             predicciones_totales_dia: business.today.decisions,
             // Against at least one, where all are predicted to default.
             ratio_morosos_no_morosos: defaults / (decisions - defaults).max(1.0),
@@ -170,11 +168,11 @@ impl Kpis {
     }
 }
 
-/// Each second of the minute; errors a minute are those of the seconds up to it that are known.
-fn history(minute: &VecDeque<Point>) -> Vec<Punto> {
-    let (mut errors, mut known) = (0, 0);
-    let punto = |point: &Point| {
-        (errors, known) = (errors + point.errors, known + 1);
+/// Each second of the last minute.
+fn history(posted: &Posted) -> Vec<Punto> {
+    let points: Vec<_> = posted.points.iter().collect();
+    let punto = |end: usize| {
+        let point = points[end];
         Punto {
             timestamp: seconds(point.timestamp),
             predicciones_por_segundo: point.scores,
@@ -182,15 +180,22 @@ fn history(minute: &VecDeque<Point>) -> Vec<Punto> {
             uso_memoria: 100.0 * point.memory_ratio,
             uso_cpu: 100.0 * point.cpu_ratio,
             cache_hit_rate: point.cache_hit_rate.unwrap_or_default(),
-            errores_por_minuto: (errors * 60) as f64 / f64::from(known),
+            errores_por_minuto: errors_per_minute(&points[(end + 1).saturating_sub(MINUTE)..=end]),
             conexiones_activas: point.open_connections,
         }
     };
-    minute.iter().map(punto).collect()
+    (points.len().saturating_sub(MINUTE)..points.len()).map(punto).collect()
 }
 
-fn mean(minute: &VecDeque<Point>, of: impl Fn(&Point) -> f64) -> f64 {
-    minute.iter().map(of).sum::<f64>() / minute.len().max(1) as f64
+/// Errors of the minute that these points are; right after the start, as many as there would be in one.
+fn errors_per_minute(points: &[&Point]) -> f64 {
+    let errors: u64 = points.iter().map(|point| point.errors).sum();
+    errors as f64 * MINUTE as f64 / points.len() as f64
+}
+
+fn mean(posted: &Posted, of: impl Fn(&Point) -> f64) -> f64 {
+    let minute = posted.minute();
+    minute.clone().map(of).sum::<f64>() / minute.count().max(1) as f64
 }
 
 /// By the three problems that the contract knows.

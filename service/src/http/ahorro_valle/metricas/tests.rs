@@ -88,6 +88,19 @@ fn last_minute_is_told_point_by_point() {
 }
 
 #[test]
+fn errors_of_a_minute_are_those_of_the_minute_before_each_point() {
+    // An error every six seconds is ten a minute, at each point that has a minute before it.
+    let snapshot = |second: u64| Snapshot { point: point(u64::from(second.is_multiple_of(6))), ..Snapshot::default() };
+    for up in [119, 120, 500] {
+        let said = Metricas::of(&posted((0..up).map(snapshot)));
+        assert_eq!(said.historial_ultimo_minuto.len(), 60);
+        assert!(said.historial_ultimo_minuto.iter().all(|punto| punto.errores_por_minuto == 10.0), "{up}");
+    }
+    // Before that it is scaled by how long the service has been up.
+    assert_eq!(Segundo::of(&posted((1..=30).map(snapshot))).punto.errores_por_minuto, 10.0);
+}
+
+#[test]
 fn second_is_a_point_with_its_alerts() {
     let said = to_value(Segundo::of(&posted([Snapshot { point: point(2), ..Snapshot::default() }]))).unwrap();
     let mut expected = POINT.to_vec();
