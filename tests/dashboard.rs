@@ -208,6 +208,25 @@ fn page_fits_a_phone_and_can_be_read_in_light_and_dark() {
 }
 
 #[test]
+fn what_somebody_reads_is_left_as_it_is_while_numbers_move() {
+    let server = server(&[]);
+    let mut browser = look_at(&server);
+    browser.resize(PHONE.0, PHONE.1);
+    browser.until("document.querySelectorAll('#stages .rows').length === 2", || ask(&server));
+    browser.evaluate(
+        "globalThis.read = document.querySelectorAll('#stages .rows')[1]; read.focus(); read.scrollLeft = 40;
+         getSelection().selectAllChildren(read.querySelector('caption'))",
+    );
+    let rates = r"read.textContent.match(/[\d.,]+\/s/g)?.join()";
+    for _ in 0..4 {
+        let before = browser.evaluate(rates);
+        browser.until(&format!("{rates} !== {before}"), || ask(&server));
+    }
+    assert_eq!(browser.evaluate("[document.activeElement === read, read.scrollLeft]"), json!([true, 40]));
+    assert_eq!(browser.evaluate("getSelection().toString() === read.querySelector('caption').textContent"), true);
+}
+
+#[test]
 fn charts_have_tables_that_stand_alone_where_there_is_no_library() {
     let server = server(&[]);
     let mut browser = look_at(&server);

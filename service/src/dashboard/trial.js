@@ -1,6 +1,6 @@
 // A form that scores an application. Its fields are those that the bundle in service declares in /openapi.json, so it fits every bundle.
 
-import { barred, element, number, prose, put, seconds, share, table, terms } from "./format.js";
+import { barred, element, number, prose, seconds, share, table, terms } from "./format.js";
 import { ask } from "./live.js";
 import { language, name, readable, word } from "./words.js";
 
@@ -14,11 +14,11 @@ export function trial() {
 
   const showAnswer = (parts) => {
     shown = parts;
-    put(document.getElementById("answer"), ...shown());
+    document.getElementById("answer").replaceChildren(...shown());
   };
   const showFields = () => {
     const given = new Map(fields.map(({ name }) => [name, control(name)?.value]));
-    put(document.getElementById("fields"), ...[PERSON, ...fields].map(row));
+    document.getElementById("fields").replaceChildren(...[PERSON, ...fields].map(row));
     for (const [name, value] of given) if (value !== undefined) control(name).value = value;
   };
   const learn = async () => {
