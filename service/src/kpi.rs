@@ -33,12 +33,12 @@ pub struct Posted {
     pub snapshot: Snapshot,
     /// The same, written once for all who read it.
     pub json: Bytes,
-    /// The last minute, second by second, the oldest first; the newest is that of the snapshot.
-    pub minute: VecDeque<Point>,
+    /// The last two minutes, second by second, the oldest first; the newest is that of the snapshot.
+    pub points: VecDeque<Point>,
 }
 
-/// Points that are kept.
-const MINUTE: usize = 60;
+/// Points of a minute. Two are kept, so that each point of the last one can be told with the minute that ended with it.
+pub const MINUTE: usize = 60;
 
 impl Default for Board {
     fn default() -> Self {
@@ -51,9 +51,9 @@ impl Board {
     pub fn post(&self, snapshot: Snapshot) {
         let json = serde_json::to_vec(&snapshot).expect("names and numbers can be written").into();
         let before = self.newest();
-        let skipped = (before.minute.len() + 1).saturating_sub(MINUTE);
-        let minute = before.minute.iter().skip(skipped).chain([&snapshot.point]).cloned().collect();
-        self.newest.send_replace(Arc::new(Posted { snapshot, json, minute }));
+        let skipped = (before.points.len() + 1).saturating_sub(2 * MINUTE);
+        let points = before.points.iter().skip(skipped).chain([&snapshot.point]).cloned().collect();
+        self.newest.send_replace(Arc::new(Posted { snapshot, json, points }));
     }
 
     /// The newest snapshot.
@@ -64,5 +64,12 @@ impl Board {
     /// Tells of each new one, and only of the newest.
     pub fn subscribe(&self) -> watch::Receiver<Arc<Posted>> {
         self.newest.subscribe()
+    }
+}
+
+impl Posted {
+    /// The last minute.
+    pub fn minute(&self) -> impl Iterator<Item = &Point> + Clone {
+        self.points.iter().skip(self.points.len().saturating_sub(MINUTE))
     }
 }

@@ -53,10 +53,12 @@ impl Browser {
         browser
     }
 
-    /// Goes to an address.
+    /// Goes to an address, and is there once the page is read.
+    #[track_caller]
     pub(crate) fn open(&mut self, address: &str) {
         let went = self.command("Page.navigate", json!({ "url": address }));
         assert!(went.get("errorText").is_none(), "{address}: {went}");
+        self.until("document.readyState === 'complete'", || {});
     }
 
     /// What an expression of JavaScript comes to, once it is settled.

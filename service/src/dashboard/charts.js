@@ -176,6 +176,9 @@ function alone(chart, which) {
   return [...values.keys()].filter((at) => !isNothing(at) && isNothing(at - 1) && isNothing(at + 1));
 }
 
+// How many a second: a point is of about one.
+export const perSecond = (name) => (point) => point[name] / (point.seconds || 1);
+
 // Points as columns over time, with a gap where seconds are missing.
 export function over(points, ...columns) {
   const x = [];

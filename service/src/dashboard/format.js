@@ -87,10 +87,35 @@ export function table(caption, columns, rows) {
 export const terms = (pairs) =>
   element("dl", { className: "terms" }, ...pairs.map(([term, value]) => element("div", {}, element("dt", {}, term), element("dd", {}, value))));
 
-// Puts children into an element, unless they are what it has: what is being read or announced is not disturbed.
+// Makes an element hold children like these. Of what it has only that is touched which is not so already: what somebody reads, has
+// scrolled, selected or given the focus stays theirs.
 export function put(container, ...children) {
-  const made = element("div", {}, ...children);
-  if (made.innerHTML !== container.innerHTML) container.replaceChildren(...made.childNodes);
+  liken(container, element("div", {}, ...children));
+}
+
+function liken(element, wanted) {
+  const [held, nodes] = [[...element.childNodes], [...wanted.childNodes]];
+  held.slice(nodes.length).forEach((node) => node.remove());
+  nodes.forEach((node, at) => {
+    const old = held[at];
+    if (old === undefined) return element.append(node);
+    if (old.nodeName !== node.nodeName) return old.replaceWith(node);
+    if (node.nodeType !== Node.ELEMENT_NODE) {
+      if (old.data !== node.data) old.data = node.data;
+      return;
+    }
+    likenAttributes(old, node);
+    liken(old, node);
+  });
+}
+
+// Styles go another way: as an attribute the page's policy refuses them.
+function likenAttributes(element, wanted) {
+  for (const { name } of [...element.attributes]) if (!wanted.hasAttribute(name)) element.removeAttribute(name);
+  for (const { name, value } of wanted.attributes) {
+    if (name !== "style" && element.getAttribute(name) !== value) element.setAttribute(name, value);
+  }
+  if (element.style.cssText !== wanted.style.cssText) element.style.cssText = wanted.style.cssText;
 }
 
 // A value beside a bar of a length from 0 to 1, which is for the eye alone.

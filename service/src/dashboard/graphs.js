@@ -1,6 +1,6 @@
 // The four charts.
 
-import { BARS, LINES, STACK, chart, over } from "./charts.js";
+import { BARS, LINES, STACK, chart, over, perSecond } from "./charts.js";
 import { number, seconds, share, time, whole } from "./format.js";
 import { word } from "./words.js";
 
@@ -10,15 +10,15 @@ const at = (second) => time(new Date(second * 1000));
 
 // Makes them; what shows a snapshot in them.
 export function graphs() {
-  const perSecond = () => word("chart.seconds");
+  const eachSecond = () => word("chart.seconds");
   // What the bins of the newest snapshot are called.
   let shown = [];
   const response = chart({
-    id: "chart-response", title: "chart.response", note: perSecond, shape: LINES, format: seconds, label: at,
+    id: "chart-response", title: "chart.response", note: eachSecond, shape: LINES, format: seconds, label: at,
     series: ["p50", "p95", "p99"].map((name, place) => ({ word: `series.${name}`, colour: `series-${place + 1}` })),
   });
   const throughput = chart({
-    id: "chart-throughput", title: "chart.throughput", note: perSecond, shape: LINES, format: number, label: at,
+    id: "chart-throughput", title: "chart.throughput", note: eachSecond, shape: LINES, format: number, label: at,
     series: ["requests", "scores", "errors"].map((name, place) => ({ word: `series.${name}`, colour: ["series-4", "series-1", "bad"][place] })),
   });
   const modes = chart({
@@ -33,7 +33,7 @@ export function graphs() {
   document.getElementById("charts").append(...[response, throughput, modes, scores].map(({ card }) => card));
   return ({ model }, points) => {
     response.show(over(points, ...["p50", "p95", "p99"].map((name) => (point) => point.response_seconds[name])));
-    throughput.show(over(points, ...["requests", "scores", "errors"].map((name) => (point) => point[name])));
+    throughput.show(over(points, ...["requests", "scores", "errors"].map(perSecond)));
     modes.show(over(points, ...MODES.map((_, place) => (point) => (point.scores > 0 ? point.modes[place] / sum(point.modes) : null))));
     shown = model.scores.bins.map(({ below }) => (below === null ? share(1) : share(below)));
     scores.show({

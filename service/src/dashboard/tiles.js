@@ -1,6 +1,6 @@
 // The state with what is wrong, and the key figures, each over its last minutes.
 
-import { over, spark } from "./charts.js";
+import { over, perSecond, spark } from "./charts.js";
 import { element, lasted, number, prose, put, rate, seconds, share, whole } from "./format.js";
 import { name, said, word } from "./words.js";
 
@@ -20,7 +20,7 @@ const TILES = [
     problems: ["throughput"],
     figure: ({ performance }) => rate(performance.requests_per_second),
     note: ({ performance }) => word("tile.throughput.note", { scores: rate(performance.scores_per_second) }),
-    point: (point) => point.requests,
+    point: perSecond("requests"),
   },
   {
     id: "success",

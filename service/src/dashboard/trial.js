@@ -1,6 +1,6 @@
 // A form that scores an application. Its fields are those that the bundle in service declares in /openapi.json, so it fits every bundle.
 
-import { barred, element, number, prose, put, seconds, share, table, terms } from "./format.js";
+import { barred, element, number, prose, seconds, share, table, terms } from "./format.js";
 import { ask } from "./live.js";
 import { language, name, readable, word } from "./words.js";
 
@@ -10,26 +10,30 @@ const AGAIN = 10000;
 // Makes the form. `serves` tells of the bundle in service; `translate` shows all in the spoken language.
 export function trial() {
   const form = document.getElementById("form");
-  let [fields, policy, hash, shown] = [[], null, null, () => [quiet(word("trial.waiting"))]];
+  const waiting = () => [quiet(word("trial.waiting"))];
+  let [fields, policy, hash, shown, hasFailed] = [[], null, null, waiting, false];
 
   const showAnswer = (parts) => {
     shown = parts;
-    put(document.getElementById("answer"), ...shown());
+    document.getElementById("answer").replaceChildren(...shown());
   };
   const showFields = () => {
-    const given = new Map(fields.map(({ name }) => [name, control(name)?.value]));
-    put(document.getElementById("fields"), ...[PERSON, ...fields].map(row));
-    for (const [name, value] of given) if (value !== undefined) control(name).value = value;
+    const [given, focused] = [[...form.elements].filter(isChanged), document.activeElement.id];
+    document.getElementById("fields").replaceChildren(...[PERSON, ...fields].map(row));
+    for (const { name, value } of given) fill(control(name), value);
+    if (given.some(({ id }) => id === focused)) document.getElementById(focused)?.focus();
   };
   const learn = async () => {
     try {
       const [openapi, bundle] = await Promise.all([ask("openapi.json"), ask("v1/bundle")]);
       [fields, policy] = [declared(openapi), bundle];
-      document.getElementById("fields").replaceChildren();
       showFields();
+      if (hasFailed) showAnswer(waiting);
+      hasFailed = false;
     } catch (problem) {
       // Under overload these documents wait behind scores.
       setTimeout(() => { hash = null; }, AGAIN);
+      hasFailed = true;
       showAnswer(() => [quiet(word("trial.no_fields", { problem: problem.message }))]);
     }
   };
@@ -39,6 +43,7 @@ export function trial() {
     fields.forEach(({ name }) => mark(name));
     mark(PERSON.name);
     const began = performance.now();
+    hasFailed = false;
     try {
       const answer = await fetch("v1/score", {
         method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(request(fields)),
@@ -68,6 +73,16 @@ export function trial() {
 
 const quiet = (text) => element("p", { className: "quiet" }, text);
 const control = (name) => document.getElementById(`field-${name}`);
+
+// Whether somebody has given a control another value than it came with.
+const isChanged = ({ type, value, defaultValue, selectedOptions }) =>
+  (type === "select-one" ? !selectedOptions[0]?.defaultSelected : ["text", "number"].includes(type) && value !== defaultValue);
+
+// Gives a control this value, if it is still there and can have it.
+function fill(control, value) {
+  if (!control || (control.options && ![...control.options].some((option) => option.value === value))) return;
+  control.value = value;
+}
 
 // Whose application it is; nobody's in particular if it stays empty.
 const PERSON = { name: "person_id", isRequired: false, example: "", schema: { type: "string", maxLength: 128 } };
@@ -156,7 +171,7 @@ function scored(answer, trip, policy) {
     [word("answer.band"), answer.band ?? word("none")],
     [word("answer.confidence"), share(answer.confidence)],
     [word("answer.mode"), name("mode", mode)],
-    [word("answer.reasons"), answer.degraded_reasons.join(", ") || word("none")],
+    [word("quality.reasons"), answer.degraded_reasons.join(", ") || word("none")],
     [word("answer.history"), word(answer.history.known ? "yes" : "no")],
     [word("answer.recorded"), word(answer.recorded ? "yes" : "no")],
   ];

@@ -157,7 +157,6 @@ const WORDS = {
   "answer.confidence": ["Confidence", "Confianza"],
   "answer.band": ["Band", "Banda"],
   "answer.mode": ["Mode", "Modo"],
-  "answer.reasons": ["Reasons", "Motivos"],
   "answer.history": ["History known", "Historial conocido"],
   "answer.recorded": ["Recorded", "Registrada"],
   "answer.timing": ["{total} in the service, {trip} with the way there and back", "{total} en el servicio, {trip} con la ida y la vuelta"],

@@ -1,6 +1,5 @@
 //! `GET /v1/kpis` and the live stream of the same: what [`crate::kpi::Board`] shows, as it stands there. Nothing is computed for who asks.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use actix_web::web::Payload;
@@ -18,7 +17,7 @@ use crate::kpi::{Point, Posted, Snapshot};
 pub async fn newest(request: HttpRequest) -> HttpResponse {
     Call::begin(&request, Endpoint::Kpis).answer(|call| {
         let posted = posted(call)?;
-        Ok(Answer::json(200, &Kpis { snapshot: &posted.snapshot, last_minute: &posted.minute }))
+        Ok(Answer::json(200, &Kpis { snapshot: &posted.snapshot, last_minute: posted.minute().collect() }))
     })
 }
 
@@ -47,5 +46,5 @@ pub async fn live(request: HttpRequest, payload: Payload) -> HttpResponse {
 struct Kpis<'a> {
     #[serde(flatten)]
     snapshot: &'a Snapshot,
-    last_minute: &'a VecDeque<Point>,
+    last_minute: Vec<&'a Point>,
 }

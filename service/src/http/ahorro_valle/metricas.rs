@@ -3,8 +3,6 @@
 //! Pure functions from a snapshot to the documents of the contract. What is a problem is judged where the snapshot is made; here it is
 //! only said in other words. The contract has no word for what cannot be said of nothing: it is zero.
 
-use std::collections::VecDeque;
-
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
@@ -16,11 +14,13 @@ use super::super::call::Call;
 use super::super::routes::Endpoint;
 use super::super::{kpis, live};
 use crate::kpi::snapshot::{Alert, AlertState, ProblemKind, Severity};
-use crate::kpi::{Point, Posted, Snapshot};
+use crate::kpi::{MINUTE, Point, Posted, Snapshot};
 
 /// The mean response time beyond which the contract wants an alert, and how many alerts it takes.
 const MEAN_SECONDS_MOST: f64 = 3.0;
 const ALERTS_MOST: usize = 10;
+
+const CRITICAL: &str = "critical";
 
 /// The current second, the last minute and what is wrong.
 pub async fn now(request: HttpRequest) -> HttpResponse {
@@ -109,7 +109,7 @@ struct Kpis {
 
 impl Metricas {
     fn of(posted: &Posted) -> Self {
-        let history = history(&posted.minute);
+        let history = history(posted);
         Self {
             metricas_actuales: history.last().cloned().unwrap_or_default(),
             historial_ultimo_minuto: history,
@@ -121,7 +121,7 @@ impl Metricas {
 
 impl Segundo {
     fn of(posted: &Posted) -> Self {
-        let punto = history(&posted.minute).pop().unwrap_or_default();
+        let punto = history(posted).pop().unwrap_or_default();
         Self { punto, alertas: alerts(&posted.snapshot) }
     }
 }
@@ -131,7 +131,7 @@ impl Reporte {
         let snapshot = &posted.snapshot;
         Self {
             timestamp: seconds(snapshot.timestamp),
-            periodo_analisis_minutos: (snapshot.window_seconds / 60.0).ceil() as u64,
+            periodo_analisis_minutos: (snapshot.window_seconds / 60.0).round().max(1.0) as u64,
             total_predicciones_analizadas: snapshot.business.window.decisions,
             metricas: Kpis::of(posted),
             estado_performance: state(snapshot),
@@ -141,8 +141,8 @@ impl Reporte {
 }
 
 impl Kpis {
-    fn of(Posted { snapshot, minute, .. }: &Posted) -> Self {
-        let Snapshot { performance, quality, resources, business, .. } = snapshot;
+    fn of(posted: &Posted) -> Self {
+        let Snapshot { performance, quality, resources, business, .. } = &posted.snapshot;
         let times = &performance.response_seconds;
         let (decisions, share) = (business.window.decisions as f64, business.window.predicted_default_share);
         let defaults = decisions * share.unwrap_or_default();
@@ -156,10 +156,10 @@ impl Kpis {
             tasa_error: quality.error_rate.unwrap_or_default(),
             tasa_timeout: quality.timeout_rate.unwrap_or_default(),
             cache_hit_rate: quality.cache_hit_rate.unwrap_or_default(),
-            uso_cpu_promedio: 100.0 * mean(minute, |point| point.cpu_ratio),
-            uso_memoria_promedio: 100.0 * mean(minute, |point| point.memory_ratio),
+            uso_cpu_promedio: 100.0 * mean(posted, |point| point.cpu_ratio),
+            uso_memoria_promedio: 100.0 * mean(posted, |point| point.memory_ratio),
             conexiones_concurrentes: resources.open_connections,
-            queue_size_promedio: mean(minute, |point| point.queue_records as f64),
+            queue_size_promedio: mean(posted, |point| point.queue_records as f64),
             predicciones_totales_dia: business.today.decisions,
             // Against at least one, where all are predicted to default.
             ratio_morosos_no_morosos: defaults / (decisions - defaults).max(1.0),
@@ -168,11 +168,11 @@ impl Kpis {
     }
 }
 
-/// Each second of the minute; errors a minute are those of the seconds up to it that are known.
-fn history(minute: &VecDeque<Point>) -> Vec<Punto> {
-    let (mut errors, mut known) = (0, 0);
-    let punto = |point: &Point| {
-        (errors, known) = (errors + point.errors, known + 1);
+/// Each second of the last minute.
+fn history(posted: &Posted) -> Vec<Punto> {
+    let points: Vec<_> = posted.points.iter().collect();
+    let punto = |end: usize| {
+        let point = points[end];
         Punto {
             timestamp: seconds(point.timestamp),
             predicciones_por_segundo: point.scores,
@@ -180,15 +180,22 @@ fn history(minute: &VecDeque<Point>) -> Vec<Punto> {
             uso_memoria: 100.0 * point.memory_ratio,
             uso_cpu: 100.0 * point.cpu_ratio,
             cache_hit_rate: point.cache_hit_rate.unwrap_or_default(),
-            errores_por_minuto: (errors * 60) as f64 / f64::from(known),
+            errores_por_minuto: errors_per_minute(&points[(end + 1).saturating_sub(MINUTE)..=end]),
             conexiones_activas: point.open_connections,
         }
     };
-    minute.iter().map(punto).collect()
+    (points.len().saturating_sub(MINUTE)..points.len()).map(punto).collect()
 }
 
-fn mean(minute: &VecDeque<Point>, of: impl Fn(&Point) -> f64) -> f64 {
-    minute.iter().map(of).sum::<f64>() / minute.len().max(1) as f64
+/// Errors of the minute that these points are; right after the start, as many as there would be in one.
+fn errors_per_minute(points: &[&Point]) -> f64 {
+    let errors: u64 = points.iter().map(|point| point.errors).sum();
+    errors as f64 * MINUTE as f64 / points.len() as f64
+}
+
+fn mean(posted: &Posted, of: impl Fn(&Point) -> f64) -> f64 {
+    let minute = posted.minute();
+    minute.clone().map(of).sum::<f64>() / minute.count().max(1) as f64
 }
 
 /// By the three problems that the contract knows.
@@ -214,20 +221,26 @@ fn recommendation(kind: ProblemKind) -> &'static str {
     }
 }
 
-/// What the contract wants to be told in its own right, then what else is firing.
+/// What the contract wants to be told in its own right, and what else is firing: critical ones first, then the newest.
 fn alerts(snapshot: &Snapshot) -> Vec<Alerta> {
     let timestamp = seconds(snapshot.timestamp);
     let mean = snapshot.performance.response_seconds.mean.filter(|mean| *mean > MEAN_SECONDS_MOST);
     let slow = mean.map(|mean| ("warning", format!("tiempo de respuesta promedio alto: {mean:.2} s")));
     let problems = snapshot.problems.iter().filter_map(|problem| match problem.kind {
-        ProblemKind::Memory => Some(("critical", format!("uso de memoria alto: {:.0} %", 100.0 * problem.value))),
+        ProblemKind::Memory => Some((CRITICAL, format!("uso de memoria alto: {:.0} %", 100.0 * problem.value))),
         ProblemKind::CacheHits => Some(("info", format!("pocos aciertos de caché: {:.0} %", 100.0 * problem.value))),
         ProblemKind::Latency | ProblemKind::Errors | ProblemKind::Throughput => None,
     });
     let own = slow.into_iter().chain(problems).map(|(tipo, mensaje)| Alerta { tipo, mensaje, timestamp });
-    // Of memory it was told above.
-    let firing = snapshot.alerts.iter().filter(|alert| alert.state == AlertState::Firing && alert.rule != "memory");
-    own.chain(firing.map(Alerta::of)).take(ALERTS_MOST).collect()
+    // The problem of memory has another limit than the rule: where both are there, it was told above.
+    let is_told = |alert: &Alert| {
+        alert.rule == "memory" && snapshot.problems.iter().any(|problem| problem.kind == ProblemKind::Memory)
+    };
+    let firing = snapshot.alerts.iter().filter(|alert| alert.state == AlertState::Firing && !is_told(alert));
+    let mut all: Vec<_> = own.chain(firing.map(Alerta::of)).collect();
+    all.sort_by(|one, other| one.is_milder().cmp(&other.is_milder()).then(other.timestamp.total_cmp(&one.timestamp)));
+    all.truncate(ALERTS_MOST);
+    all
 }
 
 impl Alerta {
@@ -235,20 +248,26 @@ impl Alerta {
         let tipo = match alert.severity {
             Severity::Info => "info",
             Severity::Warning => "warning",
-            Severity::Critical => "critical",
+            Severity::Critical => CRITICAL,
         };
         let what = match alert.rule {
             "latency" => "tiempos de respuesta altos",
             "errors" => "demasiados errores",
             "degraded" => "demasiadas respuestas degradadas",
+            "memory" => "queda poca memoria",
             "lag" => "retraso en el flujo de eventos",
             "failed_events" => "demasiados eventos rechazados",
             "log_growth" => "crecimiento anormal del registro",
-            "drift" => "los datos se alejan de los del entrenamiento",
+            "score_drift" => "las puntuaciones se alejan de las del entrenamiento",
+            "feature_drift" => "los datos se alejan de los del entrenamiento",
             "breaker_open" => "una dependencia no responde",
             _ => "condición anormal",
         };
         Self { tipo, mensaje: format!("{what} ({})", alert.id), timestamp: seconds(alert.since) }
+    }
+
+    fn is_milder(&self) -> bool {
+        self.tipo != CRITICAL
     }
 }
 

@@ -1,7 +1,8 @@
 //! The body of an upgraded answer: WebSocket frames, made when actix asks for them, and the client's frames read meanwhile.
 //!
 //! Actix asks only while less than its buffer waits to be written; what is made then is one document, one ping, the pongs that the client
-//! has asked for and a goodbye. What a client says has no meaning: it is bounded and thrown away. Codes of a close are those of RFC 6455.
+//! has asked for and a goodbye. What a client says has no meaning: it is thrown away, and whoever says much is sent away (S5). Codes of a
+//! close are those of RFC 6455.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -31,6 +32,10 @@ const QUIET: Duration = Duration::from_secs(20);
 const MESSAGE_MOST: usize = 4 * 1024;
 const HEAD_MOST: usize = 14;
 
+/// What a client may send from one of our pings to the next, and what of it is read before others have their turn.
+const HEARD_MOST: usize = 4 * MESSAGE_MOST;
+const HEARD_AT_ONCE: usize = 64 * 1024;
+
 /// What one client is sent.
 pub(super) struct Stream {
     edge: Rc<Edge>,
@@ -45,6 +50,8 @@ pub(super) struct Stream {
     has_news: bool,
     /// Pings so far: the last one's payload.
     pings: u64,
+    /// Bytes that came since then.
+    heard: usize,
     /// Of a message that is not complete: the bytes of its frames so far, and what was read of the next frame.
     message: Option<usize>,
     incoming: BytesMut,
@@ -88,6 +95,7 @@ impl Stream {
             newer,
             has_news: true,
             pings: 0,
+            heard: 0,
             message: None,
             incoming: BytesMut::new(),
             outgoing: BytesMut::new(),
@@ -102,18 +110,32 @@ impl Stream {
 
     /// Reads what the client has sent.
     fn listen(&mut self, context: &mut Context<'_>) {
+        let mut read = 0;
         while self.turn != Turn::Over {
+            if read >= HEARD_AT_ONCE {
+                return context.waker().wake_by_ref();
+            }
             match Pin::new(&mut self.payload).poll_next(context) {
-                Poll::Ready(Some(Ok(_))) if self.turn == (Turn::Parting { is_deaf: true }) => {}
                 Poll::Ready(Some(Ok(bytes))) => {
-                    self.incoming.extend_from_slice(&bytes);
-                    if let Err(code) = self.understand() {
-                        self.part(code, true);
-                    }
+                    read += bytes.len();
+                    self.hear(&bytes);
                 }
                 Poll::Ready(_) => self.turn = Turn::Over,
                 Poll::Pending => return,
             }
+        }
+    }
+
+    fn hear(&mut self, bytes: &[u8]) {
+        if self.turn == (Turn::Parting { is_deaf: true }) {
+            return;
+        }
+        self.heard += bytes.len();
+        self.incoming.extend_from_slice(bytes);
+        let understood = self.understand();
+        let is_flood = self.heard > HEARD_MOST && self.turn != Turn::Over;
+        if let Err(code) = understood.and(if is_flood { Err(CloseCode::Policy) } else { Ok(()) }) {
+            self.part(code, true);
         }
     }
 
@@ -186,6 +208,7 @@ impl Stream {
 
     fn ping(&mut self) {
         self.pings += 1;
+        self.heard = 0;
         self.send(OpCode::Ping, &self.pings.to_be_bytes());
         self.take_turn(Turn::Theirs, self.edge.shared.server.write_timeout.get());
     }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json, to_value};
 
 use super::*;
+use crate::alerts::rules::RULES;
 use crate::kpi::Board;
 use crate::kpi::snapshot::{Percentiles, Problem};
 
@@ -88,6 +89,19 @@ fn last_minute_is_told_point_by_point() {
 }
 
 #[test]
+fn errors_of_a_minute_are_those_of_the_minute_before_each_point() {
+    // An error every six seconds is ten a minute, at each point that has a minute before it.
+    let snapshot = |second: u64| Snapshot { point: point(u64::from(second.is_multiple_of(6))), ..Snapshot::default() };
+    for up in [119, 120, 500] {
+        let said = Metricas::of(&posted((0..up).map(snapshot)));
+        assert_eq!(said.historial_ultimo_minuto.len(), 60);
+        assert!(said.historial_ultimo_minuto.iter().all(|punto| punto.errores_por_minuto == 10.0), "{up}");
+    }
+    // Before that it is scaled by how long the service has been up.
+    assert_eq!(Segundo::of(&posted((1..=30).map(snapshot))).punto.errores_por_minuto, 10.0);
+}
+
+#[test]
 fn second_is_a_point_with_its_alerts() {
     let said = to_value(Segundo::of(&posted([Snapshot { point: point(2), ..Snapshot::default() }]))).unwrap();
     let mut expected = POINT.to_vec();
@@ -130,6 +144,12 @@ fn report_has_the_keys_of_the_contract_and_only_numbers_for_nothing() {
     assert_eq!(keys(&said["metricas"]), expected);
     assert!(said["metricas"].as_object().unwrap().values().all(Value::is_number), "{said}");
 
+    // The window ends between two seconds: it is five minutes still. What has just begun is not nothing.
+    for (covered, minutes) in [(300.3, 5), (12.0, 1)] {
+        let said = Reporte::of(&posted([Snapshot { window_seconds: covered, ..snapshot.clone() }]));
+        assert_eq!(said.periodo_analisis_minutos, minutes, "{covered}");
+    }
+
     snapshot.business.window.decisions = 10;
     for (share, ratio) in [(0.2, 0.25), (1.0, 10.0), (0.0, 0.0)] {
         snapshot.business.window.predicted_default_share = Some(share);
@@ -155,21 +175,52 @@ fn state_goes_by_the_three_problems_of_the_contract() {
 }
 
 #[test]
-fn alerts_of_the_contract_come_first_and_ten_are_told() {
-    let mut snapshot = with_problems(&[ProblemKind::Memory, ProblemKind::CacheHits, ProblemKind::Errors]);
+fn ten_alerts_are_told_of_which_critical_ones_and_the_newest_come_first() {
+    let at = |seconds: i64| Timestamp::from_millis(AT.millis() - seconds * 1000);
+    let firing = |rule, severity, ago| Alert { severity, since: at(ago), ..alert(rule, AlertState::Firing) };
+    let mut snapshot = with_problems(&[ProblemKind::CacheHits, ProblemKind::Errors]);
     snapshot.performance.response_seconds.mean = Some(3.5);
-    snapshot.alerts = vec![alert("drift", AlertState::Resolved), alert("memory", AlertState::Firing)];
-    snapshot.alerts.extend((0..20).map(|_| alert("lag", AlertState::Firing)));
+    snapshot.alerts = vec![alert("score_drift", AlertState::Resolved)];
+    // A dozen of warnings are newer than what is critical.
+    snapshot.alerts.extend((1..=12).map(|ago| firing("lag", Severity::Warning, ago)));
+    snapshot.alerts.push(firing("errors", Severity::Critical, 90));
+    snapshot.alerts.push(firing("breaker_open", Severity::Critical, 60));
     let said = to_value(alerts(&snapshot)).unwrap();
     let said = said.as_array().unwrap();
     assert_eq!(said.len(), 10);
-    let kinds: Vec<_> = said.iter().map(|alert| alert["tipo"].as_str().unwrap()).collect();
-    assert_eq!(kinds[..4], ["warning", "critical", "info", "critical"]);
-    for alert in said {
-        assert_eq!(keys(alert), ["mensaje", "timestamp", "tipo"]);
-        assert_eq!(alert["timestamp"], json!(1_750_000_000.25));
+    for (told, (tipo, ago)) in said.iter().zip([
+        ("critical", 60),
+        ("critical", 90),
+        ("warning", 0),
+        ("info", 0),
+        ("warning", 1),
+        ("warning", 2),
+    ]) {
+        assert_eq!(keys(told), ["mensaje", "timestamp", "tipo"]);
+        assert_eq!((&told["tipo"], &told["timestamp"]), (&json!(tipo), &json!(seconds(at(ago)))));
     }
-    assert_eq!(said[3]["mensaje"], "retraso en el flujo de eventos (lag)");
+    assert_eq!(said[4]["mensaje"], "retraso en el flujo de eventos (lag)");
     snapshot.performance.response_seconds.mean = Some(3.0);
-    assert_eq!(alerts(&snapshot)[0].tipo, "critical");
+    assert_eq!(alerts(&snapshot)[2].tipo, "info");
+}
+
+#[test]
+fn every_rule_is_told_in_spanish() {
+    for rule in &RULES {
+        let said = Alerta::of(&alert(rule.name, AlertState::Firing)).mensaje;
+        assert!(!said.contains("condición anormal"), "`{}` has no words of its own", rule.name);
+    }
+}
+
+#[test]
+fn memory_is_told_once_by_the_problem_or_else_by_the_rule() {
+    for (problems, said) in [
+        (&[ProblemKind::Memory][..], "uso de memoria alto: 90 %"),
+        (&[ProblemKind::Errors], "queda poca memoria (memory)"),
+    ] {
+        let mut snapshot = with_problems(problems);
+        snapshot.alerts = vec![alert("memory", AlertState::Firing)];
+        let told: Vec<_> = alerts(&snapshot).into_iter().map(|alert| alert.mensaje).collect();
+        assert_eq!(told, [said]);
+    }
 }
