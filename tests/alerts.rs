@@ -197,7 +197,7 @@ fn alert_that_a_restart_mends_is_told_to_be_over() {
     let receiver = Receiver::start(&[]);
     let watched = Watched::start("restart", &[("generic", receiver.url("/"))], &[]);
     let alert = watched.break_it();
-    watched.wait_for(&receiver, "/", 1);
+    watched.until("it is told", || (watched.notices("generic", "delivered") == 1.0).then_some(()));
     // The breaker is closed again, and nobody asks for what the model cannot do.
     let watched = watched.restarted();
     let told = watched.wait_for(&receiver, "/", 2);
@@ -206,6 +206,19 @@ fn alert_that_a_restart_mends_is_told_to_be_over() {
     assert_eq!(states, [(&id, &json!("firing"), since), (&id, &json!("resolved"), since)]);
     watched.until("it is over", || watched.active().is_empty().then_some(()));
     assert!(!watched.data.path("alerts.json").exists());
+}
+
+#[test]
+fn what_a_stop_leaves_untold_is_told_by_the_next_start() {
+    let receiver = Receiver::start_away();
+    let patient = ["alerts.clear_for=10s"];
+    let watched = Watched::start("untold", &[("generic", receiver.url("/"))], &patient);
+    watched.break_it();
+    let watched = watched.restarted();
+    receiver.come_back();
+    let told = watched.wait_for(&receiver, "/", 2);
+    let states: Vec<_> = told.iter().map(|one| (&one["id"], &one["state"])).collect();
+    assert_eq!(states, [(&json!(ID), &json!("firing")), (&json!(ID), &json!("resolved"))]);
 }
 
 #[test]
