@@ -60,6 +60,9 @@ impl Alerts {
         metrics: &Metrics,
     ) -> Result<Self, WebhookError> {
         let settings = &config.alerts;
+        if config.kpi.window.get().is_zero() {
+            tracing::warn!("`kpi.window` is 0s: no KPIs are kept, and no alerts are raised");
+        }
         let targets = webhook::targets(config, environment)?;
         let start = |target: webhook::Target| {
             let counted = HookMetrics::new(metrics, target.name());

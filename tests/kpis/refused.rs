@@ -118,7 +118,9 @@ fn service_that_keeps_no_kpis_says_so_and_scores_on() {
         let answer = ask(&server, "GET", path, ASKED);
         assert_eq!((answer.status, &answer.json()["code"]), (404, &"no_kpis".into()), "{path}");
     }
-    assert_eq!(server.get("/metrics").status, 200);
+    let page = server.get("/metrics").text();
+    assert!(page.contains("cauce_error_ratio NaN\n") && page.contains("cauce_memory_ratio NaN\n"), "{page}");
+    assert_eq!(server.log().matches("no alerts are raised").count(), 1, "{}", server.log());
     let application = application("c-1", "a").to_string();
     let scored = server.send("POST", "/v1/score", &[("content-type", JSON)], application.as_bytes());
     assert_eq!(scored.status, 200, "{}", scored.text());

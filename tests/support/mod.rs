@@ -58,11 +58,19 @@ pub(crate) fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package stands in the repository's root")
 }
 
+/// `cauce` in the repository. What it posts goes to receivers of its test, never to a proxy that this machine uses.
+pub(crate) fn command() -> Command {
+    let mut command = Command::new(binary());
+    command.current_dir(repository());
+    for name in ["all_proxy", "http_proxy", "https_proxy"] {
+        command.env_remove(name).env_remove(name.to_uppercase());
+    }
+    command
+}
+
 /// Runs `cauce` to its end.
 pub(crate) fn cauce<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Finished {
-    let output =
-        Command::new(binary()).args(arguments).current_dir(repository()).output().expect("the binary was built");
-    Finished(output)
+    Finished(command().args(arguments).output().expect("the binary was built"))
 }
 
 /// A command that has ended.

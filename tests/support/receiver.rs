@@ -35,6 +35,7 @@ struct Shared {
     /// Answers to the first requests; all others get 200.
     script: Mutex<VecDeque<Reply>>,
     received: Mutex<Vec<Received>>,
+    is_away: AtomicBool,
     is_over: AtomicBool,
 }
 
@@ -46,19 +47,12 @@ impl Reply {
 
 impl Receiver {
     pub(crate) fn start(script: &[Reply]) -> Self {
-        Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), script)
-    }
-
-    /// One on a port that was another's.
-    pub(crate) fn start_at(port: u16) -> Self {
-        Self::on(TcpListener::bind(("127.0.0.1", port)).unwrap(), &[])
-    }
-
-    fn on(listener: TcpListener, script: &[Reply]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let shared = Arc::new(Shared {
             script: Mutex::new(script.iter().copied().collect()),
             received: Mutex::default(),
+            is_away: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
         });
         let serving = shared.clone();
@@ -67,11 +61,25 @@ impl Receiver {
                 if serving.is_over.load(Ordering::Relaxed) {
                     break;
                 }
+                if serving.is_away.load(Ordering::Relaxed) {
+                    continue;
+                }
                 let shared = serving.clone();
                 std::thread::spawn(move || shared.answer(stream));
             }
         });
         Self { port, shared }
+    }
+
+    /// One that hangs up on whoever connects. It has its port all the same, so nobody else can take it.
+    pub(crate) fn start_away() -> Self {
+        let receiver = Self::start(&[]);
+        receiver.shared.is_away.store(true, Ordering::Relaxed);
+        receiver
+    }
+
+    pub(crate) fn come_back(&self) {
+        self.shared.is_away.store(false, Ordering::Relaxed);
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

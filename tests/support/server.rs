@@ -9,7 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::{Directory, Finished, binary, repository};
+use super::{Directory, Finished};
 
 /// A running `cauce serve` on a free port; killed when dropped.
 pub(crate) struct Server {
@@ -22,8 +22,8 @@ pub(crate) struct Server {
 
 /// `cauce serve` on a free port, with its data in that directory and these arguments.
 pub(crate) fn serve<S: AsRef<OsStr>>(data: &Path, arguments: impl IntoIterator<Item = S>) -> Command {
-    let mut command = Command::new(binary());
-    command.args(["serve", "--set", "server.listen=127.0.0.1:0"]).current_dir(repository());
+    let mut command = super::command();
+    command.args(["serve", "--set", "server.listen=127.0.0.1:0"]);
     command.arg("--data").arg(data).args(arguments);
     command
 }

@@ -173,7 +173,7 @@ mod tests {
         assert_eq!(file.load(), [kept(&breaker, true), kept(&drift, true)]);
         // One that begins was not heard of, and of another that ended not that it did, by two receivers.
         let over = alert("memory", Resolved);
-        file.save(&[breaker.clone()], &[breaker.clone(), over.clone(), over]);
+        file.save(std::slice::from_ref(&breaker), &[breaker.clone(), over.clone(), over]);
         assert_eq!(file.load(), [kept(&breaker, false), kept(&alert("memory", Firing), true)]);
         file.save(&[], &[]);
         assert!(!path.exists());

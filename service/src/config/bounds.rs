@@ -10,6 +10,8 @@ use crate::alerts::webhook;
 use crate::degrade::Allowed;
 use crate::kpi::groups::Declared;
 
+const NOTHING_TO_TELL: &str = "they would be told nothing: `kpi.window` is 0s, which raises no alerts; it has to be from 10s to 1h, or no webhook be named";
+
 impl Config {
     /// Bounds that the layout of files and histories sets to bounds.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
@@ -34,13 +36,16 @@ impl Config {
         if let Some((key, cause)) = ladder.or_else(|| Declared::parse(kpi).err()) {
             return Err(ConfigError::Wrong { key, cause });
         }
-        if let Err(cause) = webhook::parse(&alerts.webhooks) {
+        let is_silent = kpi.window.get().is_zero();
+        let webhooks = webhook::parse(&alerts.webhooks);
+        let wrong = webhooks.map(|named| (is_silent && !named.is_empty()).then(|| NOTHING_TO_TELL.to_owned()));
+        if let Some(cause) = wrong.unwrap_or_else(Some) {
             return Err(ConfigError::Wrong { key: "alerts.webhooks", cause });
         }
         let ms = |duration: &Duration| duration.get().as_millis() as u64;
         let days = |duration: &Duration| duration.get().as_secs() / 86_400;
         // Without KPIs any window will do.
-        let kpi_window = if kpi.window.get().is_zero() { 10_000 } else { ms(&kpi.window) };
+        let kpi_window = if is_silent { 10_000 } else { ms(&kpi.window) };
         let body = server.body.bytes().max(server.batch_body.bytes()) as u64;
         for (key, value, range, expected) in [
             ("server.batch_body", body, 1..=(15 << 20), "like `server.body` at most 15 MiB"),

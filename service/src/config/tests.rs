@@ -106,6 +106,9 @@ fn address_that_may_hold_a_secret_is_refused_and_not_repeated() {
 #[test]
 fn kpis_can_be_done_without() {
     assert!(load("", &[], &["kpi.window=0s"]).unwrap().kpi.window.get().is_zero());
+    // Not by who is to be told of them.
+    let error = load("", &[], &["kpi.window=0s", "alerts.webhooks=slack env:A"]).unwrap_err();
+    assert!(error.starts_with("configuration: `alerts.webhooks`: ") && error.contains("`kpi.window` is 0s"), "{error}");
 }
 
 #[test]
