@@ -102,6 +102,11 @@ fn alert_appears_and_resolves() {
         }
     });
     browser.picture("dashboard-alert");
+    browser.resize(PHONE.0, PHONE.1);
+    assert_eq!(browser.evaluate(SEEN_FIRST), true);
+    browser.picture("dashboard-alert-phone");
+    browser.resize(DESK.0, DESK.1);
+    assert_eq!(browser.evaluate(SEEN_FIRST), true);
     assert!(browser.text("#alerts").contains("model"), "{}", browser.text("#alerts"));
     assert_ne!(browser.evaluate("document.querySelector('[data-breaker=model]').dataset.state"), "closed");
     // Each another amount: the cache would answer the same one, and the model not be tried.
@@ -227,8 +232,10 @@ fn page_fits_a_phone_and_can_be_read_in_light_and_dark() {
         browser.click(&format!("[data-language={language}]"));
         browser.resize(PHONE.0, PHONE.1);
         assert_eq!(browser.evaluate("document.documentElement.scrollWidth"), PHONE.0, "{language}");
+        assert_eq!(browser.evaluate(SEEN_FIRST), true, "{language}");
         browser.picture(&format!("dashboard-phone-{scheme}"));
         browser.resize(DESK.0, DESK.1);
+        assert_eq!(browser.evaluate(SEEN_FIRST), true, "{language}");
         let faint = browser.evaluate(FAINT);
         assert_eq!(faint, json!([]), "{scheme}");
     }
@@ -282,6 +289,10 @@ fn charts_have_tables_that_stand_alone_where_there_is_no_library() {
         browser.until(&format!("document.querySelectorAll('#chart-{chart} tbody tr').length > 1"), || ask(&server));
     }
 }
+
+/// Whether the state and all tiles are seen without scrolling.
+const SEEN_FIRST: &str =
+    "['state', 'tiles'].every((id) => document.getElementById(id).getBoundingClientRect().bottom <= innerHeight)";
 
 /// Texts whose contrast is below what WCAG 2 asks for at AA: 4.5 to 1, and 3 to 1 where they are large.
 const FAINT: &str = r#"
