@@ -101,6 +101,7 @@ fn alert_appears_and_resolves() {
             server.post("/v1/score", JSON, application(FAILING_AMOUNT));
         }
     });
+    browser.until("/^Alert: .*Breaker open: model/.test(document.getElementById('announcement').textContent)", || {});
     browser.picture("dashboard-alert");
     browser.resize(PHONE.0, PHONE.1);
     assert_eq!(browser.evaluate(SEEN_FIRST), true);
@@ -115,6 +116,10 @@ fn alert_appears_and_resolves() {
         server.post("/v1/score", JSON, application(amounts.next().expect("there is no end")));
     });
     browser.until("document.querySelector('[data-breaker=model]').dataset.state === 'closed'", || {});
+    assert_eq!(browser.evaluate("document.querySelectorAll('main [aria-live]').length"), 1, "the answer of the form");
+    // Who looks later sees it, too: the page remembers nothing of it.
+    browser.open(&server.url("/"));
+    browser.until("document.querySelector('#resolved [data-alert=\"breaker_open/model\"]')", || {});
     assert_eq!(browser.errors(), Vec::<Value>::new());
 }
 

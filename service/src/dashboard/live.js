@@ -8,15 +8,31 @@ const DEAD = 15000;
 // Seconds that are kept.
 const POINTS = 300;
 
-// Calls `show(snapshot, points)` for each snapshot and `tell(state, seconds)` once a second.
+// Calls `show(snapshot, points, recent)` for each snapshot, with the alerts that are over, and `tell(state, seconds)` once a second.
 export function connect(show, tell) {
-  const seen = { points: [], at: null };
+  const seen = { points: [], at: null, firing: [], recent: [], isBehind: true };
   let [socket, wait, again] = [null, PATIENCE.first, null];
 
   const take = (snapshot, minute) => {
     seen.points = merged(seen.points, [...minute, snapshot.point]);
     seen.at = Date.now();
-    show(snapshot, seen.points);
+    const firing = snapshot.alerts.map(({ id }) => id);
+    seen.isBehind ||= seen.firing.some((id) => !firing.includes(id));
+    seen.firing = firing;
+    seen.show = () => show(snapshot, seen.points, seen.recent);
+    seen.show();
+    if (seen.isBehind) lookBack();
+  };
+
+  // A snapshot has the alerts that fire. Those that are over are asked for when one has ended, and where another service may answer.
+  const lookBack = async () => {
+    seen.isBehind = false;
+    try {
+      seen.recent = (await ask("v1/alerts")).recent;
+      seen.show();
+    } catch {
+      seen.isBehind = true;
+    }
   };
 
   const retry = () => {
@@ -37,6 +53,7 @@ export function connect(show, tell) {
     const address = new URL("v1/kpis/live", document.baseURI);
     address.protocol = address.protocol.replace("http", "ws");
     socket = new WebSocket(address);
+    socket.onopen = () => { seen.isBehind = true; };
     socket.onmessage = ({ data }) => {
       wait = PATIENCE.first;
       take(JSON.parse(data), []);

@@ -1,6 +1,7 @@
 // The dashboard: connects, shows what comes, speaks the chosen language. What stands where is in index.html.
 
 import { redraw } from "./charts.js";
+import { announce } from "./format.js";
 import { graphs } from "./graphs.js";
 import { connect } from "./live.js";
 import { panels } from "./panels.js";
@@ -33,7 +34,7 @@ function tell(state, seconds) {
   pill.dataset.connection = state;
   document.getElementById("connection-text").textContent = word(`connection.${state}`, { seconds });
   document.body.classList.toggle("old", state === "stale" || state === "disconnected");
-  if (changed) document.getElementById("announcement").textContent = word(`announce.${state}`);
+  if (changed) announce(word(`announce.${state}`));
 }
 
 for (const button of document.querySelectorAll("[data-language]")) {
@@ -47,8 +48,8 @@ for (const button of document.querySelectorAll("[data-language]")) {
   };
 }
 
-connect((snapshot, points) => {
-  newest = [snapshot, points];
+connect((snapshot, points, recent) => {
+  newest = [snapshot, points, recent];
   form.serves(snapshot.model.hash);
   show();
 }, tell);

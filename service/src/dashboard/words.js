@@ -20,6 +20,8 @@ const WORDS = {
   "announce.stale": ["Numbers are stale", "Las cifras no se actualizan"],
   "announce.disconnected": ["Disconnected, trying again", "Desconectado, reintentando"],
   "announce.connecting": ["Connecting", "Conectando"],
+  "announce.alert": ["Alert: {alert}", "Alerta: {alert}"],
+  "announce.resolved": ["Alert resolved: {alert}", "Alerta resuelta: {alert}"],
 
   "state": ["State", "Estado"],
   "state.excellent": ["excellent", "excelente"],
