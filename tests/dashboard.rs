@@ -9,6 +9,7 @@ use crate::reload;
 use crate::support::browser::Browser;
 use crate::support::bundle::{self, FAILING_AMOUNT};
 use crate::support::history::JSON;
+use crate::support::live::Live;
 use crate::support::{Directory, Server, serve};
 
 const IS_LIVE: &str = "document.getElementById('connection').dataset.connection === 'live'";
@@ -203,6 +204,29 @@ fn restart_of_the_service_is_survived() {
     browser.until(IS_LIVE, || {});
     browser.until("/[1-9]/.test(document.querySelector('[data-tile=p95] .figure').textContent)", || ask(&second));
     assert_eq!(browser.evaluate("globalThis.isTheSamePage"), true);
+}
+
+#[test]
+fn page_says_why_the_stream_is_refused_and_goes_on_with_numbers_now_and_then() {
+    let server = server(&["kpi.live_clients=1"]);
+    let other = Live::connect(&server, "/v1/kpis/live");
+    let mut browser = Browser::start("en");
+    browser.open(&server.url("/"));
+    browser.until("document.getElementById('connection').dataset.connection === 'polled'", || {});
+    assert!(browser.text("#trouble").starts_with("too_many_live_clients: "), "{}", browser.text("#trouble"));
+    for _ in 0..2 {
+        let before = browser.text("#measured");
+        browser.until(&format!("document.getElementById('measured').textContent !== {before:?}"), || {});
+    }
+    assert_eq!(browser.evaluate("document.getElementById('connection').dataset.connection"), "polled");
+    browser.picture("dashboard-polled");
+    other.leave();
+    browser.until(IS_LIVE, || {});
+    assert_eq!(browser.evaluate("document.getElementById('trouble').hidden"), true);
+
+    let server = self::server(&["kpi.window=0s"]);
+    browser.open(&server.url("/"));
+    browser.until("/^no_kpis: /.test(document.getElementById('trouble').textContent)", || {});
 }
 
 #[test]

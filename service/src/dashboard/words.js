@@ -16,6 +16,13 @@ const WORDS = {
   "connection.live": ["live", "en vivo"],
   "connection.stale": ["stale since {seconds} s", "sin datos desde hace {seconds} s"],
   "connection.disconnected": ["disconnected, trying again in {seconds} s", "desconectado, nuevo intento en {seconds} s"],
+  "connection.polled": ["every few seconds", "cada pocos segundos"],
+  "announce.polled": ["The live stream is refused, numbers come every few seconds", "Se rechaza el flujo en vivo, las cifras llegan cada pocos segundos"],
+  // The service says in English what it refuses.
+  "trouble.changed": [
+    "The live stream does not get through: a reverse proxy has to pass `Host`, `Upgrade` and `Connection` on.",
+    "El flujo en vivo no llega: un proxy inverso tiene que dejar pasar `Host`, `Upgrade` y `Connection`.",
+  ],
   "announce.live": ["Connected, numbers are live", "Conectado, cifras en vivo"],
   "announce.stale": ["Numbers are stale", "Las cifras no se actualizan"],
   "announce.disconnected": ["Disconnected, trying again", "Desconectado, reintentando"],
