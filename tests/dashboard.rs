@@ -1,6 +1,9 @@
 //! The dashboard at `/`, as somebody sees it: a real browser that looks at a real service. Pictures stay in `target/screenshots/`.
 
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::Command;
+use std::thread::spawn;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -227,6 +230,41 @@ fn page_says_why_the_stream_is_refused_and_goes_on_with_numbers_now_and_then() {
     let server = self::server(&["kpi.window=0s"]);
     browser.open(&server.url("/"));
     browser.until("/^no_kpis: /.test(document.getElementById('trouble').textContent)", || {});
+}
+
+#[test]
+fn proxy_that_names_another_host_is_said_to_be_the_reason() {
+    let server = server(&[]);
+    let mut browser = Browser::start("en");
+    browser.open(&format!("http://{}/", proxy_of(&server)));
+    browser.until("document.getElementById('connection').dataset.connection === 'polled'", || {});
+    assert!(browser.text("#trouble").contains("a reverse proxy has to pass Host"), "{}", browser.text("#trouble"));
+}
+
+/// A reverse proxy as many are unless they are told otherwise: it asks in the name of the service, and not of itself.
+fn proxy_of(server: &Server) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, behind) = (listener.local_addr().unwrap().to_string(), server.authority().to_owned());
+    let (given, passed) = (format!("Host: {address}"), format!("Host: {behind}"));
+    spawn(move || {
+        for mut client in listener.incoming().map_while(Result::ok) {
+            let Ok(mut service) = TcpStream::connect(&behind) else { return };
+            let (mut answers, mut asker) = (service.try_clone().unwrap(), client.try_clone().unwrap());
+            spawn(move || io::copy(&mut answers, &mut asker));
+            let (given, passed) = (given.clone(), passed.clone());
+            spawn(move || {
+                let mut head = [0; 8192];
+                while let Ok(bytes @ 1..) = client.read(&mut head) {
+                    let asked = String::from_utf8_lossy(&head[..bytes]).replace(&given, &passed);
+                    if service.write_all(asked.as_bytes()).is_err() {
+                        return;
+                    }
+                }
+                let _ = service.shutdown(Shutdown::Both);
+            });
+        }
+    });
+    address
 }
 
 #[test]
