@@ -1,6 +1,9 @@
 //! The dashboard at `/`, as somebody sees it: a real browser that looks at a real service. Pictures stay in `target/screenshots/`.
 
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::Command;
+use std::thread::spawn;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -9,6 +12,7 @@ use crate::reload;
 use crate::support::browser::Browser;
 use crate::support::bundle::{self, FAILING_AMOUNT};
 use crate::support::history::JSON;
+use crate::support::live::Live;
 use crate::support::{Directory, Server, serve};
 
 const IS_LIVE: &str = "document.getElementById('connection').dataset.connection === 'live'";
@@ -101,7 +105,13 @@ fn alert_appears_and_resolves() {
             server.post("/v1/score", JSON, application(FAILING_AMOUNT));
         }
     });
+    browser.until("/^Alert: .*Breaker open: model/.test(document.getElementById('announcement').textContent)", || {});
     browser.picture("dashboard-alert");
+    browser.resize(PHONE.0, PHONE.1);
+    assert_eq!(browser.evaluate(SEEN_FIRST), true);
+    browser.picture("dashboard-alert-phone");
+    browser.resize(DESK.0, DESK.1);
+    assert_eq!(browser.evaluate(SEEN_FIRST), true);
     assert!(browser.text("#alerts").contains("model"), "{}", browser.text("#alerts"));
     assert_ne!(browser.evaluate("document.querySelector('[data-breaker=model]').dataset.state"), "closed");
     // Each another amount: the cache would answer the same one, and the model not be tried.
@@ -110,6 +120,10 @@ fn alert_appears_and_resolves() {
         server.post("/v1/score", JSON, application(amounts.next().expect("there is no end")));
     });
     browser.until("document.querySelector('[data-breaker=model]').dataset.state === 'closed'", || {});
+    assert_eq!(browser.evaluate("document.querySelectorAll('main [aria-live]').length"), 1, "the answer of the form");
+    // Who looks later sees it, too: the page remembers nothing of it.
+    browser.open(&server.url("/"));
+    browser.until("document.querySelector('#resolved [data-alert=\"breaker_open/model\"]')", || {});
     assert_eq!(browser.errors(), Vec::<Value>::new());
 }
 
@@ -196,6 +210,64 @@ fn restart_of_the_service_is_survived() {
 }
 
 #[test]
+fn page_says_why_the_stream_is_refused_and_goes_on_with_numbers_now_and_then() {
+    let server = server(&["kpi.live_clients=1"]);
+    let other = Live::connect(&server, "/v1/kpis/live");
+    let mut browser = Browser::start("en");
+    browser.open(&server.url("/"));
+    browser.until("document.getElementById('connection').dataset.connection === 'polled'", || {});
+    assert!(browser.text("#trouble").starts_with("too_many_live_clients: "), "{}", browser.text("#trouble"));
+    for _ in 0..2 {
+        let before = browser.text("#measured");
+        browser.until(&format!("document.getElementById('measured').textContent !== {before:?}"), || {});
+    }
+    assert_eq!(browser.evaluate("document.getElementById('connection').dataset.connection"), "polled");
+    browser.picture("dashboard-polled");
+    other.leave();
+    browser.until(IS_LIVE, || {});
+    assert_eq!(browser.evaluate("document.getElementById('trouble').hidden"), true);
+
+    let server = self::server(&["kpi.window=0s"]);
+    browser.open(&server.url("/"));
+    browser.until("/^no_kpis: /.test(document.getElementById('trouble').textContent)", || {});
+}
+
+#[test]
+fn proxy_that_names_another_host_is_said_to_be_the_reason() {
+    let server = server(&[]);
+    let mut browser = Browser::start("en");
+    browser.open(&format!("http://{}/", proxy_of(&server)));
+    browser.until("document.getElementById('connection').dataset.connection === 'polled'", || {});
+    assert!(browser.text("#trouble").contains("a reverse proxy has to pass Host"), "{}", browser.text("#trouble"));
+}
+
+/// A reverse proxy as many are unless they are told otherwise: it asks in the name of the service, and not of itself.
+fn proxy_of(server: &Server) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, behind) = (listener.local_addr().unwrap().to_string(), server.authority().to_owned());
+    let (given, passed) = (format!("Host: {address}"), format!("Host: {behind}"));
+    spawn(move || {
+        for mut client in listener.incoming().map_while(Result::ok) {
+            let Ok(mut service) = TcpStream::connect(&behind) else { return };
+            let (mut answers, mut asker) = (service.try_clone().unwrap(), client.try_clone().unwrap());
+            spawn(move || io::copy(&mut answers, &mut asker));
+            let (given, passed) = (given.clone(), passed.clone());
+            spawn(move || {
+                let mut head = [0; 8192];
+                while let Ok(bytes @ 1..) = client.read(&mut head) {
+                    let asked = String::from_utf8_lossy(&head[..bytes]).replace(&given, &passed);
+                    if service.write_all(asked.as_bytes()).is_err() {
+                        return;
+                    }
+                }
+                let _ = service.shutdown(Shutdown::Both);
+            });
+        }
+    });
+    address
+}
+
+#[test]
 fn page_speaks_the_language_that_was_chosen_last() {
     let server = server(&[]);
     let mut browser = look_at(&server);
@@ -227,8 +299,10 @@ fn page_fits_a_phone_and_can_be_read_in_light_and_dark() {
         browser.click(&format!("[data-language={language}]"));
         browser.resize(PHONE.0, PHONE.1);
         assert_eq!(browser.evaluate("document.documentElement.scrollWidth"), PHONE.0, "{language}");
+        assert_eq!(browser.evaluate(SEEN_FIRST), true, "{language}");
         browser.picture(&format!("dashboard-phone-{scheme}"));
         browser.resize(DESK.0, DESK.1);
+        assert_eq!(browser.evaluate(SEEN_FIRST), true, "{language}");
         let faint = browser.evaluate(FAINT);
         assert_eq!(faint, json!([]), "{scheme}");
     }
@@ -282,6 +356,10 @@ fn charts_have_tables_that_stand_alone_where_there_is_no_library() {
         browser.until(&format!("document.querySelectorAll('#chart-{chart} tbody tr').length > 1"), || ask(&server));
     }
 }
+
+/// Whether the state and all tiles are seen without scrolling.
+const SEEN_FIRST: &str =
+    "['state', 'tiles'].every((id) => document.getElementById(id).getBoundingClientRect().bottom <= innerHeight)";
 
 /// Texts whose contrast is below what WCAG 2 asks for at AA: 4.5 to 1, and 3 to 1 where they are large.
 const FAINT: &str = r#"

@@ -87,6 +87,11 @@ export function table(caption, columns, rows) {
 export const terms = (pairs) =>
   element("dl", { className: "terms" }, ...pairs.map(([term, value]) => element("div", {}, element("dt", {}, term), element("dd", {}, value))));
 
+// Has it said to who listens to the page: what changed, once.
+export function announce(text) {
+  document.getElementById("announcement").textContent = text;
+}
+
 // Makes an element hold children like these. Of what it has only that is touched which is not so already: what somebody reads, has
 // scrolled, selected or given the focus stays theirs.
 export function put(container, ...children) {

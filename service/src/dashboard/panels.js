@@ -1,16 +1,16 @@
 // What is beside tiles and charts: alerts, decisions, the bundle, resources, where time goes, how good answers are.
 
-import { barred, bytes, element, lasted, number, prose, put, rate, seconds, share, table, terms, time, whole } from "./format.js";
+import { announce, barred, bytes, element, lasted, number, prose, put, rate, seconds, share, table, terms, time, whole } from "./format.js";
 import { name, readable, said, word } from "./words.js";
 
-// Alerts that were seen to end, the newest first; so many are shown.
+// So many alerts are shown that are over.
 const RESOLVED = 5;
 
-// Makes them; what shows a snapshot in them.
+// Makes them; what shows a snapshot in them, and the alerts that are over.
 export function panels() {
   const alerts = alertList();
-  return (snapshot) => {
-    alerts(snapshot);
+  return (snapshot, points, recent) => {
+    alerts(snapshot.alerts, recent);
     show("decisions", decisions(snapshot));
     show("mix", mix(snapshot));
     show("bundle", bundle(snapshot));
@@ -24,22 +24,26 @@ export function panels() {
 
 const show = (id, parts) => put(document.getElementById(id), ...parts);
 
-// Snapshots tell what fires; what no longer does, and was seen here, has ended since the last one.
+// What begins and what ends is announced, and nothing else of the list: its numbers change all the time.
 function alertList() {
-  let [firing, ended] = [[], []];
-  return ({ alerts, timestamp }) => {
-    const active = alerts.filter(({ state }) => state !== "resolved");
-    const gone = firing.filter(({ id }) => !active.some((other) => other.id === id)).map((alert) => ({ ...alert, resolved: timestamp }));
-    const told = alerts.filter(({ state }) => state === "resolved");
-    const later = [...told, ...gone, ...ended].filter(({ id, since }, at, all) =>
-      all.findIndex((other) => other.id === id && other.since === since) === at && !active.some((other) => other.id === id));
-    [firing, ended] = [active, later.slice(0, RESOLVED)];
-    document.getElementById("alerts-count").textContent = active.length > 0 ? whole(active.length) : "";
-    show("alerts", active.length > 0 ? active.map(alert) : [element("li", { className: "quiet" }, word("alerts.none"))]);
-    show("resolved", ended.map(alert));
-    document.getElementById("resolved-title").hidden = ended.length === 0;
+  let told = null;
+  return (firing, recent) => {
+    const missing = (some, others) => some.filter(({ id }) => !others.some((other) => other.id === id));
+    const changes = told === null ? [] : [
+      ...missing(firing, told).map((alert) => word("announce.alert", { alert: called(alert) })),
+      ...missing(told, firing).map((alert) => word("announce.resolved", { alert: called(alert) })),
+    ];
+    if (changes.length > 0) announce(changes.join(". "));
+    told = firing;
+    document.getElementById("alerts-count").textContent = firing.length > 0 ? whole(firing.length) : "";
+    show("alerts", firing.length > 0 ? firing.map(alert) : [element("li", { className: "quiet" }, word("alerts.none"))]);
+    show("resolved", recent.slice(0, RESOLVED).map(alert));
+    document.getElementById("resolved-title").hidden = recent.length === 0;
   };
 }
+
+const subject = (id) => id.split("/").slice(1).join("/");
+const called = ({ id, rule }) => [name("alert", rule), subject(id)].filter(Boolean).join(": ");
 
 // How the numbers of a rule are written.
 const UNITS = { latency: seconds, lag: seconds, errors: share, degraded: share, memory: share, failed_events: share };
@@ -48,8 +52,8 @@ function alert({ id, rule, subject, severity, summary, advice, value, threshold,
   const write = UNITS[rule] ?? number;
   const badge = element("span", { className: `badge ${severity}` }, name("severity", severity));
   const when = resolved ? word("alert.resolved", { time: time(resolved) }) : word("alert.since", { time: time(since) });
-  const title = element("strong", {}, [name("alert", rule), subject].filter(Boolean).join(": "));
-  const about = said(`alert_summary.${rule}`, { value: write(value), threshold: write(threshold), subject }, summary);
+  const title = element("strong", {}, called({ id, rule }));
+  const about = said(`alert_summary.${rule}`, { value: write(value), threshold: write(threshold), subject: subject(id) }, summary);
   const parts = [element("p", {}, badge, " ", title, " ", element("span", { className: "quiet" }, when)), prose("p", about)];
   if (!resolved) parts.push(prose("p", said(`alert_advice.${rule}`, {}, advice), "quiet"));
   return element("li", { data: { alert: id, severity } }, ...parts);

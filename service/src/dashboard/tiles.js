@@ -88,6 +88,7 @@ function showState({ state, problems, uptime_seconds: uptime, window_seconds: wi
   document.getElementById("state").dataset.state = state;
   document.getElementById("state-name").textContent = name("state", state);
   document.getElementById("state-facts").textContent = word("state.facts", { uptime: lasted(uptime), window: lasted(window) });
+  document.getElementById("wrong").hidden = problems.length === 0;
   put(document.getElementById("problems"), ...problems.map(told));
 }
 

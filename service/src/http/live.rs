@@ -98,8 +98,18 @@ pub fn follow(
     response.set_body(BoxBody::new(stream))
 }
 
+/// What the service cannot do comes before what a request is not like: a page cannot see why its WebSocket is refused, but it can ask
+/// once more without an upgrade.
 fn admit(request: &HttpRequest, call: &Call) -> Result<Seat, ApiError> {
     let headers = request.headers();
+    if call.shared().is_stopping() {
+        return Err(ApiError::stopping());
+    }
+    kpis::kept(call)?;
+    let seat = call.shared().live.take().ok_or_else(|| {
+        let detail = "`kpi.live_clients` are connected; ask again later, or ask `/v1/kpis` once in a while";
+        ApiError::new(Code::TooManyLiveClients, detail)
+    })?;
     if headers.contains_key(header::TRANSFER_ENCODING) {
         return Err(upgrade_required("a request for an upgrade has no body"));
     }
@@ -107,14 +117,7 @@ fn admit(request: &HttpRequest, call: &Call) -> Result<Seat, ApiError> {
     if !is_of_this_host(headers) {
         return Err(ApiError::new(Code::OriginRefused, "`Origin` has to name the host that is asked in `Host`"));
     }
-    if call.shared().is_stopping() {
-        return Err(ApiError::stopping());
-    }
-    kpis::kept(call)?;
-    call.shared().live.take().ok_or_else(|| {
-        let detail = "`kpi.live_clients` are connected; ask again later, or ask `/v1/kpis` once in a while";
-        ApiError::new(Code::TooManyLiveClients, detail)
-    })
+    Ok(seat)
 }
 
 fn upgrade_required(detail: &'static str) -> ApiError {
