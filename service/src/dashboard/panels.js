@@ -42,8 +42,7 @@ function alertList() {
   };
 }
 
-const subject = (id) => id.split("/").slice(1).join("/");
-const called = ({ id, rule }) => [name("alert", rule), subject(id)].filter(Boolean).join(": ");
+const called = ({ rule, subject }) => [name("alert", rule), subject].filter(Boolean).join(": ");
 
 // How the numbers of a rule are written.
 const UNITS = { latency: seconds, lag: seconds, errors: share, degraded: share, memory: share, failed_events: share };
@@ -52,8 +51,8 @@ function alert({ id, rule, subject, severity, summary, advice, value, threshold,
   const write = UNITS[rule] ?? number;
   const badge = element("span", { className: `badge ${severity}` }, name("severity", severity));
   const when = resolved ? word("alert.resolved", { time: time(resolved) }) : word("alert.since", { time: time(since) });
-  const title = element("strong", {}, called({ id, rule }));
-  const about = said(`alert_summary.${rule}`, { value: write(value), threshold: write(threshold), subject: subject(id) }, summary);
+  const title = element("strong", {}, called({ rule, subject }));
+  const about = said(`alert_summary.${rule}`, { value: write(value), threshold: write(threshold), subject: subject ?? "" }, summary);
   const parts = [element("p", {}, badge, " ", title, " ", element("span", { className: "quiet" }, when)), prose("p", about)];
   if (!resolved) parts.push(prose("p", said(`alert_advice.${rule}`, {}, advice), "quiet"));
   return element("li", { data: { alert: id, severity } }, ...parts);

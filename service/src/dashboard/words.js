@@ -116,7 +116,7 @@ const WORDS = {
   "alert_summary.failed_events": [null, "se rechaza el {value} de los eventos, más del {threshold}"],
   "alert_summary.log_growth": [null, "el log crece {value} veces más rápido de lo habitual, más de {threshold} veces"],
   "alert_summary.score_drift": [null, "las puntuaciones no se reparten como en el entrenamiento: PSI {value}, más de {threshold}"],
-  "alert_summary.feature_drift": [null, "hay variables que no se reparten como en el entrenamiento: PSI {value}, más de {threshold}; la tabla de deriva dice cuáles"],
+  "alert_summary.feature_drift": [null, "`{subject}` no se reparte como en el entrenamiento: PSI {value}, más de {threshold}"],
   "alert_summary.breaker_open": [null, "`{subject}` falla o va lento, y se deja en paz"],
   "alert_advice.latency": [null, "mirar las etapas: un modelo lento, un disco lento o más peticiones de las que atiende esta máquina"],
   "alert_advice.errors": [null, "mirar los códigos de error: `overloaded` pide más instancias, los demás dicen qué está roto"],
