@@ -49,6 +49,15 @@ impl Live {
         }
     }
 
+    /// How many documents come until the connection ends.
+    pub(crate) fn count(mut self) -> u64 {
+        let mut documents = 0;
+        while let Ok(message) = self.0.read() {
+            documents += u64::from(message.is_text());
+        }
+        documents
+    }
+
     /// Listens until the service closes; the code that it gives.
     #[track_caller]
     pub(crate) fn close_code(&mut self) -> Option<u16> {
