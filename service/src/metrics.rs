@@ -30,7 +30,7 @@ use crate::config::Bound;
 use crate::degrade::{MODES, REASONS, Reasons};
 use crate::http::routes::{ROUTES, UNMATCHED};
 use crate::ingest::{Refusal, Taken};
-use crate::kpi::lane::Answered;
+use crate::kpi::recorder::Answered;
 use crate::log::LogStatus;
 use crate::reload::Outcome;
 use crate::scoring::{self, Guards, Stage};

@@ -1,4 +1,4 @@
-//! What a thread counts of requests, once: for Prometheus, whose counters are those of all threads, and in its own lane for KPIs.
+//! What a thread counts of requests, once: for Prometheus, whose counters are those of all threads, and in its own recorder for KPIs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use cauce_model::bundle::Bundle;
 
 use crate::degrade::Reasons;
 use crate::ingest::{Refusal, Taken};
-use crate::kpi::lane::{Answered, Lane};
+use crate::kpi::recorder::{Answered, Recorder};
 use crate::metrics::kafka::TAKEN;
 use crate::metrics::{INVALID, Metrics, STAGES, outcome};
 use crate::scoring::Decision;
@@ -19,25 +19,25 @@ use crate::stream::{self, Worked};
 pub struct Tally {
     metrics: Arc<Metrics>,
     /// None where no KPIs are kept.
-    lane: Option<Arc<Lane>>,
+    recorder: Option<Arc<Recorder>>,
 }
 
 impl Tally {
-    /// For a thread with this lane.
-    pub fn new(metrics: Arc<Metrics>, lane: Option<Arc<Lane>>) -> Self {
-        Self { metrics, lane }
+    /// For a thread with this recorder.
+    pub fn new(metrics: Arc<Metrics>, recorder: Option<Arc<Recorder>>) -> Self {
+        Self { metrics, recorder }
     }
 
     /// Counts an answer.
     pub fn answered(&self, answered: &Answered) {
         self.metrics.answered(answered);
-        self.kpi(|lane| lane.answered(answered));
+        self.kpi(|recorder| recorder.answered(answered));
     }
 
     /// Counts how long each stage of a request took, those that it had.
     pub fn stages(&self, took: &[Option<Duration>; STAGES.len()]) {
         self.metrics.stages(took);
-        self.kpi(|lane| lane.stages(took));
+        self.kpi(|recorder| recorder.stages(took));
     }
 
     /// Counts a scored application, for a product if the request named one.
@@ -49,18 +49,18 @@ impl Tally {
         bundle: &Arc<Bundle>,
     ) {
         self.metrics.scored(application, decision);
-        self.kpi(|lane| lane.scored(application, product, decision, bundle));
+        self.kpi(|recorder| recorder.scored(application, product, decision, bundle));
     }
 
     /// Counts an application of the stream that was scored, which Prometheus has families of its own for.
     pub fn streamed(&self, application: &Application, decision: &Decision<'_>, bundle: &Arc<Bundle>) {
-        self.kpi(|lane| lane.scored(application, None, decision, bundle));
+        self.kpi(|recorder| recorder.scored(application, None, decision, bundle));
     }
 
     /// Counts reasons that were found after scores were counted, so many of which were not degraded before.
     pub fn degraded(&self, reasons: Reasons, anew: u64) {
         self.metrics.degraded(reasons);
-        self.kpi(|lane| lane.degraded(reasons, anew));
+        self.kpi(|recorder| recorder.degraded(reasons, anew));
     }
 
     /// Counts a valid event. One that was only accepted is counted for KPIs by whoever makes it history.
@@ -78,11 +78,11 @@ impl Tally {
 
     /// Counts what came of events of the stream, which Prometheus has families of its own for.
     pub fn worked(&self, worked: &Worked) {
-        self.kpi(|lane| {
+        self.kpi(|recorder| {
             let taken = TAKEN.into_iter().map(|taken| outcome(Ok(taken))).zip(worked.taken);
             let events = worked.refused.iter().filter(|(of, ..)| *of == stream::Lane::Events);
             let refused = events.map(|(_, reason, count)| (refused(*reason), *count));
-            taken.chain(refused).for_each(|(outcome, count)| lane.events(outcome, count));
+            taken.chain(refused).for_each(|(outcome, count)| recorder.events(outcome, count));
         });
     }
 
@@ -93,17 +93,17 @@ impl Tally {
 
     /// Says how the thread stands.
     pub fn load(&self, delay: Duration, in_flight: usize) {
-        self.kpi(|lane| lane.load(delay, in_flight));
+        self.kpi(|recorder| recorder.load(delay, in_flight));
     }
 
     fn event_at(&self, outcome: usize) {
         self.metrics.event(outcome);
-        self.kpi(|lane| lane.events(outcome, 1));
+        self.kpi(|recorder| recorder.events(outcome, 1));
     }
 
-    fn kpi(&self, count: impl FnOnce(&Lane)) {
-        if let Some(lane) = &self.lane {
-            count(lane);
+    fn kpi(&self, count: impl FnOnce(&Recorder)) {
+        if let Some(recorder) = &self.recorder {
+            count(recorder);
         }
     }
 }

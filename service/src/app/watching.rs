@@ -22,7 +22,7 @@ use crate::kpi::advice::{self, Limits};
 use crate::kpi::collector::{Collector, Readings, RouteRow};
 use crate::kpi::groups::Groups;
 use crate::kpi::interval::Interval;
-use crate::kpi::lane::{Lanes, Load, Scheme};
+use crate::kpi::recorder::{Load, Recorders, Scheme};
 use crate::kpi::snapshot::{BreakerKpis, Resources};
 use crate::store::Store;
 use process::Cpu;
@@ -47,8 +47,8 @@ struct Watch {
     looks: u64,
 }
 
-/// Lanes for all threads that record, unless no KPIs are kept.
-pub(super) fn lanes(settings: &config::Kpi, bundle: &Bundle) -> Result<Option<Arc<Lanes>>, AppError> {
+/// Recorders for all threads that record, unless no KPIs are kept.
+pub(super) fn recorders(settings: &config::Kpi, bundle: &Bundle) -> Result<Option<Arc<Recorders>>, AppError> {
     let groups = Groups::new(settings, bundle.plan().specification());
     let groups = groups.map_err(|(key, cause)| AppError::Setting { key, cause })?;
     if settings.window.get().is_zero() {
@@ -56,7 +56,7 @@ pub(super) fn lanes(settings: &config::Kpi, bundle: &Bundle) -> Result<Option<Ar
     }
     // What is asked of no route that there is counts as no request.
     let counted = ROUTES.iter().map(Route::is_counted).chain([false]);
-    Ok(Some(Arc::new(Lanes::new(Scheme::new(counted.collect(), groups, bundle, settings.drift_rows)))))
+    Ok(Some(Arc::new(Recorders::new(Scheme::new(counted.collect(), groups, bundle, settings.drift_rows)))))
 }
 
 /// Starts it.
@@ -66,8 +66,8 @@ pub(super) fn start(shared: Arc<Shared>, settings: config::Kpi) -> std::io::Resu
     let mut watch = Watch { shared, started: Instant::now(), cpu: Cpu::new(), memory_limit_bytes: 0, looks: 0 };
     // Before the first request, whoever asks for them finds sizes.
     watch.read_sizes();
-    let run = move || match watch.shared.lanes.clone() {
-        Some(lanes) => watch.collect(&lanes, &settings, &stop),
+    let run = move || match watch.shared.recorders.clone() {
+        Some(recorders) => watch.collect(&recorders, &settings, &stop),
         None => watch.each_second(&stop, |watch, _| watch.look()),
     };
     let thread = thread::Builder::new().name("cauce-kpi".into()).spawn(run)?;
@@ -84,14 +84,14 @@ impl Watching {
 }
 
 impl Watch {
-    fn collect(&mut self, lanes: &Lanes, settings: &config::Kpi, stop: &AtomicBool) {
-        let (scheme, limits) = (lanes.scheme(), Limits::new(settings));
+    fn collect(&mut self, recorders: &Recorders, settings: &config::Kpi, stop: &AtomicBool) {
+        let (scheme, limits) = (recorders.scheme(), Limits::new(settings));
         let mut collector = Collector::new(settings, scheme.clone(), routes(), self.shared.clock.now());
         let mut second = Interval::new(scheme.extent);
         self.each_second(stop, |watch, elapsed| {
             watch.look();
             second.clear();
-            let load = lanes.take(&mut second);
+            let load = recorders.take(&mut second);
             let now = watch.shared.clock.now();
             let readings = watch.read(now, elapsed, load);
             let mut snapshot = collector.tick(now, elapsed, &mut second, readings);

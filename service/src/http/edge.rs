@@ -31,7 +31,7 @@ use super::{Shared, call};
 use crate::admission::{Admission, Bounds, Class, Look, Reason, Verdict};
 use crate::config::{Config, Server};
 use crate::deadline::Deadline;
-use crate::kpi::lane::{Answered, Lanes};
+use crate::kpi::recorder::{Answered, Recorders};
 use crate::limits::{Limiter, Standing};
 use crate::metrics::edge::EdgeMetrics;
 use crate::tally::Tally;
@@ -143,7 +143,7 @@ impl Edge {
             connections: Connections::new(patience, shared.gate.open.clone()),
             pulse: Pulse::new(),
             metrics: EdgeMetrics::new(&shared.metrics, number),
-            tally: Tally::new(shared.metrics.clone(), shared.lanes.as_deref().map(Lanes::open)),
+            tally: Tally::new(shared.metrics.clone(), shared.recorders.as_deref().map(Recorders::open)),
             admission: RefCell::new(Admission::new(shared.gate.bounds)),
             ids: Maker::new(),
             refusals: Refusals::new(),

@@ -1,6 +1,6 @@
 //! Where a thread records what it did, and where the collector finds it once a second.
 //!
-//! A [`Lane`] is written by one thread alone, so its lock is free but for the moment in which the collector swaps what was recorded against
+//! A [`Recorder`] is written by one thread alone, so its lock is free but for the moment in which the collector swaps what was recorded against
 //! an empty interval: a pointer. A request locks it three times, for its stages, its score and its answer. Sketch: 10 ns a lock, 5 ns a
 //! time, 50 ns a score, so 150 ns of some 100 µs that a scored request takes. Measured alone, in CPU time: 41 ns for eight stages, 30 for a
 //! score, 19 for an answer. Nothing is allocated but the times of a route or stage on its first request.
@@ -21,10 +21,10 @@ use crate::error::Code;
 use crate::metrics::STAGES;
 use crate::scoring::Decision;
 
-/// The lanes of all threads that record.
-pub struct Lanes {
+/// The recorders of all threads that record.
+pub struct Recorders {
     scheme: Arc<Scheme>,
-    open: Mutex<Vec<Arc<Lane>>>,
+    open: Mutex<Vec<Arc<Recorder>>>,
 }
 
 /// What is told apart, the same by all threads.
@@ -37,7 +37,7 @@ pub struct Scheme {
 }
 
 /// Where one thread records.
-pub struct Lane {
+pub struct Recorder {
     scheme: Arc<Scheme>,
     recording: Mutex<Recording>,
     /// Empty but while the collector reads it.
@@ -73,34 +73,34 @@ pub struct Load {
     pub delay: Duration,
 }
 
-impl Lanes {
+impl Recorders {
     /// None is open.
     pub fn new(scheme: Scheme) -> Self {
         Self { scheme: Arc::new(scheme), open: Mutex::default() }
     }
 
-    /// A lane for one more thread, for as long as it keeps it.
-    pub fn open(&self) -> Arc<Lane> {
+    /// A recorder for one more thread, for as long as it keeps it.
+    pub fn open(&self) -> Arc<Recorder> {
         let interval = || Box::new(Interval::new(self.scheme.extent));
-        let lane = Arc::new(Lane {
+        let recorder = Arc::new(Recorder {
             scheme: self.scheme.clone(),
             recording: Mutex::new(Recording { interval: interval(), bands: Vec::new() }),
             spare: Mutex::new(interval()),
             in_flight: AtomicUsize::new(0),
             delay_ns: AtomicU64::new(0),
         });
-        self.open.lock().push(lane.clone());
-        lane
+        self.open.lock().push(recorder.clone());
+        recorder
     }
 
-    /// Moves everything that was recorded into an interval; how the threads stand. Lanes whose threads have ended are let go.
+    /// Moves everything that was recorded into an interval; how the threads stand. Recorders whose threads have ended are let go.
     pub fn take(&self, into: &mut Interval) -> Load {
         let mut open = self.open.lock();
         let mut load = Load::default();
-        open.retain(|lane| {
+        open.retain(|recorder| {
             // Before its last records are taken: its thread adds none later.
-            let is_kept = Arc::strong_count(lane) > 1;
-            let one = lane.take(into);
+            let is_kept = Arc::strong_count(recorder) > 1;
+            let one = recorder.take(into);
             load.in_flight += one.in_flight;
             load.delay = load.delay.max(one.delay);
             is_kept
@@ -152,7 +152,7 @@ impl Answered {
     }
 }
 
-impl Lane {
+impl Recorder {
     /// Counts an answer.
     pub fn answered(&self, answered: &Answered) {
         let Answered { route, status, code, took, budget } = *answered;
