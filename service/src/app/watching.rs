@@ -1,10 +1,10 @@
 //! The thread that looks at the service once a second: it reads what takes time to read, and has a snapshot made.
 //!
 //! It alone walks directories for their sizes, so that no worker waits for a disk to answer `/metrics`. It never waits for requests, nor
-//! they for it, and ends as soon as it is told to.
+//! they for it, and ends as soon as it is told to. What it shows is of the machine's time, even where the service's clock stands still to
+//! replay history: only decisions are as of that clock, and a chart of seconds that are all the same could not grow.
 
-mod process;
-
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -15,6 +15,7 @@ use cauce_model::bundle::Bundle;
 
 use super::AppError;
 use crate::breaker::STATES;
+use crate::clock::Clock;
 use crate::config;
 use crate::http::Shared;
 use crate::http::routes::{ROUTES, Route};
@@ -24,11 +25,11 @@ use crate::kpi::groups::Groups;
 use crate::kpi::interval::Interval;
 use crate::kpi::recorder::{Load, Recorders, Scheme};
 use crate::kpi::snapshot::{BreakerKpis, Resources};
+use crate::machine::{self, Cpu};
 use crate::store::Store;
-use process::Cpu;
 
 const EVERY: Duration = Duration::from_secs(1);
-/// How often sizes on disk are read, and how much memory there is.
+/// How often sizes on disk are read, and how much of the machine may be used.
 const SIZES_EVERY: u64 = 10;
 
 /// The thread.
@@ -42,6 +43,7 @@ struct Watch {
     shared: Arc<Shared>,
     started: Instant,
     cpu: Cpu,
+    cores: f64,
     memory_limit_bytes: u64,
     /// How often it has looked.
     looks: u64,
@@ -63,12 +65,13 @@ pub(super) fn recorders(settings: &config::Kpi, bundle: &Bundle) -> Result<Optio
 pub(super) fn start(shared: Arc<Shared>, settings: config::Kpi) -> std::io::Result<Watching> {
     let is_stopped = Arc::new(AtomicBool::new(false));
     let stop = is_stopped.clone();
-    let mut watch = Watch { shared, started: Instant::now(), cpu: Cpu::new(), memory_limit_bytes: 0, looks: 0 };
+    let (started, cpu) = (Instant::now(), Cpu::default());
+    let mut watch = Watch { shared, started, cpu, cores: 1.0, memory_limit_bytes: 0, looks: 0 };
     // Before the first request, whoever asks for them finds sizes.
     watch.read_sizes();
     let run = move || match watch.shared.recorders.clone() {
         Some(recorders) => watch.collect(&recorders, &settings, &stop),
-        None => watch.each_second(&stop, |watch, _| watch.look()),
+        None => watch.each_second(&stop, |_| (), |watch, (), _| watch.look()),
     };
     let thread = thread::Builder::new().name("cauce-kpi".into()).spawn(run)?;
     Ok(Watching { thread, is_stopped })
@@ -86,35 +89,46 @@ impl Watching {
 impl Watch {
     fn collect(&mut self, recorders: &Recorders, settings: &config::Kpi, stop: &AtomicBool) {
         let (scheme, limits) = (recorders.scheme(), Limits::new(settings));
-        let mut collector = Collector::new(settings, scheme.clone(), routes(), self.shared.clock.now());
-        let mut second = Interval::new(scheme.extent);
-        self.each_second(stop, |watch, elapsed| {
+        let begin = |watch: &Self| {
+            let cache = watch.shared.guards.cache.status();
+            let collector = Collector::new(settings, scheme.clone(), routes(), cache, Clock::System.now());
+            (collector, Interval::new(scheme.extent))
+        };
+        self.each_second(stop, begin, |watch, (collector, second), elapsed| {
             watch.look();
             second.clear();
-            let load = recorders.take(&mut second);
-            let now = watch.shared.clock.now();
-            let readings = watch.read(now, elapsed, load);
-            let mut snapshot = collector.tick(now, elapsed, &mut second, readings);
+            let load = recorders.take(second);
+            let readings = watch.read(load);
+            let mut snapshot = collector.tick(Clock::System.now(), elapsed, second, readings);
             (snapshot.state, snapshot.problems) = advice::assess(&snapshot, &limits);
             watch.shared.alerts.observe(&mut snapshot);
             watch.shared.kpis.post(snapshot);
         });
     }
 
-    /// Calls `act` at once and every second with how long the last one really was, until told to stop.
-    fn each_second(&mut self, stop: &AtomicBool, mut act: impl FnMut(&mut Self, Duration)) {
-        let mut last = Instant::now();
-        let mut due = last;
+    /// Calls `act` at once, and from then on every second with how long the last one really was, until told to stop. A defect costs what
+    /// was begun with and no more: the next second begins anew.
+    fn each_second<B>(
+        &mut self,
+        stop: &AtomicBool,
+        begin: impl Fn(&Self) -> B,
+        mut act: impl FnMut(&mut Self, &mut B, Duration),
+    ) {
+        let mut begun = begin(self);
+        let mut last = None;
         while !stop.load(Ordering::Relaxed) {
             let now = Instant::now();
-            if now < due {
-                thread::park_timeout(due - now);
+            // No second is shorter, also after one that was longer: shares and rates of a moment would say nothing.
+            let wait = last.map_or(Duration::ZERO, |last: Instant| (last + EVERY).saturating_duration_since(now));
+            if !wait.is_zero() {
+                thread::park_timeout(wait);
                 continue;
             }
-            act(self, now - last);
-            last = now;
-            // A second that was missed is not made up for.
-            due = (due + EVERY).max(Instant::now());
+            let elapsed = last.replace(now).map_or(Duration::ZERO, |last| now - last);
+            if catch_unwind(AssertUnwindSafe(|| act(self, &mut begun, elapsed))).is_err() {
+                self.shared.metrics.panicked();
+                begun = begin(self);
+            }
         }
     }
 
@@ -128,28 +142,32 @@ impl Watch {
     fn read_sizes(&mut self) {
         let bytes = self.shared.histories.sum(Store::disk_bytes);
         self.shared.state_bytes.store(bytes, Ordering::Relaxed);
-        self.memory_limit_bytes = process::memory_limit_bytes();
+        self.memory_limit_bytes = machine::memory_limit_bytes();
+        self.cores = machine::cores();
     }
 
-    fn read(&mut self, now: Timestamp, elapsed: Duration, load: Load) -> Readings {
+    fn read(&mut self, load: Load) -> Readings {
         let shared = self.shared.clone();
         Readings {
             uptime: self.started.elapsed(),
-            resources: self.resources(now, elapsed, load),
+            resources: self.resources(load),
             cache: shared.guards.cache.status(),
             bundle: shared.slot.bundle(),
         }
     }
 
-    fn resources(&mut self, now: Timestamp, elapsed: Duration, load: Load) -> Resources {
-        let cpu_ratio = self.cpu.share(elapsed);
-        let (shared, memory_bytes, limit) = (&self.shared, process::memory_bytes(), self.memory_limit_bytes);
+    fn resources(&mut self, load: Load) -> Resources {
+        let cpu_ratio = self.cpu.share(self.cores);
+        let (shared, limit) = (&self.shared, self.memory_limit_bytes);
+        let memory_bytes = machine::memory_bytes().unwrap_or(0);
         let (histories, log) = (&shared.histories, shared.ingest.log().status());
         let instant = Instant::now();
         let breaker = |breaker: &crate::breaker::Breaker| BreakerKpis {
             dependency: breaker.name,
             state: STATES[breaker.state(instant).0 as usize].1,
         };
+        // Checkpoints are of the service's clock.
+        let now = shared.clock.now();
         let age = |at: Timestamp| (now.millis() - at.millis()).max(0) as f64 / 1e3;
         // Of several slices, that which is furthest behind; one without a checkpoint has nothing to be old.
         let checkpointed = histories.here().filter_map(|(_, store)| store.checkpointed_at()).min();

@@ -318,6 +318,8 @@ pub enum AlertState {
 pub struct Point {
     #[serde(serialize_with = "instant")]
     pub timestamp: Timestamp,
+    /// How long it really was, which counts are to be divided by; 0 for the first, before which there was none.
+    pub seconds: f64,
     pub requests: u64,
     pub scores: u64,
     pub errors: u64,
@@ -335,6 +337,13 @@ pub struct Point {
     pub queue_records: u64,
     pub event_loop_delay_seconds: f64,
     pub lag_seconds: Option<f64>,
+}
+
+impl Point {
+    /// How many of a count that is a second: none where there was none.
+    pub fn per_second(&self, count: u64) -> f64 {
+        if self.seconds > 0.0 { count as f64 / self.seconds } else { 0.0 }
+    }
 }
 
 fn instant<S: Serializer>(instant: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {

@@ -42,7 +42,8 @@ impl World {
         let bundle = bundle("ahorro-valle");
         let groups = Groups::new(&settings, bundle.plan().specification()).unwrap();
         let recorders = Recorders::new(Scheme::new(vec![true, true, false], groups, &bundle, settings.drift_rows));
-        let collector = Collector::new(&settings, recorders.scheme().clone(), ROUTES.into(), NOW);
+        let collector =
+            Collector::new(&settings, recorders.scheme().clone(), ROUTES.into(), CacheStatus::default(), NOW);
         let (recorder, second) = (recorders.open(), Interval::new(recorders.scheme().extent));
         Self { bundle, recorders, recorder, collector, second, cache: CacheStatus::default(), now: NOW }
     }
@@ -95,6 +96,7 @@ fn is_about(seconds: Option<f64>, expected: f64) -> bool {
 fn nothing_is_said_of_nothing() {
     let snapshot = World::new(&[]).tick();
     assert_eq!((snapshot.window_seconds, snapshot.performance.requests_per_second), (1.0, 0.0));
+    assert_eq!(snapshot.point.seconds, 1.0);
     assert_eq!(snapshot.performance.response_seconds, Percentiles::default());
     let quality = snapshot.quality;
     let rates = [quality.success_rate, quality.error_rate, quality.timeout_rate, quality.degraded_rate];
