@@ -12,8 +12,8 @@ use crate::kpi::recorder::{Answered, Recorder};
 use crate::metrics::kafka::TAKEN;
 use crate::metrics::{INVALID, Metrics, STAGES, outcome};
 use crate::scoring::Decision;
+use crate::stream::Worked;
 use crate::stream::decode::Reason;
-use crate::stream::{self, Worked};
 
 /// Counts for one thread.
 pub struct Tally {
@@ -63,12 +63,14 @@ impl Tally {
         self.kpi(|recorder| recorder.degraded(reasons, anew));
     }
 
-    /// Counts a valid event. One that was only accepted is counted for KPIs by whoever makes it history.
+    /// Counts a valid event whose fate is decided here.
     pub fn event(&self, became: Result<Taken, Refusal>) {
-        match became {
-            Ok(Taken::Accepted) => self.metrics.event(outcome(became)),
-            _ => self.event_at(outcome(became)),
-        }
+        self.event_at(outcome(became));
+    }
+
+    /// Counts a valid event that went to Kafka: for KPIs it is one of the stream, counted by whoever makes it history.
+    pub fn relayed(&self, became: Result<Taken, Refusal>) {
+        self.metrics.event(outcome(became));
     }
 
     /// Counts what was sent as an event and is none.
@@ -80,7 +82,7 @@ impl Tally {
     pub fn worked(&self, worked: &Worked) {
         self.kpi(|recorder| {
             let taken = TAKEN.into_iter().map(|taken| outcome(Ok(taken))).zip(worked.taken);
-            let events = worked.refused.iter().filter(|(of, ..)| *of == stream::Lane::Events);
+            let events = worked.refused.iter().filter(|(is_event, ..)| *is_event);
             let refused = events.map(|(_, reason, count)| (refused(*reason), *count));
             taken.chain(refused).for_each(|(outcome, count)| recorder.events(outcome, count));
         });
