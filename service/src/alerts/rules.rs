@@ -144,7 +144,7 @@ pub static RULES: [Rule; 10] = [
         signal: |of| one(of.resources.kafka.map(|kafka| kafka.lag_seconds), 0),
         threshold: |settings| settings.lag.get().as_secs_f64(),
         least: |_| 0,
-        expressions: &[gauge("max by (job, instance) (cauce_kafka_freshness_seconds)")],
+        expressions: &[gauge("max by (job, instance) (cauce_kafka_lag_seconds)")],
     },
     Rule {
         name: "failed_events",

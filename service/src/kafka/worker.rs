@@ -357,8 +357,9 @@ impl Worker {
             let behind = owned.lag();
             let waiting = behind[Lane::Events as usize] + behind[Lane::Applications as usize];
             lag += waiting;
-            oldest_ms = oldest_ms.max(owned.waited_ms(waiting, now));
-            self.parts.metrics.observed(behind, &owned.slice, now);
+            let waited_ms = owned.waited_ms(now);
+            oldest_ms = oldest_ms.max(waited_ms);
+            self.parts.metrics.observed(behind, waited_ms, &owned.slice);
         }
         self.control.show_lag(lag, oldest_ms);
         lag

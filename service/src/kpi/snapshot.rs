@@ -128,7 +128,7 @@ pub struct Quality {
     pub cache: Vec<CacheKpis>,
     /// Of the applications that were looked for: the share whose score was found on any level.
     pub cache_hit_rate: Option<f64>,
-    /// Events received, and the share that was refused.
+    /// Events received, each once, by whoever takes it or not; and the share that was refused.
     pub events: u64,
     pub events_refused_rate: Option<f64>,
 }
@@ -182,9 +182,9 @@ pub struct Resources {
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct KafkaKpis {
     pub lag_records: u64,
-    /// For how long the oldest record has waited that was not worked off yet, at most.
+    /// For how long the oldest record has waited that is not worked off, at most: also while brokers do not say whether there is one.
     pub lag_seconds: f64,
-    /// From when an event happened until its history had it: the newest.
+    /// From when the newest event or application of the stream happened until its history had it; `null` where the last minute had none.
     pub freshness_seconds: Option<f64>,
 }
 
