@@ -35,8 +35,9 @@ fn kpis_tell_of_each_event_once_however_it_came_and_how_far_the_stream_is_behind
     assert_eq!(before["quality"]["events_refused_rate"], json!(0.25), "{before}");
 
     // One goes through the topic, the next stands already and does not; a score is an event of the history and none of these.
+    let posted = payment("c-1", "3", &earlier(), 0).to_string();
     for status in [201, 200] {
-        let answer = group.server.post("/v1/events", JSON, payment("c-1", "3", &earlier(), 0).to_string());
+        let answer = group.server.post("/v1/events", JSON, posted.clone());
         assert_eq!(answer.status, status, "{}", answer.text());
     }
     let scored = group.server.post("/v1/score", JSON, application("c-1", "a").to_string());

@@ -191,10 +191,12 @@ impl Counts {
         misses: [0; _],
     };
 
-    /// The share of applications whose score was found in a cache: each is looked for on the first level first.
+    /// The share of applications whose score was found in a cache. Each is looked for on the first level first, so what was missed is what
+    /// the second did not make good; it may do so in the next second.
     pub fn cache_hit_rate(&self) -> Option<f64> {
-        let looked_for = self.hits[0] + self.misses[0];
-        (looked_for > 0).then(|| (self.hits.iter().sum::<u64>() as f64 / looked_for as f64).min(1.0))
+        let found = self.hits.iter().sum::<u64>();
+        let looked_for = found + self.misses[0].saturating_sub(self.hits[1]);
+        (looked_for > 0).then(|| found as f64 / looked_for as f64)
     }
 
     fn add(&mut self, other: &Self) {

@@ -126,7 +126,7 @@ pub struct Quality {
     /// Those that occurred.
     pub reasons: Vec<Count>,
     pub cache: Vec<CacheKpis>,
-    /// Of the applications that were looked for: the share whose score was found on any level.
+    /// Of the applications that were looked for: the share whose score, for the very vector, was found on any level.
     pub cache_hit_rate: Option<f64>,
     /// Events received, each once, by whoever takes it or not; and the share that was refused.
     pub events: u64,
