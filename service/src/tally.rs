@@ -1,12 +1,12 @@
 //! What a thread counts of requests, once: for Prometheus, whose counters are those of all threads, and in its own recorder for KPIs.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cauce_features::application::Application;
 use cauce_model::bundle::Bundle;
 
-use crate::degrade::Reasons;
+use crate::degrade::{self, Reasons};
 use crate::ingest::{Refusal, Taken};
 use crate::kpi::recorder::{Answered, Recorder};
 use crate::metrics::kafka::TAKEN;
@@ -57,10 +57,10 @@ impl Tally {
         self.kpi(|recorder| recorder.scored(application, None, decision, bundle));
     }
 
-    /// Counts reasons that were found after scores were counted, so many of which were not degraded before.
-    pub fn degraded(&self, reasons: Reasons, anew: u64) {
-        self.metrics.degraded(reasons);
-        self.kpi(|recorder| recorder.degraded(reasons, anew));
+    /// Counts a reason that was found after so many scores were counted, some of which were not degraded before.
+    pub fn degraded(&self, reason: degrade::Reason, scores: u64, anew: u64) {
+        self.metrics.degraded(Reasons::NONE.with(reason), scores);
+        self.kpi(|recorder| recorder.degraded(reason, scores, anew));
     }
 
     /// Counts a valid event whose fate is decided here.
@@ -93,9 +93,9 @@ impl Tally {
         self.metrics.panicked();
     }
 
-    /// Says how the thread stands.
-    pub fn load(&self, delay: Duration, in_flight: usize) {
-        self.kpi(|recorder| recorder.load(delay, in_flight));
+    /// Says how the thread stands, and when it will say so again, at the latest.
+    pub fn load(&self, delay: Duration, in_flight: usize, next: Instant) {
+        self.kpi(|recorder| recorder.load(delay, in_flight, next));
     }
 
     fn event_at(&self, outcome: usize) {

@@ -97,7 +97,7 @@ impl Watch {
         self.each_second(stop, begin, |watch, (collector, second), elapsed| {
             watch.look();
             second.clear();
-            let load = recorders.take(second);
+            let load = recorders.take(second, Instant::now());
             let readings = watch.read(load);
             let mut snapshot = collector.tick(Clock::System.now(), elapsed, second, readings);
             (snapshot.state, snapshot.problems) = advice::assess(&snapshot, &limits);

@@ -23,7 +23,7 @@ use futures_core::Stream;
 use tracing::{Instrument, Span};
 
 use super::connection::{Connections, Facts, Patience};
-use super::pulse::Pulse;
+use super::pulse::{CALM_PERIOD, Pulse};
 use super::refusal::Refusals;
 use super::routes;
 use super::span::Maker;
@@ -201,7 +201,7 @@ impl Edge {
     pub fn tick(&self, look: Look, now: Instant) -> bool {
         let (share, in_flight) = self.learn(look);
         self.metrics.load(look.late, share, in_flight, self.connections.len(), self.shared.live.taken());
-        self.tally.load(look.late, in_flight);
+        self.tally.load(look.late, in_flight, now + CALM_PERIOD);
         self.connections.resume(Some(now));
         if self.shared.is_stopping() {
             self.connections.part();

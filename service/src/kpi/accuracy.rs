@@ -1,7 +1,7 @@
 //! How far percentiles are off: samples go the way that answers go, through the recorders of several threads and the window, and what is told of
 //! them is held against the sorted samples themselves. For a test, and for the figure of a benchmark.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::decisions::Bands;
 use super::groups::Groups;
@@ -55,7 +55,7 @@ fn errors((name, draw): &(&'static str, Draw), samples: usize) -> Vec<(String, f
             exact.extend((number >= SECONDS).then_some(ns));
         }
         second.clear();
-        recorders.take(&mut second);
+        recorders.take(&mut second, Instant::now());
         window.push(&second, Duration::from_secs(1));
     }
     exact.sort_unstable();

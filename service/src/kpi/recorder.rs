@@ -6,8 +6,7 @@
 //! score, 19 for an answer. Nothing is allocated but the times of a route or stage on its first request.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cauce_features::application::Application;
 use cauce_model::bundle::Bundle;
@@ -42,8 +41,18 @@ pub struct Recorder {
     recording: Mutex<Recording>,
     /// Empty but while the collector reads it.
     spare: Mutex<Box<Interval>>,
-    in_flight: AtomicUsize,
-    delay_ns: AtomicU64,
+    /// None of a thread without an event loop.
+    standing: Mutex<Option<Standing>>,
+}
+
+/// How a thread stands.
+#[derive(Clone, Copy)]
+struct Standing {
+    in_flight: usize,
+    /// The longest since it was last taken.
+    delay: Duration,
+    /// When it says so again, at the latest.
+    next: Instant,
 }
 
 struct Recording {
@@ -86,21 +95,20 @@ impl Recorders {
             scheme: self.scheme.clone(),
             recording: Mutex::new(Recording { interval: interval(), bands: Vec::new() }),
             spare: Mutex::new(interval()),
-            in_flight: AtomicUsize::new(0),
-            delay_ns: AtomicU64::new(0),
+            standing: Mutex::default(),
         });
         self.open.lock().push(recorder.clone());
         recorder
     }
 
-    /// Moves everything that was recorded into an interval; how the threads stand. Recorders whose threads have ended are let go.
-    pub fn take(&self, into: &mut Interval) -> Load {
+    /// Moves everything that was recorded into an interval; how the threads stand now. Recorders whose threads have ended are let go.
+    pub fn take(&self, into: &mut Interval, now: Instant) -> Load {
         let mut open = self.open.lock();
         let mut load = Load::default();
         open.retain(|recorder| {
             // Before its last records are taken: its thread adds none later.
             let is_kept = Arc::strong_count(recorder) > 1;
-            let one = recorder.take(into);
+            let one = recorder.take(into, now);
             load.in_flight += one.in_flight;
             load.delay = load.delay.max(one.delay);
             is_kept
@@ -211,11 +219,11 @@ impl Recorder {
         }
     }
 
-    /// Counts reasons that were found after scores were counted, so many of which were not degraded before.
-    pub fn degraded(&self, reasons: Reasons, anew: u64) {
+    /// Counts a reason that was found after so many scores were counted, some of which were not degraded before.
+    pub fn degraded(&self, reason: Reason, scores: u64, anew: u64) {
         let counts = &mut self.recording.lock().interval.counts;
         counts.degraded += anew;
-        reasons.places().for_each(|place| counts.reasons[place] += 1);
+        Reasons::NONE.with(reason).places().for_each(|place| counts.reasons[place] += scores);
     }
 
     /// Counts events by what became of them, an index into the table of outcomes.
@@ -223,22 +231,23 @@ impl Recorder {
         self.recording.lock().interval.counts.events[outcome] += count;
     }
 
-    /// Says how the thread stands.
-    pub fn load(&self, delay: Duration, in_flight: usize) {
-        self.in_flight.store(in_flight, Ordering::Relaxed);
-        self.delay_ns.fetch_max(delay.as_nanos() as u64, Ordering::Relaxed);
+    /// Says how the thread stands, and when it will say so again, at the latest.
+    pub fn load(&self, delay: Duration, in_flight: usize, next: Instant) {
+        let mut standing = self.standing.lock();
+        let delay = standing.map_or(delay, |before| before.delay.max(delay));
+        *standing = Some(Standing { in_flight, delay, next });
     }
 
-    fn take(&self, into: &mut Interval) -> Load {
+    fn take(&self, into: &mut Interval, now: Instant) -> Load {
         let mut spare = self.spare.lock();
         std::mem::swap(&mut self.recording.lock().interval, &mut *spare);
         into.add(&spare);
         into.rows.add(&spare.rows);
         spare.clear();
-        Load {
-            in_flight: self.in_flight.load(Ordering::Relaxed),
-            delay: Duration::from_nanos(self.delay_ns.swap(0, Ordering::Relaxed)),
-        }
+        let Some(standing) = &mut *self.standing.lock() else { return Load::default() };
+        let delay = std::mem::take(&mut standing.delay);
+        // A loop that stands still cannot say how late it is.
+        Load { in_flight: standing.in_flight, delay: delay.max(now.saturating_duration_since(standing.next)) }
     }
 
     fn band(&self, known: &mut Vec<(Arc<str>, usize)>, name: &str) -> usize {
