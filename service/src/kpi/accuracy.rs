@@ -12,7 +12,7 @@ use super::window::Window;
 
 const RECORDERS: usize = 4;
 const SECONDS: usize = 10;
-const EXTENT: Extent = Extent { routes: 1, groups: 1, rows: 0 };
+const EXTENT: Extent = Extent { routes: 1, groups: 1, rows: 0, width: 0 };
 
 /// A distribution of times, in nanoseconds.
 type Draw = fn(&mut Random) -> f64;

@@ -19,8 +19,9 @@ pub struct Extent {
     pub routes: usize,
     /// All decisions, then those by product and by segment.
     pub groups: usize,
-    /// Rows of the model that are kept, in floats.
+    /// Rows of the model that are kept, and the floats of one.
     pub rows: usize,
+    pub width: usize,
 }
 
 /// What was recorded.
@@ -88,7 +89,11 @@ impl Interval {
             routes: (0..extent.routes).map(|_| None).collect(),
             stages: Default::default(),
             groups: vec![Sums::default(); extent.groups].into(),
-            rows: Rows { bundle: None, vectors: Vec::with_capacity(extent.rows), probabilities: Vec::new() },
+            rows: Rows {
+                bundle: None,
+                vectors: Vec::with_capacity(extent.rows * extent.width),
+                probabilities: Vec::with_capacity(extent.rows),
+            },
         }
     }
 
@@ -249,7 +254,9 @@ impl Rows {
             self.clear();
             self.bundle = Some(bundle.clone());
         }
-        if self.vectors.len() + vector.len() <= self.vectors.capacity() {
+        // Never more than was set aside, whatever the bundle: a thread that scores waits for no memory.
+        let has_room = self.vectors.len() + vector.len() <= self.vectors.capacity();
+        if has_room && self.probabilities.len() < self.probabilities.capacity() {
             self.vectors.extend_from_slice(vector);
             self.probabilities.push(probability);
         }

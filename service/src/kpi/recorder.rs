@@ -93,7 +93,7 @@ impl Recorders {
         let interval = || Box::new(Interval::new(self.scheme.extent));
         let recorder = Arc::new(Recorder {
             scheme: self.scheme.clone(),
-            recording: Mutex::new(Recording { interval: interval(), bands: Vec::new() }),
+            recording: Mutex::new(Recording { interval: interval(), bands: Vec::with_capacity(BANDS) }),
             spare: Mutex::new(interval()),
             standing: Mutex::default(),
         });
@@ -134,7 +134,8 @@ impl Scheme {
         let extent = Extent {
             routes: counted.len(),
             groups: 1 + groups.products().len() + segments.sum::<usize>(),
-            rows: rows * bundle.width(),
+            rows,
+            width: bundle.width(),
         };
         Self { extent, counted, groups, bands }
     }
