@@ -26,6 +26,7 @@ use crate::kpi::interval::Interval;
 use crate::kpi::recorder::{Load, Recorders, Scheme};
 use crate::kpi::snapshot::{BreakerKpis, Resources};
 use crate::machine::{self, Cpu};
+use crate::metrics::Metrics;
 use crate::store::Store;
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -69,9 +70,10 @@ pub(super) fn start(shared: Arc<Shared>, settings: config::Kpi) -> std::io::Resu
     let mut watch = Watch { shared, started, cpu, cores: 1.0, memory_limit_bytes: 0, looks: 0 };
     // Before the first request, whoever asks for them finds sizes.
     watch.read_sizes();
+    let metrics = watch.shared.metrics.clone();
     let run = move || match watch.shared.recorders.clone() {
-        Some(recorders) => watch.collect(&recorders, &settings, &stop),
-        None => watch.each_second(&stop, |_| (), |watch, (), _| watch.look()),
+        Some(recorders) => watch.collect(&recorders, &settings, &metrics, &stop),
+        None => each_second(&mut watch, &metrics, &stop, |_| (), |watch, (), _| watch.look()),
     };
     let thread = thread::Builder::new().name("cauce-kpi".into()).spawn(run)?;
     Ok(Watching { thread, is_stopped })
@@ -87,14 +89,14 @@ impl Watching {
 }
 
 impl Watch {
-    fn collect(&mut self, recorders: &Recorders, settings: &config::Kpi, stop: &AtomicBool) {
+    fn collect(&mut self, recorders: &Recorders, settings: &config::Kpi, metrics: &Metrics, stop: &AtomicBool) {
         let (scheme, limits) = (recorders.scheme(), Limits::new(settings));
         let begin = |watch: &Self| {
             let cache = watch.shared.guards.cache.status();
             let collector = Collector::new(settings, scheme.clone(), routes(), cache, Clock::System.now());
             (collector, Interval::new(scheme.extent))
         };
-        self.each_second(stop, begin, |watch, (collector, second), elapsed| {
+        each_second(self, metrics, stop, begin, |watch, (collector, second), elapsed| {
             watch.look();
             second.clear();
             let load = recorders.take(second, Instant::now());
@@ -104,32 +106,6 @@ impl Watch {
             watch.shared.alerts.observe(&mut snapshot);
             watch.shared.kpis.post(snapshot);
         });
-    }
-
-    /// Calls `act` at once, and from then on every second with how long the last one really was, until told to stop. A defect costs what
-    /// was begun with and no more: the next second begins anew.
-    fn each_second<B>(
-        &mut self,
-        stop: &AtomicBool,
-        begin: impl Fn(&Self) -> B,
-        mut act: impl FnMut(&mut Self, &mut B, Duration),
-    ) {
-        let mut begun = begin(self);
-        let mut last = None;
-        while !stop.load(Ordering::Relaxed) {
-            let now = Instant::now();
-            // No second is shorter, also after one that was longer: shares and rates of a moment would say nothing.
-            let wait = last.map_or(Duration::ZERO, |last: Instant| (last + EVERY).saturating_duration_since(now));
-            if !wait.is_zero() {
-                thread::park_timeout(wait);
-                continue;
-            }
-            let elapsed = last.replace(now).map_or(Duration::ZERO, |last| now - last);
-            if catch_unwind(AssertUnwindSafe(|| act(self, &mut begun, elapsed))).is_err() {
-                self.shared.metrics.panicked();
-                begun = begin(self);
-            }
-        }
     }
 
     fn look(&mut self) {
@@ -195,6 +171,33 @@ impl Watch {
     }
 }
 
+/// Calls `act` at once, and from then on every second with how long the last one really was, until told to stop. A defect costs what was
+/// begun with and no more: the next second begins anew.
+fn each_second<W, B>(
+    watch: &mut W,
+    metrics: &Metrics,
+    stop: &AtomicBool,
+    begin: impl Fn(&W) -> B,
+    mut act: impl FnMut(&mut W, &mut B, Duration),
+) {
+    let mut begun = begin(watch);
+    let mut last = None;
+    while !stop.load(Ordering::Relaxed) {
+        let now = Instant::now();
+        // No second is shorter, also after one that was longer: shares and rates of a moment would say nothing.
+        let wait = last.map_or(Duration::ZERO, |last: Instant| (last + EVERY).saturating_duration_since(now));
+        if !wait.is_zero() {
+            thread::park_timeout(wait);
+            continue;
+        }
+        let elapsed = last.replace(now).map_or(Duration::ZERO, |last| now - last);
+        if catch_unwind(AssertUnwindSafe(|| act(watch, &mut begun, elapsed))).is_err() {
+            metrics.panicked();
+            begun = begin(watch);
+        }
+    }
+}
+
 /// The table of routes, as KPIs tell it.
 fn routes() -> Vec<RouteRow> {
     let known = ROUTES.iter().map(|route| RouteRow {
@@ -203,4 +206,39 @@ fn routes() -> Vec<RouteRow> {
         scores: route.endpoint.scores_one(),
     });
     known.chain([RouteRow { method: "*", path: "unmatched", scores: false }]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::LogStatus;
+    use crate::metrics::Held;
+    use crate::scoring::Guards;
+
+    #[test]
+    fn a_defect_costs_one_second_and_no_second_is_shorter_than_one() {
+        let metrics = Metrics::new(&[], [("name", "n"), ("version", "1"), ("hash", "00")]);
+        let (stop, mut seen) = (AtomicBool::new(false), Vec::new());
+        each_second(
+            &mut (),
+            &metrics,
+            &stop,
+            |()| 0,
+            |(), begun, elapsed| {
+                *begun += 1;
+                seen.push((*begun, elapsed));
+                match seen.len() {
+                    1 => panic!("a defect, as this test wants it"),
+                    // The next one is due soon after.
+                    2 => thread::sleep(EVERY / 2),
+                    3 => stop.store(true, Ordering::Relaxed),
+                    _ => {}
+                }
+            },
+        );
+        let page = metrics.render(&Held::default(), &LogStatus::default(), &Guards::for_tests());
+        assert!(page.contains("\ncauce_panics_total 1\n"), "{page}");
+        assert_eq!(seen.iter().map(|(begun, _)| *begun).collect::<Vec<_>>(), [1, 1, 2]);
+        assert!(seen[0].1.is_zero() && seen[1..].iter().all(|(_, elapsed)| *elapsed >= EVERY), "{seen:?}");
+    }
 }

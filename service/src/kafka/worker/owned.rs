@@ -191,6 +191,9 @@ mod tests {
     /// Of a lane whose records are at the brokers, or of which they say nothing.
     const UNSEEN: Seen = Seen { oldest: None, is_at_end: false };
 
+    /// What is seen, the newest that was worked off, when it is looked, and the seconds that are told.
+    type Look = ([Seen; 2], Timestamp, i64, i64);
+
     fn in_hand(since_s: i64) -> Seen {
         Seen { oldest: Some(at(since_s)), is_at_end: true }
     }
@@ -202,8 +205,8 @@ mod tests {
     #[test]
     fn wait_is_that_of_the_oldest_record_or_of_what_may_have_come_since_the_ends_were_known() {
         let never = at(0);
-        // Looks one after the other: what is seen, the newest that was worked off, the time, and the seconds that are told.
-        let cases: [(&str, &[([Seen; 2], Timestamp, i64, i64)]); 7] = [
+        // Looks one after the other.
+        let cases: [(&str, &[Look]); 7] = [
             ("nothing waits", &[([AT_END, AT_END], never, 100, 0), ([AT_END, AT_END], never, 900, 0)]),
             ("in hand, by its own time", &[([in_hand(90), AT_END], never, 100, 10)]),
             ("the older of two", &[([in_hand(90), in_hand(70)], at(60), 100, 30)]),
