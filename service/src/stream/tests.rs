@@ -329,33 +329,27 @@ fn an_application_may_stand_only_so_far_behind_its_arrival() {
 fn events_are_counted_once_and_applications_on_their_way_back_are_none() {
     let body = format!(r#"{{"person_id":"a",{}"#, r#""application":{"monthly_income":1200.5,"amount":9}}"#);
     let scored = |offset: i64| with(record(offset, offset, "a", &body), header::KIND, "application");
-    let broken = |offset: i64| record(offset, offset, "a", "{nonsense");
-    let riddle = with(payment(8, 8, "a", 0), header::KIND, "riddle");
     let records = [
         payment(0, 0, "a", 0),
-        broken(1),
+        record(1, 1, "a", "{nonsense"),
         // What follows was not answered for before.
         payment(2, 2, "a", 3),
         Record { offset: 3, ..payment(2, 2, "a", 3) },
-        broken(4),
+        record(4, 4, "a", "{nonsense"),
         payment(5, 5, "a", -DAY_MS),
         with(scored(6), header::ID, "b"),
-        riddle,
+        with(payment(8, 8, "a", 0), header::KIND, "riddle"),
     ];
-    for (state_only_before, taken, refused, newest_ms) in [
-        (2, [1, 1, 0], 2, NOW_MS + 6),
-        (0, [2, 1, 0], 3, NOW_MS + 6),
-        // Nothing is new.
-        (9, [0, 0, 0], 0, 0),
-    ] {
+    for (state_only_before, taken, refused, newest_ms) in
+        [(2, [1, 1, 0], 2, NOW_MS + 6), (0, [2, 1, 0], 3, NOW_MS + 6), (9, [0, 0, 0], 0, 0)]
+    {
         let mut fixture = Fixture::new();
         fixture.slice.queue(Lane::Events).state_only_before = state_only_before;
         fixture.push(Lane::Events, records.clone());
         let worked = fixture.work_to_the_end();
         let of_events = worked.refused.iter().filter(|(is_event, ..)| *is_event).map(|(.., count)| count);
-        assert_eq!((worked.taken, of_events.sum()), (taken, refused), "{state_only_before}");
         let newest = fixture.slice.newest_event.map_or(0, Timestamp::millis);
-        assert_eq!(newest, newest_ms, "{state_only_before}");
+        assert_eq!((worked.taken, of_events.sum(), newest), (taken, refused, newest_ms), "{state_only_before}");
     }
 }
 
