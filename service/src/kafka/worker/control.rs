@@ -51,9 +51,13 @@ impl Control {
 
     /// How far the stream is behind.
     pub fn behind(&self) -> KafkaKpis {
+        self.behind_at(Instant::now())
+    }
+
+    fn behind_at(&self, now: Instant) -> KafkaKpis {
         let mut behind = *self.behind.lock();
         // What was so long ago says nothing of now.
-        if self.fresh_at.lock().is_none_or(|at| at.elapsed() > FRESHNESS_KEPT) {
+        if self.fresh_at.lock().is_none_or(|at| now.saturating_duration_since(at) > FRESHNESS_KEPT) {
             behind.freshness_seconds = None;
         }
         behind
@@ -85,5 +89,20 @@ impl Control {
     pub(super) fn show_freshness(&self, ms: i64) {
         *self.fresh_at.lock() = Some(Instant::now());
         self.behind.lock().freshness_seconds = Some(ms.max(0) as f64 / 1e3);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn freshness_is_told_for_a_while() {
+        let control = Control::new(true);
+        let now = Instant::now();
+        assert_eq!(control.behind_at(now).freshness_seconds, None);
+        control.show_freshness(1_500);
+        assert_eq!(control.behind_at(now).freshness_seconds, Some(1.5));
+        assert_eq!(control.behind_at(now + FRESHNESS_KEPT * 2).freshness_seconds, None);
     }
 }
