@@ -123,11 +123,11 @@ impl App {
         let slot = Arc::new(Slot::new(Serving::prepare(bundle.clone(), seats)?));
         let clock = clock(&config.server.clock)?;
         let metrics = Arc::new(Metrics::new(&config.bounds(), BundleRef::of(&bundle).labels()));
-        let lanes = watching::lanes(&config.kpi, &bundle)?;
+        let recorders = watching::recorders(&config.kpi, &bundle)?;
         let tracer = Tracer::start(&config.tracing, TraceMetrics::new(&metrics))?;
         let backend = match config.kafka.brokers.is_empty() {
             true => embedded::open(&config, &bundle, clock, &metrics, recovery)?,
-            false => stream::open(&config, &bundle, &slot, clock, &metrics, lanes.as_deref(), recovery)?,
+            false => stream::open(&config, &bundle, &slot, clock, &metrics, recorders.as_deref(), recovery)?,
         };
         let Backend { log, histories, upkeep, mut threads, stream } = backend;
         let guards = guards(&config, &clock)?;
@@ -162,7 +162,7 @@ impl App {
             tracer,
             kpis: Board::default(),
             live: Seats::new(config.kpi.live_clients),
-            lanes,
+            recorders,
             state_bytes: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
         };

@@ -140,7 +140,8 @@ impl Cache {
         let erased_at =
             if l2.holds(keys.erasure) { l2.get(keys.erasure, now)?.map(|erasure| erasure.at) } else { None };
         let found = found.filter(|(cached, _)| erased_at.is_none_or(|erased_at| cached.at > erased_at));
-        self.count(1, found.map(|(cached, _)| cached));
+        // The score of another vector is no answer, but for the `cached` rung.
+        self.count(1, found.filter(|(_, vector)| keys.vector == Some(*vector)).map(|(cached, _)| cached));
         Ok(found.map(|(cached, vector)| {
             self.keep_in_process(keys.application, cached);
             if keys.vector != Some(vector) {
@@ -340,8 +341,10 @@ impl Drop for Lead<'_> {
 #[cfg(test)]
 mod tests {
     use std::thread;
+    use std::time::Instant;
 
     use super::*;
+    use crate::shelf::{Bounds, OnDamage};
 
     const AT: Timestamp = Timestamp::from_millis(1_768_485_600_000);
 
@@ -359,6 +362,30 @@ mod tests {
         let shelved = Shelved { at: AT, value: cached.to_shelf(7) };
         assert_eq!(Cached::from_shelf(&shelved), Some((cached, 7)));
         assert_eq!((cache.status().hits[0], cache.status().misses[0]), (1, 1));
+    }
+
+    #[test]
+    fn score_of_another_vector_is_no_hit_of_the_shelf() {
+        let directory = std::env::temp_dir().join(format!("cauce-cache-{}", std::process::id()));
+        let bounds = Bounds { entries: 9, bytes: 1 << 20, keep: Duration::from_secs(3600), queue: 1 << 20 };
+        let shelf = Arc::new(Shelf::open(&directory, bounds, OnDamage::StartAnew, AT).unwrap());
+        let cache = Cache { l2: Some(shelf), ..cache() };
+        let cached = Cached { probability: 0.5, at: AT };
+        cache.keep(1, 2, cached);
+        let keys = |vector| Keys { vector, application: 2, erasure: 3 };
+        let begin = Instant::now();
+        while !cache.may_fetch(keys(None)) {
+            assert!(begin.elapsed() < Duration::from_secs(60), "it is never on the shelf");
+            thread::yield_now();
+        }
+        for (vector, fetched, hits, misses) in
+            [(Some(1), Fetched::Score, 1, 0), (Some(8), Fetched::Last, 1, 1), (None, Fetched::Last, 1, 2)]
+        {
+            assert_eq!(cache.fetch(keys(vector), AT).unwrap(), Some((cached, fetched)));
+            assert_eq!((cache.status().hits[1], cache.status().misses[1]), (hits, misses), "{vector:?}");
+        }
+        cache.stop();
+        std::fs::remove_dir_all(directory).unwrap();
     }
 
     #[test]

@@ -51,7 +51,7 @@ use crate::ingest::Ingest;
 use crate::kafka::worker::Control;
 use crate::keeper::Upkeep;
 use crate::kpi::Board;
-use crate::kpi::lane::Lanes;
+use crate::kpi::recorder::Recorders;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::metrics::ledger::LedgerMetrics;
@@ -99,8 +99,8 @@ pub struct Shared {
     /// How the service did lately, and places for those who follow it.
     pub kpis: Board,
     pub live: live::Seats,
-    /// Where its threads record what they do; without lanes nobody does.
-    pub lanes: Option<Arc<Lanes>>,
+    /// Where its threads record what they do; without recorders nobody does.
+    pub recorders: Option<Arc<Recorders>>,
     /// What the state takes on disk, as it was lately.
     pub state_bytes: AtomicU64,
     /// What is wrong, and was.

@@ -9,8 +9,8 @@ mod decisions;
 pub mod drift;
 pub mod groups;
 pub mod interval;
-pub mod lane;
 mod percentiles;
+pub mod recorder;
 pub mod snapshot;
 mod window;
 

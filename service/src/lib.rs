@@ -31,6 +31,7 @@ mod ledger;
 mod limits;
 mod log;
 mod logging;
+mod machine;
 mod metrics;
 mod offline;
 mod reload;

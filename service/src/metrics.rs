@@ -30,7 +30,7 @@ use crate::config::Bound;
 use crate::degrade::{MODES, REASONS, Reasons};
 use crate::http::routes::{ROUTES, UNMATCHED};
 use crate::ingest::{Refusal, Taken};
-use crate::kpi::lane::Answered;
+use crate::kpi::recorder::Answered;
 use crate::log::LogStatus;
 use crate::reload::Outcome;
 use crate::scoring::{self, Guards, Stage};
@@ -85,7 +85,8 @@ pub const FAMILIES: [Family; 33] = [
     counter(SESSIONS, "Sessions of the model that were replaced since they went on failing."),
     gauge(BREAKER, "How each circuit breaker stands: 0 closed, 1 half-open, 2 open.").by(&["dependency"]),
     counter(BREAKER_OPENED, "How often each circuit breaker has opened.").by(&["dependency"]),
-    counter(CACHE, "Looks for a score that was given before, by level and result.").by(&["level", "result"]),
+    counter(CACHE, "Looks for the score of a vector that was given before, by level and result.")
+        .by(&["level", "result"]),
     gauge(CACHE_ENTRIES, "Scores kept in process."),
     counter(
         UNRECORDED,
@@ -265,15 +266,15 @@ impl Metrics {
     pub fn scored(&self, application: &Application, scored: &scoring::Decision<'_>) {
         let decision = scored.score.map_or(Decision::Refer, |score| score.decision);
         self.scores[scored.made.mode as usize][decision as usize].increment(1);
-        self.degraded(scored.made.reasons);
+        self.degraded(scored.made.reasons, 1);
         if !scored.recorded && !application.person().is_empty() {
             self.unrecorded.increment(1);
         }
     }
 
-    /// Counts reasons for an answer that is less than it should be.
-    pub fn degraded(&self, reasons: Reasons) {
-        reasons.places().for_each(|place| self.degraded[place].increment(1));
+    /// Counts reasons for which so many scores are less than they should be.
+    pub fn degraded(&self, reasons: Reasons, scores: u64) {
+        reasons.places().for_each(|place| self.degraded[place].increment(scores));
     }
 
     /// Counts an event by what became of it, a place in [`OUTCOMES`].

@@ -30,11 +30,12 @@ use cauce_features::timeline::Applied;
 use cauce_model::bundle::Bundle;
 
 use crate::ingest::{Refusal, Taken, admit, taken};
+use crate::kafka::header;
 use crate::scoring::{Batch, Decision, History};
 use crate::store::{StateError, Store};
 use decode::{Intake, Reason, Refused};
 use output::{Origin, Output};
-pub use queue::{Queue, Record};
+pub use queue::{Queue, Record, Seen};
 
 /// The topics of a slice; the order in which equal timestamps are worked off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,12 +62,12 @@ pub struct Slice {
     pub stream_time: Timestamp,
     /// The newest time that an event claims to have happened at.
     pub watermark: Option<Timestamp>,
-    /// When the last event happened that became state.
+    /// The newest time at which anything happened that became state for the first time, an application being an event.
     pub newest_event: Option<Timestamp>,
 }
 
 /// Is told of every application that is scored.
-pub type Seen<'s> = dyn FnMut(&Application, &Decision<'_>, &Arc<Bundle>) + 's;
+pub type Observer<'s> = dyn FnMut(&Application, &Decision<'_>, &Arc<Bundle>) + 's;
 
 /// What came of a slice's records.
 #[derive(Debug, Default)]
@@ -76,10 +77,11 @@ pub struct Worked {
     pub records: u64,
     pub scored: u64,
     pub deferred: u64,
-    /// Events that were new, that stood already, and that met another under their identity.
+    /// Events that were new, that stood already, and that met another under their identity. Neither what was answered for in an earlier
+    /// life is one, nor an application on its way back.
     pub taken: [u64; 3],
-    /// Dead letters by lane and reason.
-    pub refused: Vec<(Lane, Reason, u64)>,
+    /// Dead letters by reason, and whether they were to be such events.
+    pub refused: Vec<(bool, Reason, u64)>,
     /// Events behind the watermark, and the furthest in milliseconds.
     pub late: u64,
     pub lateness_ms_max: i64,
@@ -146,7 +148,7 @@ impl Slice {
     }
 
     /// Works off records whose turn has come, so many at most.
-    pub fn work(&mut self, batch: &mut Batch, rules: &Rules, seen: &mut Seen<'_>) -> Worked {
+    pub fn work(&mut self, batch: &mut Batch, rules: &Rules, seen: &mut Observer<'_>) -> Worked {
         batch.clear();
         let mut round = Round { batch, rules, worked: Worked::default(), pending: Vec::new() };
         while round.worked.records < rules.most as u64
@@ -170,7 +172,7 @@ impl Slice {
     }
 
     /// Runs the model once for all whose vectors were read.
-    fn score(&self, round: Round<'_>, seen: &mut Seen<'_>) -> Worked {
+    fn score(&self, round: Round<'_>, seen: &mut Observer<'_>) -> Worked {
         let Round { batch, rules, mut worked, pending } = round;
         worked.scored = pending.len() as u64;
         let made = batch.infer();
@@ -216,13 +218,17 @@ impl Slice {
                 let taken = self.take(plan, &event, record.timestamp)?;
                 if taken.is_ok() {
                     self.watch(&event, &mut round.worked);
+                    self.see_new(Lane::Events, record, &event);
                 }
                 taken.map_err(Refused::from)
             }
             Err(refused) => Err(refused),
         };
         match outcome {
-            Ok(taken) => round.worked.count(taken),
+            Ok(taken) if is_event(Lane::Events, record) && !self.is_state_only(Lane::Events, record) => {
+                round.worked.count(taken);
+            }
+            Ok(_) => {}
             Err(refused) => self.refuse(Lane::Events, record, refused, &mut round.worked),
         }
         Ok(())
@@ -249,10 +255,12 @@ impl Slice {
                 return Ok(());
             }
         };
-        let is_state_only = record.offset < self.queues[lane as usize].state_only_before;
+        let is_state_only = self.is_state_only(lane, record);
         let waits = round.rules.deferring && lane == Lane::Applications && !high_priority;
         if is_state_only || waits {
-            let _ = self.take(bundle.plan(), &event, origin.timestamp)?;
+            if self.take(bundle.plan(), &event, origin.timestamp)?.is_ok() {
+                self.see_new(lane, record, &event);
+            }
             if waits && !is_state_only {
                 round.worked.deferred += 1;
                 round.worked.outputs.push(output::deferred(self.partition, record, &origin));
@@ -261,7 +269,12 @@ impl Slice {
         }
         let history = round.batch.read(&self.store, &application, as_of)?;
         match self.record(bundle.plan(), lane, &event, origin.timestamp) {
-            Ok(is_recorded) => round.pending.push(Pending { application, origin, as_of, history, is_recorded }),
+            Ok(is_recorded) => {
+                if is_recorded && lane == Lane::Applications {
+                    self.see_new(lane, record, &event);
+                }
+                round.pending.push(Pending { application, origin, as_of, history, is_recorded });
+            }
             Err(error) => {
                 round.batch.forget_last();
                 return Err(error);
@@ -297,26 +310,43 @@ impl Slice {
     }
 
     fn refuse(&self, lane: Lane, record: &Record, refused: Refused, worked: &mut Worked) {
-        if record.offset < self.queues[lane as usize].state_only_before {
+        if self.is_state_only(lane, record) {
             return;
         }
-        match worked.refused.iter_mut().find(|(of, reason, _)| (*of, *reason) == (lane, refused.reason)) {
+        let of = (is_event(lane, record), refused.reason);
+        match worked.refused.iter_mut().find(|(is_event, reason, _)| (*is_event, *reason) == of) {
             Some((.., count)) => *count += 1,
-            None => worked.refused.push((lane, refused.reason, 1)),
+            None => worked.refused.push((of.0, of.1, 1)),
         }
         let origin = Origin::of(record, &self.topics[lane as usize], self.partition);
         worked.outputs.push(output::dead_letter(self.partition, record, &origin, &refused));
+    }
+
+    /// Whether a record was answered for in an earlier life.
+    fn is_state_only(&self, lane: Lane, record: &Record) -> bool {
+        record.offset < self.queues[lane as usize].state_only_before
+    }
+
+    /// When what has become state happened, unless it is only read again.
+    fn see_new(&mut self, lane: Lane, record: &Record, event: &Event) {
+        if !self.is_state_only(lane, record) {
+            self.newest_event = self.newest_event.max(Some(event.time()));
+        }
     }
 
     /// How far an event is behind the newest one.
     fn watch(&mut self, event: &Event, worked: &mut Worked) {
         let watermark = self.watermark.unwrap_or(event.time()).max(event.time());
         self.watermark = Some(watermark);
-        self.newest_event = Some(event.time());
         let lateness_ms = watermark.millis() - event.time().millis();
         worked.late += u64::from(lateness_ms > 0);
         worked.lateness_ms_max = worked.lateness_ms_max.max(lateness_ms);
     }
+}
+
+/// Whether a record is to be an event, not an application that was scored over HTTP and comes back as one.
+fn is_event(lane: Lane, record: &Record) -> bool {
+    lane == Lane::Events && record.header(header::KIND).is_none()
 }
 
 impl Worked {

@@ -1,43 +1,43 @@
-//! What a thread counts of requests, once: for Prometheus, whose counters are those of all threads, and in its own lane for KPIs.
+//! What a thread counts of requests, once: for Prometheus, whose counters are those of all threads, and in its own recorder for KPIs.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cauce_features::application::Application;
 use cauce_model::bundle::Bundle;
 
-use crate::degrade::Reasons;
+use crate::degrade::{self, Reasons};
 use crate::ingest::{Refusal, Taken};
-use crate::kpi::lane::{Answered, Lane};
+use crate::kpi::recorder::{Answered, Recorder};
 use crate::metrics::kafka::TAKEN;
 use crate::metrics::{INVALID, Metrics, STAGES, outcome};
 use crate::scoring::Decision;
+use crate::stream::Worked;
 use crate::stream::decode::Reason;
-use crate::stream::{self, Worked};
 
 /// Counts for one thread.
 pub struct Tally {
     metrics: Arc<Metrics>,
     /// None where no KPIs are kept.
-    lane: Option<Arc<Lane>>,
+    recorder: Option<Arc<Recorder>>,
 }
 
 impl Tally {
-    /// For a thread with this lane.
-    pub fn new(metrics: Arc<Metrics>, lane: Option<Arc<Lane>>) -> Self {
-        Self { metrics, lane }
+    /// For a thread with this recorder.
+    pub fn new(metrics: Arc<Metrics>, recorder: Option<Arc<Recorder>>) -> Self {
+        Self { metrics, recorder }
     }
 
     /// Counts an answer.
     pub fn answered(&self, answered: &Answered) {
         self.metrics.answered(answered);
-        self.kpi(|lane| lane.answered(answered));
+        self.kpi(|recorder| recorder.answered(answered));
     }
 
     /// Counts how long each stage of a request took, those that it had.
     pub fn stages(&self, took: &[Option<Duration>; STAGES.len()]) {
         self.metrics.stages(took);
-        self.kpi(|lane| lane.stages(took));
+        self.kpi(|recorder| recorder.stages(took));
     }
 
     /// Counts a scored application, for a product if the request named one.
@@ -49,26 +49,28 @@ impl Tally {
         bundle: &Arc<Bundle>,
     ) {
         self.metrics.scored(application, decision);
-        self.kpi(|lane| lane.scored(application, product, decision, bundle));
+        self.kpi(|recorder| recorder.scored(application, product, decision, bundle));
     }
 
     /// Counts an application of the stream that was scored, which Prometheus has families of its own for.
     pub fn streamed(&self, application: &Application, decision: &Decision<'_>, bundle: &Arc<Bundle>) {
-        self.kpi(|lane| lane.scored(application, None, decision, bundle));
+        self.kpi(|recorder| recorder.scored(application, None, decision, bundle));
     }
 
-    /// Counts reasons that were found after scores were counted, so many of which were not degraded before.
-    pub fn degraded(&self, reasons: Reasons, anew: u64) {
-        self.metrics.degraded(reasons);
-        self.kpi(|lane| lane.degraded(reasons, anew));
+    /// Counts a reason that was found after so many scores were counted, some of which were not degraded before.
+    pub fn degraded(&self, reason: degrade::Reason, scores: u64, anew: u64) {
+        self.metrics.degraded(Reasons::NONE.with(reason), scores);
+        self.kpi(|recorder| recorder.degraded(reason, scores, anew));
     }
 
-    /// Counts a valid event. One that was only accepted is counted for KPIs by whoever makes it history.
+    /// Counts a valid event whose fate is decided here.
     pub fn event(&self, became: Result<Taken, Refusal>) {
-        match became {
-            Ok(Taken::Accepted) => self.metrics.event(outcome(became)),
-            _ => self.event_at(outcome(became)),
-        }
+        self.event_at(outcome(became));
+    }
+
+    /// Counts a valid event that went to Kafka: for KPIs it is one of the stream, counted by whoever makes it history.
+    pub fn relayed(&self, became: Result<Taken, Refusal>) {
+        self.metrics.event(outcome(became));
     }
 
     /// Counts what was sent as an event and is none.
@@ -78,11 +80,11 @@ impl Tally {
 
     /// Counts what came of events of the stream, which Prometheus has families of its own for.
     pub fn worked(&self, worked: &Worked) {
-        self.kpi(|lane| {
+        self.kpi(|recorder| {
             let taken = TAKEN.into_iter().map(|taken| outcome(Ok(taken))).zip(worked.taken);
-            let events = worked.refused.iter().filter(|(of, ..)| *of == stream::Lane::Events);
+            let events = worked.refused.iter().filter(|(is_event, ..)| *is_event);
             let refused = events.map(|(_, reason, count)| (refused(*reason), *count));
-            taken.chain(refused).for_each(|(outcome, count)| lane.events(outcome, count));
+            taken.chain(refused).for_each(|(outcome, count)| recorder.events(outcome, count));
         });
     }
 
@@ -91,19 +93,19 @@ impl Tally {
         self.metrics.panicked();
     }
 
-    /// Says how the thread stands.
-    pub fn load(&self, delay: Duration, in_flight: usize) {
-        self.kpi(|lane| lane.load(delay, in_flight));
+    /// Says how the thread stands, and when it will say so again, at the latest.
+    pub fn load(&self, delay: Duration, in_flight: usize, next: Instant) {
+        self.kpi(|recorder| recorder.load(delay, in_flight, next));
     }
 
     fn event_at(&self, outcome: usize) {
         self.metrics.event(outcome);
-        self.kpi(|lane| lane.events(outcome, 1));
+        self.kpi(|recorder| recorder.events(outcome, 1));
     }
 
-    fn kpi(&self, count: impl FnOnce(&Lane)) {
-        if let Some(lane) = &self.lane {
-            count(lane);
+    fn kpi(&self, count: impl FnOnce(&Recorder)) {
+        if let Some(recorder) = &self.recorder {
+            count(recorder);
         }
     }
 }

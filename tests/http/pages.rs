@@ -102,7 +102,7 @@ const METRICS: [(&str, &str); 69] = [
     ("cauce_error_ratio", "gauge"),
     ("cauce_degraded_ratio", "gauge"),
     ("cauce_refused_events_ratio", "gauge"),
-    ("cauce_kafka_lag_seconds", "gauge"),
+    ("cauce_lag_seconds", "gauge"),
     ("cauce_memory_ratio", "gauge"),
     ("cauce_log_growth_ratio", "gauge"),
     ("cauce_model_score_psi", "gauge"),

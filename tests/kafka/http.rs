@@ -83,6 +83,7 @@ fn scoring_goes_on_without_a_broker_and_events_are_refused_for_a_while() {
     let settings = ["breaker.calls=3", "breaker.open=300ms", "breaker.open_most=1s", "budget.reserve=20ms"];
     let (mut broker, server) = alone("http-down", &settings);
     let breaker = || server.get("/readyz").json()["breakers"]["kafka"].clone();
+    let lag_seconds = || server.get("/v1/kpis").json()["resources"]["kafka"]["lag_seconds"].as_f64();
     assert_eq!(breaker(), "closed");
     broker.kill();
     let refused = post(&server, "1");
@@ -98,9 +99,11 @@ fn scoring_goes_on_without_a_broker_and_events_are_refused_for_a_while() {
         assert_eq!((scored.status, &said["mode"], &said["history"]["known"]), (200, &json!("full"), &json!(true)));
     }
     assert!(began.elapsed() < Duration::from_secs(5), "they took {:?}", began.elapsed());
+    await_true("nobody knows what waits, and for how long is told", || lag_seconds() > Some(2.0));
     broker.start();
     await_true("events are taken again", || post(&server, "2").status < 300);
     await_true("the breaker is closed", || post(&server, "3").status < 300 && breaker() == "closed");
+    await_true("nothing waits", || lag_seconds() == Some(0.0));
 }
 
 #[test]

@@ -51,6 +51,24 @@ fn one_snapshot_comes_each_second_and_the_newest_can_be_asked_for() {
 }
 
 #[test]
+fn no_second_is_shorter_and_each_is_of_the_machine_even_where_the_clock_stands_still() {
+    let server = server_with(&["server.clock=2026-06-15T12:00:00Z"]);
+    let mut live = Live::connect(&server, "/v1/kpis/live");
+    (0..4).for_each(|_| drop(live.document()));
+    let newest = server.get("/v1/kpis").json();
+    let minute = newest["last_minute"].as_array().unwrap();
+    let of = |key: &str| minute.iter().map(|point| point[key].as_f64().unwrap()).collect::<Vec<_>>();
+    assert!(of("cpu_ratio").iter().all(|ratio| (0.0..=1.0).contains(ratio)), "{newest}");
+    let (first, others) = (of("seconds")[0], &of("seconds")[1..]);
+    assert!(first == 0.0 && others.iter().all(|seconds| (1.0..20.0).contains(seconds)), "{newest}");
+    // Written alike, they are in order as text.
+    assert!(minute.is_sorted_by(|one, next| one["timestamp"].as_str() < next["timestamp"].as_str()), "{newest}");
+    let known = server.get("/api/metricas-tiempo-real").json();
+    let mut seconds = known["historial_ultimo_minuto"].as_array().unwrap().iter();
+    assert!(seconds.all(|one| (0.0..=100.0).contains(&one["uso_cpu"].as_f64().unwrap())), "{known}");
+}
+
+#[test]
 fn numbers_move_under_load() {
     let server = server_with(&[]);
     let mut live = Live::connect(&server, "/v1/kpis/live");

@@ -40,22 +40,19 @@ impl Live {
     /// The next document.
     #[track_caller]
     pub(crate) fn document(&mut self) -> Value {
-        loop {
-            match self.0.read().expect("the service goes on") {
-                Message::Text(text) => return serde_json::from_str(&text).unwrap(),
-                Message::Close(reason) => panic!("closed: {reason:?}"),
-                _ => {}
-            }
-        }
+        self.next().unwrap_or_else(|end| panic!("{end}"))
     }
 
-    /// How many documents come until the connection ends.
-    pub(crate) fn count(mut self) -> u64 {
-        let mut documents = 0;
-        while let Ok(message) = self.0.read() {
-            documents += u64::from(message.is_text());
+    /// The next document, or how the connection ended.
+    pub(crate) fn next(&mut self) -> Result<Value, String> {
+        loop {
+            match self.0.read() {
+                Ok(Message::Text(text)) => return Ok(serde_json::from_str(&text).unwrap()),
+                Ok(Message::Close(reason)) => return Err(format!("closed: {reason:?}")),
+                Ok(_) => {}
+                Err(error) => return Err(error.to_string()),
+            }
         }
-        documents
     }
 
     /// Listens until the service closes; the code that it gives.

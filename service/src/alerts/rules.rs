@@ -134,7 +134,7 @@ pub static RULES: [Rule; 10] = [
         advice: "`cauce lag` tells how fast it catches up and what the trouble is; more instances share the partitions",
         unit: Unit::Seconds,
         about: About::Service,
-        gauge: "cauce_kafka_lag_seconds",
+        gauge: "cauce_lag_seconds",
         signal: |of| one(of.resources.kafka.map(|kafka| kafka.lag_seconds), 0),
         threshold: |config| config.alerts.lag.get().as_secs_f64(),
         least: |_| 0,

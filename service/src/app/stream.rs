@@ -20,7 +20,7 @@ use crate::kafka::partitioner::partition_of;
 use crate::kafka::tending::{Tended, Tending};
 use crate::kafka::worker::{Control, Parts, Seat, Worker, open_slice, state_directory};
 use crate::kafka::{Cluster, ClusterError};
-use crate::kpi::lane::Lanes;
+use crate::kpi::recorder::Recorders;
 use crate::metrics::Metrics;
 use crate::metrics::kafka::KafkaMetrics;
 use crate::scoring::Batch;
@@ -54,7 +54,7 @@ pub(super) fn open(
     slot: &Arc<Slot>,
     clock: Clock,
     metrics: &Arc<Metrics>,
-    lanes: Option<&Lanes>,
+    recorders: Option<&Recorders>,
     recovery: Recovery,
 ) -> Result<Backend, AppError> {
     let cluster = Cluster::of(&config.kafka)?;
@@ -74,7 +74,7 @@ pub(super) fn open(
     };
     let log = KafkaLog::new(&cluster, applied.clone(), &config.log, recovery.accept_data_loss)?;
     let seat = || {
-        let tally = Tally::new(metrics.clone(), lanes.map(Lanes::open));
+        let tally = Tally::new(metrics.clone(), recorders.map(Recorders::open));
         Ok::<_, ModelError>(Seat { batch: Batch::seated(slot)?, tally })
     };
     let parts = Parts {

@@ -1,10 +1,10 @@
 //! The thread that looks at the service once a second: it reads what takes time to read, and has a snapshot made.
 //!
 //! It alone walks directories for their sizes, so that no worker waits for a disk to answer `/metrics`. It never waits for requests, nor
-//! they for it, and ends as soon as it is told to.
+//! they for it, and ends as soon as it is told to. What it shows is of the machine's time, even where the service's clock stands still to
+//! replay history: only decisions are as of that clock, and a chart of seconds that are all the same could not grow.
 
-mod process;
-
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -15,6 +15,7 @@ use cauce_model::bundle::Bundle;
 
 use super::AppError;
 use crate::breaker::STATES;
+use crate::clock::Clock;
 use crate::config;
 use crate::http::Shared;
 use crate::http::routes::{ROUTES, Route};
@@ -22,13 +23,14 @@ use crate::kpi::advice::{self, Limits};
 use crate::kpi::collector::{Collector, Readings, RouteRow};
 use crate::kpi::groups::Groups;
 use crate::kpi::interval::Interval;
-use crate::kpi::lane::{Lanes, Load, Scheme};
+use crate::kpi::recorder::{Load, Recorders, Scheme};
 use crate::kpi::snapshot::{BreakerKpis, Resources};
+use crate::machine::{self, Cpu};
+use crate::metrics::Metrics;
 use crate::store::Store;
-use process::Cpu;
 
 const EVERY: Duration = Duration::from_secs(1);
-/// How often sizes on disk are read, and how much memory there is.
+/// How often sizes on disk are read, and how much of the machine may be used.
 const SIZES_EVERY: u64 = 10;
 
 /// The thread.
@@ -42,13 +44,14 @@ struct Watch {
     shared: Arc<Shared>,
     started: Instant,
     cpu: Cpu,
+    cores: f64,
     memory_limit_bytes: u64,
     /// How often it has looked.
     looks: u64,
 }
 
-/// Lanes for all threads that record, unless no KPIs are kept.
-pub(super) fn lanes(settings: &config::Kpi, bundle: &Bundle) -> Result<Option<Arc<Lanes>>, AppError> {
+/// Recorders for all threads that record, unless no KPIs are kept.
+pub(super) fn recorders(settings: &config::Kpi, bundle: &Bundle) -> Result<Option<Arc<Recorders>>, AppError> {
     let groups = Groups::new(settings, bundle.plan().specification());
     let groups = groups.map_err(|(key, cause)| AppError::Setting { key, cause })?;
     if settings.window.get().is_zero() {
@@ -56,19 +59,21 @@ pub(super) fn lanes(settings: &config::Kpi, bundle: &Bundle) -> Result<Option<Ar
     }
     // What is asked of no route that there is counts as no request.
     let counted = ROUTES.iter().map(Route::is_counted).chain([false]);
-    Ok(Some(Arc::new(Lanes::new(Scheme::new(counted.collect(), groups, bundle, settings.drift_rows)))))
+    Ok(Some(Arc::new(Recorders::new(Scheme::new(counted.collect(), groups, bundle, settings.drift_rows)))))
 }
 
 /// Starts it.
 pub(super) fn start(shared: Arc<Shared>, settings: config::Kpi) -> std::io::Result<Watching> {
     let is_stopped = Arc::new(AtomicBool::new(false));
     let stop = is_stopped.clone();
-    let mut watch = Watch { shared, started: Instant::now(), cpu: Cpu::new(), memory_limit_bytes: 0, looks: 0 };
+    let (started, cpu) = (Instant::now(), Cpu::default());
+    let mut watch = Watch { shared, started, cpu, cores: 1.0, memory_limit_bytes: 0, looks: 0 };
     // Before the first request, whoever asks for them finds sizes.
     watch.read_sizes();
-    let run = move || match watch.shared.lanes.clone() {
-        Some(lanes) => watch.collect(&lanes, &settings, &stop),
-        None => watch.each_second(&stop, |watch, _| watch.look()),
+    let metrics = watch.shared.metrics.clone();
+    let run = move || match watch.shared.recorders.clone() {
+        Some(recorders) => watch.collect(&recorders, &settings, &metrics, &stop),
+        None => each_second(&mut watch, &metrics, &stop, |_| (), |watch, (), _| watch.look()),
     };
     let thread = thread::Builder::new().name("cauce-kpi".into()).spawn(run)?;
     Ok(Watching { thread, is_stopped })
@@ -84,38 +89,23 @@ impl Watching {
 }
 
 impl Watch {
-    fn collect(&mut self, lanes: &Lanes, settings: &config::Kpi, stop: &AtomicBool) {
-        let (scheme, limits) = (lanes.scheme(), Limits::new(settings));
-        let mut collector = Collector::new(settings, scheme.clone(), routes(), self.shared.clock.now());
-        let mut second = Interval::new(scheme.extent);
-        self.each_second(stop, |watch, elapsed| {
+    fn collect(&mut self, recorders: &Recorders, settings: &config::Kpi, metrics: &Metrics, stop: &AtomicBool) {
+        let (scheme, limits) = (recorders.scheme(), Limits::new(settings));
+        let begin = |watch: &Self| {
+            let cache = watch.shared.guards.cache.status();
+            let collector = Collector::new(settings, scheme.clone(), routes(), cache, Clock::System.now());
+            (collector, Interval::new(scheme.extent))
+        };
+        each_second(self, metrics, stop, begin, |watch, (collector, second), elapsed| {
             watch.look();
             second.clear();
-            let load = lanes.take(&mut second);
-            let now = watch.shared.clock.now();
-            let readings = watch.read(now, elapsed, load);
-            let mut snapshot = collector.tick(now, elapsed, &mut second, readings);
+            let load = recorders.take(second, Instant::now());
+            let readings = watch.read(load);
+            let mut snapshot = collector.tick(Clock::System.now(), elapsed, second, readings);
             (snapshot.state, snapshot.problems) = advice::assess(&snapshot, &limits);
             watch.shared.alerts.observe(&mut snapshot);
             watch.shared.kpis.post(snapshot);
         });
-    }
-
-    /// Calls `act` at once and every second with how long the last one really was, until told to stop.
-    fn each_second(&mut self, stop: &AtomicBool, mut act: impl FnMut(&mut Self, Duration)) {
-        let mut last = Instant::now();
-        let mut due = last;
-        while !stop.load(Ordering::Relaxed) {
-            let now = Instant::now();
-            if now < due {
-                thread::park_timeout(due - now);
-                continue;
-            }
-            act(self, now - last);
-            last = now;
-            // A second that was missed is not made up for.
-            due = (due + EVERY).max(Instant::now());
-        }
     }
 
     fn look(&mut self) {
@@ -128,28 +118,32 @@ impl Watch {
     fn read_sizes(&mut self) {
         let bytes = self.shared.histories.sum(Store::disk_bytes);
         self.shared.state_bytes.store(bytes, Ordering::Relaxed);
-        self.memory_limit_bytes = process::memory_limit_bytes();
+        self.memory_limit_bytes = machine::memory_limit_bytes();
+        self.cores = machine::cores();
     }
 
-    fn read(&mut self, now: Timestamp, elapsed: Duration, load: Load) -> Readings {
+    fn read(&mut self, load: Load) -> Readings {
         let shared = self.shared.clone();
         Readings {
             uptime: self.started.elapsed(),
-            resources: self.resources(now, elapsed, load),
+            resources: self.resources(load),
             cache: shared.guards.cache.status(),
             bundle: shared.slot.bundle(),
         }
     }
 
-    fn resources(&mut self, now: Timestamp, elapsed: Duration, load: Load) -> Resources {
-        let cpu_ratio = self.cpu.share(elapsed);
-        let (shared, memory_bytes, limit) = (&self.shared, process::memory_bytes(), self.memory_limit_bytes);
+    fn resources(&mut self, load: Load) -> Resources {
+        let cpu_ratio = self.cpu.share(self.cores);
+        let (shared, limit) = (&self.shared, self.memory_limit_bytes);
+        let memory_bytes = machine::memory_bytes().unwrap_or(0);
         let (histories, log) = (&shared.histories, shared.ingest.log().status());
         let instant = Instant::now();
         let breaker = |breaker: &crate::breaker::Breaker| BreakerKpis {
             dependency: breaker.name,
             state: STATES[breaker.state(instant).0 as usize].1,
         };
+        // Checkpoints are of the service's clock.
+        let now = shared.clock.now();
         let age = |at: Timestamp| (now.millis() - at.millis()).max(0) as f64 / 1e3;
         // Of several slices, that which is furthest behind; one without a checkpoint has nothing to be old.
         let checkpointed = histories.here().filter_map(|(_, store)| store.checkpointed_at()).min();
@@ -177,6 +171,33 @@ impl Watch {
     }
 }
 
+/// Calls `act` at once, and from then on every second with how long the last one really was, until told to stop. A defect costs what was
+/// begun with and no more: the next second begins anew.
+fn each_second<W, B>(
+    watch: &mut W,
+    metrics: &Metrics,
+    stop: &AtomicBool,
+    begin: impl Fn(&W) -> B,
+    mut act: impl FnMut(&mut W, &mut B, Duration),
+) {
+    let mut begun = begin(watch);
+    let mut last = None;
+    while !stop.load(Ordering::Relaxed) {
+        let now = Instant::now();
+        // No second is shorter, also after one that was longer: shares and rates of a moment would say nothing.
+        let wait = last.map_or(Duration::ZERO, |last: Instant| (last + EVERY).saturating_duration_since(now));
+        if !wait.is_zero() {
+            thread::park_timeout(wait);
+            continue;
+        }
+        let elapsed = last.replace(now).map_or(Duration::ZERO, |last| now - last);
+        if catch_unwind(AssertUnwindSafe(|| act(watch, &mut begun, elapsed))).is_err() {
+            metrics.panicked();
+            begun = begin(watch);
+        }
+    }
+}
+
 /// The table of routes, as KPIs tell it.
 fn routes() -> Vec<RouteRow> {
     let known = ROUTES.iter().map(|route| RouteRow {
@@ -185,4 +206,39 @@ fn routes() -> Vec<RouteRow> {
         scores: route.endpoint.scores_one(),
     });
     known.chain([RouteRow { method: "*", path: "unmatched", scores: false }]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::LogStatus;
+    use crate::metrics::Held;
+    use crate::scoring::Guards;
+
+    #[test]
+    fn a_defect_costs_one_second_and_no_second_is_shorter_than_one() {
+        let metrics = Metrics::new(&[], [("name", "n"), ("version", "1"), ("hash", "00")]);
+        let (stop, mut seen) = (AtomicBool::new(false), Vec::new());
+        each_second(
+            &mut (),
+            &metrics,
+            &stop,
+            |()| 0,
+            |(), begun, elapsed| {
+                *begun += 1;
+                seen.push((*begun, elapsed));
+                match seen.len() {
+                    1 => panic!("a defect, as this test wants it"),
+                    // The next one is due soon after.
+                    2 => thread::sleep(EVERY / 2),
+                    3 => stop.store(true, Ordering::Relaxed),
+                    _ => {}
+                }
+            },
+        );
+        let page = metrics.render(&Held::default(), &LogStatus::default(), &Guards::for_tests());
+        assert!(page.contains("\ncauce_panics_total 1\n"), "{page}");
+        assert_eq!(seen.iter().map(|(begun, _)| *begun).collect::<Vec<_>>(), [1, 1, 2]);
+        assert!(seen[0].1.is_zero() && seen[1..].iter().all(|(_, elapsed)| *elapsed >= EVERY), "{seen:?}");
+    }
 }

@@ -21,7 +21,7 @@ use super::{Shared, Worker};
 use crate::deadline::{Deadline, Work};
 use crate::degrade::Rungs;
 use crate::error::{ApiError, Code};
-use crate::kpi::lane::Answered;
+use crate::kpi::recorder::Answered;
 use crate::tally::Tally;
 use crate::trace::Recording;
 

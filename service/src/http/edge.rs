@@ -23,7 +23,7 @@ use futures_core::Stream;
 use tracing::{Instrument, Span};
 
 use super::connection::{Connections, Facts, Patience};
-use super::pulse::Pulse;
+use super::pulse::{CALM_PERIOD, Pulse};
 use super::refusal::Refusals;
 use super::routes;
 use super::span::Maker;
@@ -31,7 +31,7 @@ use super::{Shared, call};
 use crate::admission::{Admission, Bounds, Class, Look, Reason, Verdict};
 use crate::config::{Config, Server};
 use crate::deadline::Deadline;
-use crate::kpi::lane::{Answered, Lanes};
+use crate::kpi::recorder::{Answered, Recorders};
 use crate::limits::{Limiter, Standing};
 use crate::metrics::edge::EdgeMetrics;
 use crate::tally::Tally;
@@ -143,7 +143,7 @@ impl Edge {
             connections: Connections::new(patience, shared.gate.open.clone()),
             pulse: Pulse::new(),
             metrics: EdgeMetrics::new(&shared.metrics, number),
-            tally: Tally::new(shared.metrics.clone(), shared.lanes.as_deref().map(Lanes::open)),
+            tally: Tally::new(shared.metrics.clone(), shared.recorders.as_deref().map(Recorders::open)),
             admission: RefCell::new(Admission::new(shared.gate.bounds)),
             ids: Maker::new(),
             refusals: Refusals::new(),
@@ -201,7 +201,7 @@ impl Edge {
     pub fn tick(&self, look: Look, now: Instant) -> bool {
         let (share, in_flight) = self.learn(look);
         self.metrics.load(look.late, share, in_flight, self.connections.len(), self.shared.live.taken());
-        self.tally.load(look.late, in_flight);
+        self.tally.load(look.late, in_flight, now + CALM_PERIOD);
         self.connections.resume(Some(now));
         if self.shared.is_stopping() {
             self.connections.part();

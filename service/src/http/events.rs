@@ -93,8 +93,9 @@ async fn take(call: &Call, request: &HttpRequest, payload: Payload) -> Result<(K
             let Some(accepted) = settled.into_iter().next() else {
                 return Err(ApiError::new(Code::Internal, "the log answered for no record"));
             };
-            let Accepted { position, stored, outcome } = accepted?;
-            call.tally().event(outcome);
+            let accepted = accepted?;
+            count(call, &accepted);
+            let Accepted { position, stored, outcome } = accepted;
             match outcome? {
                 // The same event came twice at once: the other one was first.
                 Taken::Duplicate => Taken::Duplicate,
@@ -111,6 +112,14 @@ async fn take(call: &Call, request: &HttpRequest, payload: Payload) -> Result<(K
     };
     let stored = call.shared().ingest.log().home(&key.person);
     Ok((key, Standing { outcome, stored, position }))
+}
+
+/// Counts what became of an event that was written.
+fn count(call: &Call, accepted: &Accepted) {
+    match accepted.stored {
+        Stored::Log => call.tally().event(accepted.outcome),
+        Stored::Kafka { .. } | Stored::Outbox => call.tally().relayed(accepted.outcome),
+    }
 }
 
 /// A position in the outbox is nobody's business: the record gets another one.
@@ -197,8 +206,8 @@ impl Batch {
     }
 
     fn add(&mut self, call: &Call, index: usize, accepted: Accepted) {
+        count(call, &accepted);
         let Accepted { position, stored, outcome } = accepted;
-        call.tally().event(outcome);
         match outcome {
             Ok(taken) => self.taken.push(taken),
             Err(refusal) => self.refused.push((index, refusal.into())),

@@ -29,7 +29,7 @@ pub fn posted(call: &Call) -> Result<Arc<Posted>, ApiError> {
 
 /// Without KPIs there is nothing to show, nor does anybody look for what to be alarmed by.
 pub fn kept(call: &Call) -> Result<(), ApiError> {
-    match call.shared().lanes {
+    match call.shared().recorders {
         Some(_) => Ok(()),
         None => {
             Err(ApiError::new(Code::NoKpis, "`kpi.window` is 0s here: KPIs and alerts need it to be from 10s to 1h"))

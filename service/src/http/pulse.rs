@@ -16,7 +16,7 @@ use super::edge::Edge;
 use crate::admission::{Look, PERIOD};
 
 /// The pulse of a worker that has nothing to do, and how often connections are looked over.
-const CALM_PERIOD: Duration = Duration::from_millis(100);
+pub const CALM_PERIOD: Duration = Duration::from_millis(100);
 const LOOK_OVER: Duration = Duration::from_millis(250);
 
 /// The pulse of one worker.

@@ -20,7 +20,7 @@ use super::single::{Outcome, Single};
 use super::timing::{SERVER_TIMING, StopWatch};
 use super::{body, waiting};
 use crate::deadline::Work;
-use crate::degrade::{Mode, Reasons};
+use crate::degrade::Mode;
 use crate::error::{ApiError, Code};
 use crate::ingest::Posted;
 use crate::scoring::answer::Decided;
@@ -109,7 +109,7 @@ async fn score_batch(call: &Call, request: &HttpRequest, payload: Payload) -> Re
     watch.lap(Stage::Ledger);
     if let Kept::Unknown(reason) = kept {
         let anew = decided.iter().filter(|decided| !decided.made.is_degraded()).count();
-        call.tally().degraded(Reasons::NONE.with(reason), anew as u64);
+        call.tally().degraded(reason, decided.len() as u64, anew as u64);
     }
     if let Some(Decided { made, .. }) = decided.first() {
         call.record(|recording| recording.decided(made.mode, made.reasons, bundle.version()));

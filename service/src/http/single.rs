@@ -17,7 +17,6 @@ use super::score::variant;
 use super::timing::StopWatch;
 use super::{body, waiting};
 use crate::deadline::Work;
-use crate::degrade::Reasons;
 use crate::error::ApiError;
 use crate::ingest::Posted;
 use crate::scoring::answer::{Decided, Kept};
@@ -95,7 +94,7 @@ impl Single<'_> {
         let kept = waiting::settle(call, receipt, deadline).await;
         watch.lap(Stage::Ledger);
         if let Kept::Unknown(reason) = kept {
-            call.tally().degraded(Reasons::NONE.with(reason), u64::from(!decided.made.is_degraded()));
+            call.tally().degraded(reason, 1, u64::from(!decided.made.is_degraded()));
         }
         let (made, reasons) = (&decided.made, decided.reasons(kept));
         call.record(|recording| recording.decided(made.mode, reasons, decided.bundle.version()));

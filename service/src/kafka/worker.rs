@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use cauce_features::time::Timestamp;
 use cauce_model::bundle::Bundle;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -96,6 +97,8 @@ pub struct Worker {
     /// Slices that are here and not this instance's: found at the start, or lost while no broker could be reached. They are read on, and
     /// taken up again where they stand.
     kept: BTreeMap<i32, Arc<Tended>>,
+    /// When the lag of any slice was last seen, and what it was then.
+    lag_seen: (Timestamp, i64),
     committed_at: Instant,
     observed_at: Instant,
     /// Since when what is done cannot be committed; it is tried again, and nothing new is done before.
@@ -127,6 +130,7 @@ impl Worker {
             wanted: BTreeSet::new(),
             was_assigned: false,
             kept,
+            lag_seen: (parts.clock.now(), 0),
             committed_at: now,
             observed_at: now,
             failing: None,
@@ -357,8 +361,14 @@ impl Worker {
             let behind = owned.lag();
             let waiting = behind[Lane::Events as usize] + behind[Lane::Applications as usize];
             lag += waiting;
-            oldest_ms = oldest_ms.max(owned.waited_ms(waiting, now));
-            self.parts.metrics.observed(behind, &owned.slice, now);
+            let waited_ms = owned.waited_ms(now);
+            oldest_ms = oldest_ms.max(waited_ms);
+            self.parts.metrics.observed(behind, waited_ms, &owned.slice);
+        }
+        match self.slices.is_empty() && !self.kept.is_empty() {
+            // What is kept while no broker can be reached may be behind by so much more.
+            true => oldest_ms = self.lag_seen.1 + (now.millis() - self.lag_seen.0.millis()).max(0),
+            false => self.lag_seen = (now, oldest_ms),
         }
         self.control.show_lag(lag, oldest_ms);
         lag

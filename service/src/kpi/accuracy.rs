@@ -1,18 +1,18 @@
-//! How far percentiles are off: samples go the way that answers go, through the lanes of several threads and the window, and what is told of
+//! How far percentiles are off: samples go the way that answers go, through the recorders of several threads and the window, and what is told of
 //! them is held against the sorted samples themselves. For a test, and for the figure of a benchmark.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::decisions::Bands;
 use super::groups::Groups;
 use super::interval::{Extent, Interval};
-use super::lane::{Answered, Lanes, Scheme};
 use super::percentiles::Times;
+use super::recorder::{Answered, Recorders, Scheme};
 use super::window::Window;
 
-const LANES: usize = 4;
+const RECORDERS: usize = 4;
 const SECONDS: usize = 10;
-const EXTENT: Extent = Extent { routes: 1, groups: 1, rows: 0 };
+const EXTENT: Extent = Extent { routes: 1, groups: 1, rows: 0, width: 0 };
 
 /// A distribution of times, in nanoseconds.
 type Draw = fn(&mut Random) -> f64;
@@ -40,8 +40,8 @@ pub fn percentile_error_max(samples: usize) -> f64 {
 fn errors((name, draw): &(&'static str, Draw), samples: usize) -> Vec<(String, f64)> {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let scheme = Scheme { extent: EXTENT, counted: vec![true], groups: Groups::default(), bands: Bands::default() };
-    let lanes = Lanes::new(scheme);
-    let open: Vec<_> = (0..LANES).map(|_| lanes.open()).collect();
+    let recorders = Recorders::new(scheme);
+    let open: Vec<_> = (0..RECORDERS).map(|_| recorders.open()).collect();
     let mut window = Window::new(Duration::from_secs(SECONDS as u64), EXTENT);
     let mut second = Interval::new(EXTENT);
     let mut exact = Vec::with_capacity(samples);
@@ -51,11 +51,11 @@ fn errors((name, draw): &(&'static str, Draw), samples: usize) -> Vec<(String, f
         for sample in 0..samples / SECONDS {
             let ns = (draw(&mut random) * slower).max(1.0) as u64;
             let took = Some(Duration::from_nanos(ns));
-            open[sample % LANES].answered(&Answered { route: 0, status: 200, code: None, took, budget: None });
+            open[sample % RECORDERS].answered(&Answered { route: 0, status: 200, code: None, took, budget: None });
             exact.extend((number >= SECONDS).then_some(ns));
         }
         second.clear();
-        lanes.take(&mut second);
+        recorders.take(&mut second, Instant::now());
         window.push(&second, Duration::from_secs(1));
     }
     exact.sort_unstable();

@@ -11,8 +11,8 @@ use cauce_model::bundle::Bundle;
 use super::decisions::Sums;
 use super::drift::Comparison;
 use super::interval::Interval;
-use super::lane::Scheme;
 use super::percentiles::Times;
+use super::recorder::Scheme;
 use super::snapshot::*;
 use super::window::Window;
 use crate::cache::{self, CacheStatus};
@@ -64,8 +64,14 @@ struct Names {
 }
 
 impl Collector {
-    /// Begins at an instant, with nothing recorded. `routes` are those of the scheme, in order.
-    pub fn new(settings: &config::Kpi, scheme: Arc<Scheme>, routes: Vec<RouteRow>, now: Timestamp) -> Self {
+    /// Begins at an instant, with nothing recorded and the cache as it is. `routes` are those of the scheme, in order.
+    pub fn new(
+        settings: &config::Kpi,
+        scheme: Arc<Scheme>,
+        routes: Vec<RouteRow>,
+        cache: CacheStatus,
+        now: Timestamp,
+    ) -> Self {
         Self {
             routes,
             names: Names {
@@ -78,7 +84,7 @@ impl Collector {
             scheme,
             today: Sums::default(),
             today_since: now,
-            cache: CacheStatus::default(),
+            cache,
             scratch: Times::default(),
         }
     }
@@ -108,7 +114,7 @@ impl Collector {
             quality: self.quality(),
             business: self.business(),
             model: self.model(&bundle),
-            point: self.point(now, second, &resources),
+            point: self.point(now, elapsed, second, &resources),
             resources,
             ..Snapshot::default()
         }
@@ -201,10 +207,11 @@ impl Collector {
         }
     }
 
-    fn point(&mut self, timestamp: Timestamp, second: &Interval, resources: &Resources) -> Point {
+    fn point(&mut self, timestamp: Timestamp, lasted: Duration, second: &Interval, resources: &Resources) -> Point {
         let counts = &second.counts;
         Point {
             timestamp,
+            seconds: lasted.as_secs_f64(),
             requests: counts.requests,
             scores: second.scores(),
             errors: counts.errors,

@@ -19,8 +19,9 @@ pub struct Extent {
     pub routes: usize,
     /// All decisions, then those by product and by segment.
     pub groups: usize,
-    /// Rows of the model that are kept, in floats.
+    /// Rows of the model that are kept, and the floats of one.
     pub rows: usize,
+    pub width: usize,
 }
 
 /// What was recorded.
@@ -88,7 +89,11 @@ impl Interval {
             routes: (0..extent.routes).map(|_| None).collect(),
             stages: Default::default(),
             groups: vec![Sums::default(); extent.groups].into(),
-            rows: Rows { bundle: None, vectors: Vec::with_capacity(extent.rows), probabilities: Vec::new() },
+            rows: Rows {
+                bundle: None,
+                vectors: Vec::with_capacity(extent.rows * extent.width),
+                probabilities: Vec::with_capacity(extent.rows),
+            },
         }
     }
 
@@ -191,10 +196,12 @@ impl Counts {
         misses: [0; _],
     };
 
-    /// The share of applications whose score was found in a cache: each is looked for on the first level first.
+    /// The share of applications whose score was found in a cache. Each is looked for on the first level first, so what was missed is what
+    /// the second did not make good; it may do so in the next second.
     pub fn cache_hit_rate(&self) -> Option<f64> {
-        let looked_for = self.hits[0] + self.misses[0];
-        (looked_for > 0).then(|| (self.hits.iter().sum::<u64>() as f64 / looked_for as f64).min(1.0))
+        let found = self.hits.iter().sum::<u64>();
+        let looked_for = found + self.misses[0].saturating_sub(self.hits[1]);
+        (looked_for > 0).then(|| found as f64 / looked_for as f64)
     }
 
     fn add(&mut self, other: &Self) {
@@ -247,7 +254,9 @@ impl Rows {
             self.clear();
             self.bundle = Some(bundle.clone());
         }
-        if self.vectors.len() + vector.len() <= self.vectors.capacity() {
+        // Never more than was set aside, whatever the bundle: a thread that scores waits for no memory.
+        let has_room = self.vectors.len() + vector.len() <= self.vectors.capacity();
+        if has_room && self.probabilities.len() < self.probabilities.capacity() {
             self.vectors.extend_from_slice(vector);
             self.probabilities.push(probability);
         }

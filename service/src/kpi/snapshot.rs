@@ -126,9 +126,9 @@ pub struct Quality {
     /// Those that occurred.
     pub reasons: Vec<Count>,
     pub cache: Vec<CacheKpis>,
-    /// Of the applications that were looked for: the share whose score was found on any level.
+    /// Of the applications that were looked for: the share whose score, for the very vector, was found on any level.
     pub cache_hit_rate: Option<f64>,
-    /// Events received, and the share that was refused.
+    /// Events received, each once, by whoever takes it or not; and the share that was refused.
     pub events: u64,
     pub events_refused_rate: Option<f64>,
 }
@@ -182,9 +182,9 @@ pub struct Resources {
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct KafkaKpis {
     pub lag_records: u64,
-    /// For how long the oldest record has waited that was not worked off yet, at most.
+    /// For how long the oldest record has waited that is not worked off, at most: also while brokers do not say whether there is one.
     pub lag_seconds: f64,
-    /// From when an event happened until its history had it: the newest.
+    /// From when the newest event or application of the stream happened until its history had it; `null` where the last minute had none.
     pub freshness_seconds: Option<f64>,
 }
 
@@ -320,6 +320,8 @@ pub enum AlertState {
 pub struct Point {
     #[serde(serialize_with = "instant")]
     pub timestamp: Timestamp,
+    /// How long it really was, which counts are to be divided by; 0 for the first, before which there was none.
+    pub seconds: f64,
     pub requests: u64,
     pub scores: u64,
     pub errors: u64,
@@ -337,6 +339,13 @@ pub struct Point {
     pub queue_records: u64,
     pub event_loop_delay_seconds: f64,
     pub lag_seconds: Option<f64>,
+}
+
+impl Point {
+    /// How many of a count that is a second: none where there was none.
+    pub fn per_second(&self, count: u64) -> f64 {
+        if self.seconds > 0.0 { count as f64 / self.seconds } else { 0.0 }
+    }
 }
 
 fn instant<S: Serializer>(instant: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {

@@ -63,7 +63,7 @@ mod tests {
     use super::*;
     use crate::kpi::snapshot::Percentiles;
 
-    const EXTENT: Extent = Extent { routes: 3, groups: 2, rows: 0 };
+    const EXTENT: Extent = Extent { routes: 3, groups: 2, rows: 0, width: 0 };
     const LENGTH: Duration = Duration::from_secs(10);
 
     /// What a second had: how long it lasted, times by route in nanoseconds, times by stage, late answers, errors.

@@ -35,7 +35,7 @@ pub const ALERT_FAMILIES: [Family; 12] = [
         "The share of events that were refused, in the window of KPIs; NaN while there are too few.",
     ),
     gauge(
-        "cauce_kafka_lag_seconds",
+        "cauce_lag_seconds",
         "How long the oldest record that is not worked off has waited; NaN where Kafka is not the log.",
     ),
     gauge("cauce_memory_ratio", "Memory of the process, as a share of what it may use."),

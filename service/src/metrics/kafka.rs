@@ -4,13 +4,12 @@
 
 use std::time::Duration;
 
-use cauce_features::time::Timestamp;
 use metrics::{Counter, Gauge, Histogram};
 
 use super::{Family, Metrics, counter, gauge, histogram};
 use crate::ingest::Taken;
 use crate::stream::decode::Reason;
-use crate::stream::{Lane, Slice, Worked};
+use crate::stream::{Slice, Worked};
 
 const RECORDS: &str = "cauce_kafka_records_total";
 const EVENTS: &str = "cauce_kafka_events_total";
@@ -28,7 +27,7 @@ const DEFERRING: &str = "cauce_kafka_deferring";
 const LAG: &str = "cauce_kafka_lag_records";
 const WATERMARK: &str = "cauce_kafka_watermark_timestamp_seconds";
 const LATENESS: &str = "cauce_kafka_lateness_seconds";
-const FRESHNESS: &str = "cauce_kafka_freshness_seconds";
+const LAG_SECONDS: &str = "cauce_kafka_lag_seconds";
 
 /// Every family there is in Kafka mode, beside the others.
 pub const KAFKA_FAMILIES: [Family; 17] = [
@@ -53,11 +52,8 @@ pub const KAFKA_FAMILIES: [Family; 17] = [
     gauge(WATERMARK, "The newest time that an event claims to have happened at, by partition.").by(&["partition"]),
     gauge(LATENESS, "How far the latest event of the last round of work was behind the watermark, by partition.")
         .by(&["partition"]),
-    gauge(
-        FRESHNESS,
-        "How long ago the newest record that was worked off arrived, 0 while nothing waits, by partition.",
-    )
-    .by(&["partition"]),
+    gauge(LAG_SECONDS, "For how long the oldest record has waited that is not worked off, at most, by partition.")
+        .by(&["partition"]),
 ];
 
 /// What an event may become, in the order of [`Worked::taken`].
@@ -86,7 +82,7 @@ struct SliceMetrics {
     lag: [Gauge; LANES.len()],
     watermark: Gauge,
     lateness: Gauge,
-    freshness: Gauge,
+    lag_seconds: Gauge,
 }
 
 impl KafkaMetrics {
@@ -154,16 +150,14 @@ impl KafkaMetrics {
         self.deferring.set(f64::from(u8::from(deferring)));
     }
 
-    /// How far a slice is, `lag` by lane.
-    pub fn observed(&self, lag: [u64; 3], slice: &Slice, now: Timestamp) {
+    /// How far a slice is: `lag` by lane, and for how long its oldest record has waited.
+    pub fn observed(&self, lag: [u64; 3], waited_ms: i64, slice: &Slice) {
         let metrics = self.slice(slice.partition);
         metrics.lag.iter().zip(lag).for_each(|(gauge, lag)| gauge.set(lag as f64));
         if let Some(watermark) = slice.watermark {
             metrics.watermark.set(watermark.millis() as f64 / 1e3);
         }
-        let is_behind = lag[Lane::Events as usize] + lag[Lane::Applications as usize] > 0;
-        let age_ms = (now.millis() - slice.stream_time.millis()).max(0);
-        metrics.freshness.set(if is_behind && slice.stream_time.millis() > 0 { age_ms as f64 / 1e3 } else { 0.0 });
+        metrics.lag_seconds.set(waited_ms as f64 / 1e3);
     }
 
     /// A partition is elsewhere: nothing of it waits here.
@@ -172,7 +166,7 @@ impl KafkaMetrics {
         metrics
             .lag
             .iter()
-            .chain([&metrics.watermark, &metrics.lateness, &metrics.freshness])
+            .chain([&metrics.watermark, &metrics.lateness, &metrics.lag_seconds])
             .for_each(|gauge| gauge.set(0.0));
     }
 
@@ -189,7 +183,7 @@ impl SliceMetrics {
             lag: LANES.map(lag),
             watermark: gauge(WATERMARK),
             lateness: gauge(LATENESS),
-            freshness: gauge(FRESHNESS),
+            lag_seconds: gauge(LAG_SECONDS),
         }
     }
 }

@@ -7,11 +7,11 @@
 use std::fmt::Write;
 use std::fs;
 
-use rustix::param::{clock_ticks_per_second, page_size};
+use rustix::param::clock_ticks_per_second;
 use rustix::process::{Resource, getrlimit};
-use rustix::time::{ClockId, clock_gettime};
 
 use super::family::{Family, counter, gauge};
+use crate::machine;
 
 /// Every family there is of the process, beside the others.
 pub const PROCESS_FAMILIES: [Family; 7] = [
@@ -29,8 +29,8 @@ pub(super) fn page() -> String {
     let stat = Stat::read();
     let of_stat = |value: fn(&Stat) -> f64| stat.as_ref().map(value);
     let values = [
-        Some(cpu_seconds()),
-        of_stat(|stat| stat.resident_bytes),
+        Some(machine::cpu_time().as_secs_f64()),
+        machine::memory_bytes().map(|bytes| bytes as f64),
         of_stat(|stat| stat.virtual_bytes),
         of_stat(|stat| stat.started_seconds).and_then(|after| Some(booted_seconds()? + after)),
         of_stat(|stat| stat.threads),
@@ -46,18 +46,12 @@ pub(super) fn page() -> String {
     page
 }
 
-fn cpu_seconds() -> f64 {
-    let spent = clock_gettime(ClockId::ProcessCPUTime);
-    spent.tv_sec as f64 + spent.tv_nsec as f64 / 1e9
-}
-
 /// Of `/proc/self/stat`.
 struct Stat {
     threads: f64,
     /// After the machine was.
     started_seconds: f64,
     virtual_bytes: f64,
-    resident_bytes: f64,
 }
 
 impl Stat {
@@ -70,7 +64,6 @@ impl Stat {
             threads: field(20)?,
             started_seconds: field(22)? / clock_ticks_per_second() as f64,
             virtual_bytes: field(23)?,
-            resident_bytes: field(24)? * page_size() as f64,
         })
     }
 }

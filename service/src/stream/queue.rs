@@ -20,6 +20,15 @@ pub struct Record {
 /// A name, and what stands under it.
 pub type Header = (Box<str>, Bytes);
 
+/// What there is to see of a queue.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen {
+    /// When the record arrived that is the next in turn.
+    pub oldest: Option<Timestamp>,
+    /// As of [`Queue`].
+    pub is_at_end: bool,
+}
+
 /// Records of a lane that wait for their turn.
 #[derive(Debug, Default)]
 pub struct Queue {
@@ -48,6 +57,11 @@ impl Queue {
     /// How many records wait, and their bytes.
     pub fn waiting(&self) -> (usize, usize) {
         (self.records.len(), self.bytes)
+    }
+
+    /// What there is to see of it.
+    pub fn seen(&self) -> Seen {
+        Seen { oldest: self.records.front().map(|record| record.timestamp), is_at_end: self.is_at_end }
     }
 
     /// The offset behind the newest record that was read and was not passed over.

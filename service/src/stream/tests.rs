@@ -9,7 +9,6 @@ use cauce_model::onnx::OnnxModel;
 use super::output::To;
 use super::*;
 use crate::ingest::tests::bundle;
-use crate::kafka::header;
 
 /// 2026-01-15T14:00:00Z, and a day.
 const NOW_MS: i64 = 1_768_485_600_000;
@@ -323,7 +322,47 @@ fn an_application_may_stand_only_so_far_behind_its_arrival() {
     let mut fixture = Fixture::new();
     fixture.push(Lane::Applications, [as_of(6), as_of(8)]);
     let worked = fixture.work_to_the_end();
-    assert_eq!((worked.scored, worked.refused), (1, vec![(Lane::Applications, Reason::EventTooLate, 1)]));
+    assert_eq!((worked.scored, worked.refused), (1, vec![(false, Reason::EventTooLate, 1)]));
+}
+
+#[test]
+fn events_are_counted_once_and_applications_on_their_way_back_are_none() {
+    let body = format!(r#"{{"person_id":"a",{}"#, r#""application":{"monthly_income":1200.5,"amount":9}}"#);
+    let scored = |offset: i64| with(record(offset, offset, "a", &body), header::KIND, "application");
+    let records = [
+        payment(0, 0, "a", 0),
+        record(1, 1, "a", "{nonsense"),
+        // What follows was not answered for before.
+        payment(2, 2, "a", 3),
+        Record { offset: 3, ..payment(2, 2, "a", 3) },
+        record(4, 4, "a", "{nonsense"),
+        payment(5, 5, "a", -DAY_MS),
+        with(scored(6), header::ID, "b"),
+        with(payment(8, 8, "a", 0), header::KIND, "riddle"),
+    ];
+    for (state_only_before, taken, refused, newest_ms) in
+        [(2, [1, 1, 0], 2, NOW_MS + 6), (0, [2, 1, 0], 3, NOW_MS + 6), (9, [0, 0, 0], 0, 0)]
+    {
+        let mut fixture = Fixture::new();
+        fixture.slice.queue(Lane::Events).state_only_before = state_only_before;
+        fixture.push(Lane::Events, records.clone());
+        let worked = fixture.work_to_the_end();
+        let of_events = worked.refused.iter().filter(|(is_event, ..)| *is_event).map(|(.., count)| count);
+        let newest = fixture.slice.newest_event.map_or(0, Timestamp::millis);
+        assert_eq!((worked.taken, of_events.sum(), newest), (taken, refused, newest_ms), "{state_only_before}");
+    }
+}
+
+#[test]
+fn an_application_is_new_to_the_history_once() {
+    let mut fixture = Fixture::new();
+    fixture.push(Lane::Applications, [application(0, 7, "a")]);
+    fixture.work_to_the_end();
+    assert_eq!(fixture.slice.newest_event.take(), Some(Timestamp::from_millis(NOW_MS + 7)));
+    // It was so from its first turn on.
+    fixture.push(Lane::Deferred, [application(0, 60_000, "a")]);
+    fixture.work_to_the_end();
+    assert_eq!(fixture.slice.newest_event, None);
 }
 
 #[test]

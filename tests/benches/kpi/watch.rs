@@ -1,6 +1,7 @@
 //! Those who look on: dashboards over WebSocket, and a Prometheus. Each reads what it is sent and does nothing with it, so that what they
 //! take of the load's core is little.
 
+use std::iter;
 use std::net::{Shutdown, TcpStream};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
@@ -54,5 +55,5 @@ impl Watching {
 fn dashboard(server: &Server) -> (TcpStream, JoinHandle<u64>) {
     let mut live = Live::connect(server, "/v1/kpis/live");
     let stream = live.socket().try_clone().expect("a socket has as many handles as are wanted");
-    (stream, thread::spawn(|| live.count()))
+    (stream, thread::spawn(move || iter::from_fn(|| live.next().ok()).count() as u64))
 }

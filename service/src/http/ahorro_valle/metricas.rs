@@ -175,7 +175,7 @@ fn history(posted: &Posted) -> Vec<Punto> {
         let point = points[end];
         Punto {
             timestamp: seconds(point.timestamp),
-            predicciones_por_segundo: point.scores,
+            predicciones_por_segundo: point.per_second(point.scores).round() as u64,
             tiempo_respuesta_promedio: point.response_seconds.mean.unwrap_or_default(),
             uso_memoria: 100.0 * point.memory_ratio,
             uso_cpu: 100.0 * point.cpu_ratio,

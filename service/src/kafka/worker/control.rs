@@ -1,10 +1,14 @@
 //! What others may ask of the thread that reads from Kafka, and tell it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use crate::kpi::snapshot::KafkaKpis;
+
+/// For how long freshness is told.
+const FRESHNESS_KEPT: Duration = Duration::from_secs(60);
 
 /// What others may ask of the worker's thread, and tell it.
 #[derive(Default)]
@@ -15,6 +19,8 @@ pub struct Control {
     /// Why it cannot go on.
     failure: Mutex<Option<String>>,
     behind: Mutex<KafkaKpis>,
+    /// When freshness was last shown.
+    fresh_at: Mutex<Option<Instant>>,
 }
 
 impl Control {
@@ -45,7 +51,16 @@ impl Control {
 
     /// How far the stream is behind.
     pub fn behind(&self) -> KafkaKpis {
-        *self.behind.lock()
+        self.behind_at(Instant::now())
+    }
+
+    fn behind_at(&self, now: Instant) -> KafkaKpis {
+        let mut behind = *self.behind.lock();
+        // What was so long ago says nothing of now.
+        if self.fresh_at.lock().is_none_or(|at| now.saturating_duration_since(at) > FRESHNESS_KEPT) {
+            behind.freshness_seconds = None;
+        }
+        behind
     }
 
     pub(super) fn is_stopping(&self) -> bool {
@@ -70,8 +85,24 @@ impl Control {
         (behind.lag_records, behind.lag_seconds) = (records, oldest_ms as f64 / 1e3);
     }
 
-    /// So long after it happened an event became state.
+    /// So long after it happened the newest of what has just become state did.
     pub(super) fn show_freshness(&self, ms: i64) {
+        *self.fresh_at.lock() = Some(Instant::now());
         self.behind.lock().freshness_seconds = Some(ms.max(0) as f64 / 1e3);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn freshness_is_told_for_a_while() {
+        let control = Control::new(true);
+        let now = Instant::now();
+        assert_eq!(control.behind_at(now).freshness_seconds, None);
+        control.show_freshness(1_500);
+        assert_eq!(control.behind_at(now).freshness_seconds, Some(1.5));
+        assert_eq!(control.behind_at(now + FRESHNESS_KEPT * 2).freshness_seconds, None);
     }
 }

@@ -16,7 +16,7 @@ use crate::log::Position;
 use crate::metrics::kafka::KafkaMetrics;
 use crate::store::Positions;
 use crate::stream::output::Output;
-use crate::stream::{Lane, Record, Rules, Slice};
+use crate::stream::{Lane, Record, Rules, Seen, Slice};
 
 /// A slice that is this instance's.
 pub(super) struct Owned {
@@ -29,10 +29,33 @@ pub(super) struct Owned {
     pub has_deferred: bool,
     /// What is not committed yet.
     pub outputs: Vec<Output>,
-    /// When it was last seen that nothing waits.
-    pub caught_up_at: Timestamp,
+    pub wait: Wait,
     /// The state could not be read or written.
     pub stuck_until: Option<Instant>,
+}
+
+/// Since when records wait.
+#[derive(Default)]
+pub(super) struct Wait {
+    looked_first_at: Option<Timestamp>,
+    /// When it was last seen that nothing waits.
+    caught_up_at: Option<Timestamp>,
+}
+
+impl Wait {
+    /// By what is seen of the queues. A record that is not in hand came after the last that was worked off, and after it was seen that
+    /// nothing waits; while brokers do not say where topics end, one may have come since they last did.
+    fn ms(&mut self, queues: [Seen; 2], worked_off: Timestamp, now: Timestamp) -> i64 {
+        let oldest = queues.iter().filter_map(|queue| queue.oldest).min();
+        if queues.iter().all(|queue| queue.is_at_end && queue.oldest.is_none()) {
+            self.caught_up_at = Some(now);
+        }
+        // Of a backlog that was there before anything was worked off, it is known how long it was seen to wait.
+        let looked_first_at = *self.looked_first_at.get_or_insert(now);
+        let came_after = self.caught_up_at.max((worked_off.millis() > 0).then_some(worked_off));
+        let since = oldest.or(came_after).unwrap_or(looked_first_at);
+        (now.millis() - since.millis()).max(0)
+    }
 }
 
 impl Owned {
@@ -121,16 +144,11 @@ impl Owned {
         }
     }
 
-    /// For how long the oldest of so many waiting records has, at most: it came after the last that was worked off, and after it was seen
-    /// that nothing waits.
-    pub fn waited_ms(&mut self, waiting: u64, now: Timestamp) -> i64 {
-        let never = Timestamp::from_millis(0);
-        // Of a backlog that was there before anything was worked off, it is known how long it was seen to wait.
-        if waiting == 0 || self.caught_up_at.max(self.slice.stream_time) == never {
-            self.caught_up_at = now;
-        }
-        let since = self.caught_up_at.max(self.slice.stream_time);
-        (now.millis() - since.millis()).max(0)
+    /// For how long the oldest record has waited that is not worked off, at most.
+    pub fn waited_ms(&mut self, now: Timestamp) -> i64 {
+        const SHOWN: [Lane; 2] = [Lane::Events, Lane::Applications];
+        let queues = SHOWN.map(|lane| self.slice.queue(lane).seen());
+        self.wait.ms(queues, self.slice.stream_time, now)
     }
 
     pub fn lag(&self) -> [u64; 3] {
@@ -162,5 +180,53 @@ pub fn record_of(message: &BorrowedMessage<'_>) -> Record {
         key: message.key().map(Bytes::copy_from_slice),
         value: message.payload().map(Bytes::copy_from_slice),
         headers: message.headers().map_or_else(Vec::new, |headers| headers.iter().map(header).collect()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT_END: Seen = Seen { oldest: None, is_at_end: true };
+    /// Of a lane whose records are at the brokers, or of which they say nothing.
+    const UNSEEN: Seen = Seen { oldest: None, is_at_end: false };
+
+    /// What is seen, the newest that was worked off, when it is looked, and the seconds that are told.
+    type Look = ([Seen; 2], Timestamp, i64, i64);
+
+    fn in_hand(since_s: i64) -> Seen {
+        Seen { oldest: Some(at(since_s)), is_at_end: true }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_millis(second * 1000)
+    }
+
+    #[test]
+    fn wait_is_that_of_the_oldest_record_or_of_what_may_have_come_since_the_ends_were_known() {
+        let never = at(0);
+        // Looks one after the other.
+        let cases: [(&str, &[Look]); 7] = [
+            ("nothing waits", &[([AT_END, AT_END], never, 100, 0), ([AT_END, AT_END], never, 900, 0)]),
+            ("in hand, by its own time", &[([in_hand(90), AT_END], never, 100, 10)]),
+            ("the older of two", &[([in_hand(90), in_hand(70)], at(60), 100, 30)]),
+            ("a backlog not read yet", &[([UNSEEN, AT_END], never, 100, 0), ([UNSEEN, AT_END], never, 107, 7)]),
+            ("a backlog being worked off", &[([UNSEEN, AT_END], never, 100, 0), ([UNSEEN, AT_END], at(20), 101, 81)]),
+            (
+                "brokers that are gone",
+                &[
+                    ([AT_END, AT_END], at(50), 100, 0),
+                    ([UNSEEN, UNSEEN], at(50), 130, 30),
+                    ([AT_END, AT_END], at(50), 131, 0),
+                ],
+            ),
+            ("a clock behind the brokers'", &[([in_hand(105), AT_END], never, 100, 0)]),
+        ];
+        for (name, looks) in cases {
+            let mut wait = Wait::default();
+            for (queues, worked_off, now, expected) in looks {
+                assert_eq!(wait.ms(*queues, *worked_off, at(*now)), expected * 1000, "{name} at {now}");
+            }
+        }
     }
 }

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cauce_features::plan::FeaturePlan;
-use cauce_features::time::Timestamp;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::group::Change;
 use super::lookout::{self, Offsets};
+use super::owned::Wait;
 use super::{AGAIN_AFTER, Owned, Worker, state_directory};
 use crate::config;
 use crate::kafka::tending::Tended;
@@ -150,7 +150,7 @@ impl Worker {
             is_paused: [false; 3],
             has_deferred: true,
             outputs: Vec::new(),
-            caught_up_at: Timestamp::from_millis(0),
+            wait: Wait::default(),
             stuck_until: None,
         };
         self.slices.insert(partition, owned);

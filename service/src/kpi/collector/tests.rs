@@ -12,7 +12,7 @@ use crate::degrade::{Mode, Reason, Reasons};
 use crate::error::Code;
 use crate::ingest::tests::bundle;
 use crate::kpi::groups::Groups;
-use crate::kpi::lane::{Answered, Lane, Lanes};
+use crate::kpi::recorder::{Answered, Recorder, Recorders};
 use crate::scoring::{Decision, History, Made};
 
 /// 2026-01-15T23:59:58Z.
@@ -27,8 +27,8 @@ const ROUTES: [RouteRow; 3] = [
 /// A service of one thread, and what makes its snapshots.
 struct World {
     bundle: Arc<Bundle>,
-    lanes: Lanes,
-    lane: Arc<Lane>,
+    recorders: Recorders,
+    recorder: Arc<Recorder>,
     collector: Collector,
     second: Interval,
     cache: CacheStatus,
@@ -41,20 +41,21 @@ impl World {
         let settings = Config::load(None, std::iter::empty(), flags).unwrap().kpi;
         let bundle = bundle("ahorro-valle");
         let groups = Groups::new(&settings, bundle.plan().specification()).unwrap();
-        let lanes = Lanes::new(Scheme::new(vec![true, true, false], groups, &bundle, settings.drift_rows));
-        let collector = Collector::new(&settings, lanes.scheme().clone(), ROUTES.into(), NOW);
-        let (lane, second) = (lanes.open(), Interval::new(lanes.scheme().extent));
-        Self { bundle, lanes, lane, collector, second, cache: CacheStatus::default(), now: NOW }
+        let recorders = Recorders::new(Scheme::new(vec![true, true, false], groups, &bundle, settings.drift_rows));
+        let collector =
+            Collector::new(&settings, recorders.scheme().clone(), ROUTES.into(), CacheStatus::default(), NOW);
+        let (recorder, second) = (recorders.open(), Interval::new(recorders.scheme().extent));
+        Self { bundle, recorders, recorder, collector, second, cache: CacheStatus::default(), now: NOW }
     }
 
     fn answer(&self, route: usize, status: u16, code: Option<Code>, took_ms: u64) {
         let (took, budget) = (Some(Duration::from_millis(took_ms)), (route == 0).then_some(Duration::from_millis(50)));
-        self.lane.answered(&Answered { route, status, code, took, budget });
+        self.recorder.answered(&Answered { route, status, code, took, budget });
     }
 
     fn refuse(&self, route: usize, code: Code) {
         let (status, code) = (code.row().status, Some(code));
-        self.lane.answered(&Answered { route, status, code, took: None, budget: None });
+        self.recorder.answered(&Answered { route, status, code, took: None, budget: None });
     }
 
     /// Scores an application of somebody of this age; without a probability a person has to decide.
@@ -68,14 +69,14 @@ impl World {
         let vector = &vec![0.5; self.bundle.width()];
         let (made, history) = (Made { mode, reasons, age: None }, History { known: false, facts });
         let decision = Decision { score, made, history, recorded: true, vector };
-        self.lane.scored(&application, product, &decision, &self.bundle);
+        self.recorder.scored(&application, product, &decision, &self.bundle);
     }
 
     /// A second passes.
     fn tick(&mut self) -> Snapshot {
         self.now = Timestamp::from_millis(self.now.millis() + 1000);
         self.second.clear();
-        let load = self.lanes.take(&mut self.second);
+        let load = self.recorders.take(&mut self.second, Instant::now());
         let resources = Resources { in_flight: load.in_flight as u64, ..Resources::default() };
         let readings = Readings { uptime: SECOND, resources, cache: self.cache, bundle: self.bundle.clone() };
         self.collector.tick(self.now, SECOND, &mut self.second, readings)
@@ -95,6 +96,7 @@ fn is_about(seconds: Option<f64>, expected: f64) -> bool {
 fn nothing_is_said_of_nothing() {
     let snapshot = World::new(&[]).tick();
     assert_eq!((snapshot.window_seconds, snapshot.performance.requests_per_second), (1.0, 0.0));
+    assert_eq!(snapshot.point.seconds, 1.0);
     assert_eq!(snapshot.performance.response_seconds, Percentiles::default());
     let quality = snapshot.quality;
     let rates = [quality.success_rate, quality.error_rate, quality.timeout_rate, quality.degraded_rate];
@@ -139,15 +141,16 @@ fn scores_are_told_by_mode_reason_and_what_was_decided() {
     world.score(25, Some("card"), Mode::Full, Reasons::NONE, Some(0.01));
     world.score(45, Some("loan"), Mode::Fallback, reasons, Some(0.99));
     world.score(45, None, Mode::Refer, reasons, None);
-    world.lane.degraded(Reasons::NONE.with(Reason::LogSlow), 1);
-    world.lane.stages(&[None, Some(SECOND), None, None, None, None, None, None]);
-    world.lane.events(0, 3);
-    world.lane.events(REFUSED.start, 1);
+    // Of a batch: all three were not kept in time, and one had been as it should be.
+    world.recorder.degraded(Reason::LogSlow, 3, 1);
+    world.recorder.stages(&[None, Some(SECOND), None, None, None, None, None, None]);
+    world.recorder.events(0, 3);
+    world.recorder.events(REFUSED.start, 1);
     let snapshot = world.tick();
 
     let quality = &snapshot.quality;
     assert_eq!(counts(&quality.modes), [("full", 1), ("cached", 0), ("fallback", 1), ("refer", 1)]);
-    assert_eq!(counts(&quality.reasons), [("model_too_slow", 2), ("log_slow", 1)]);
+    assert_eq!(counts(&quality.reasons), [("model_too_slow", 2), ("log_slow", 3)]);
     assert_eq!((quality.degraded_rate, quality.events_refused_rate), (Some(1.0), Some(0.25)));
     assert_eq!(snapshot.performance.stages[0].stage, "validate");
     assert_eq!((snapshot.point.modes, snapshot.point.degraded, snapshot.point.scores), ([1, 0, 1, 1], 3, 3));
@@ -193,6 +196,10 @@ fn lookups_are_those_of_the_window() {
     let snapshot = world.tick();
     assert_eq!((snapshot.quality.cache[0].hits, snapshot.quality.cache[0].misses), (1, 2));
     assert_eq!((snapshot.quality.cache_hit_rate, snapshot.point.cache_hit_rate), (Some(2.0 / 3.0), Some(2.0 / 3.0)));
+    // What the first level missed a second ago, the second makes good.
+    world.cache.hits = [101, 2];
+    let snapshot = world.tick();
+    assert_eq!((snapshot.quality.cache_hit_rate, snapshot.point.cache_hit_rate), (Some(1.0), Some(1.0)));
 }
 
 #[test]
@@ -216,28 +223,43 @@ fn what_is_older_than_the_window_is_told_no_more_and_the_day_goes_on_until_midni
 }
 
 #[test]
+fn delay_of_a_loop_is_the_longest_that_it_told_or_that_of_its_standing_still() {
+    let world = World::new(&[]);
+    let start = Instant::now();
+    let at = |ms| start + Duration::from_millis(ms);
+    let delay = |now| world.recorders.take(&mut Interval::new(world.recorders.scheme().extent), now).delay.as_millis();
+    // A thread without a loop stands still for ever.
+    assert_eq!(delay(at(5_000)), 0);
+    world.recorder.load(Duration::from_millis(30), 1, at(100));
+    world.recorder.load(Duration::from_millis(2), 3, at(200));
+    assert_eq!([delay(at(150)), delay(at(190)), delay(at(1_700)), delay(at(2_700))], [30, 0, 1_500, 2_500]);
+    world.recorder.load(Duration::from_millis(2_600), 0, at(2_900));
+    assert_eq!([delay(at(2_850)), delay(at(2_850))], [2_600, 0]);
+}
+
+#[test]
 fn nothing_is_lost_or_counted_twice_while_seconds_are_taken() {
     const EACH: u64 = 20_000;
     let world = World::new(&[]);
-    let mut total = Interval::new(world.lanes.scheme().extent);
-    let lanes: Vec<_> = (0..3).map(|_| world.lanes.open()).collect();
+    let mut total = Interval::new(world.recorders.scheme().extent);
+    let recorders: Vec<_> = (0..3).map(|_| world.recorders.open()).collect();
     std::thread::scope(|scope| {
-        let threads: Vec<_> = lanes
+        let threads: Vec<_> = recorders
             .into_iter()
-            .map(|lane| {
+            .map(|recorder| {
                 scope.spawn(move || {
                     for number in 0..EACH {
                         let took = Some(Duration::from_nanos(number + 1));
-                        lane.answered(&Answered { route: 0, status: 200, code: None, took, budget: None });
+                        recorder.answered(&Answered { route: 0, status: 200, code: None, took, budget: None });
                     }
                 })
             })
             .collect();
         let until = Instant::now() + Duration::from_secs(60);
         while !threads.iter().all(|thread| thread.is_finished()) && Instant::now() < until {
-            world.lanes.take(&mut total);
+            world.recorders.take(&mut total, Instant::now());
         }
     });
-    world.lanes.take(&mut total);
+    world.recorders.take(&mut total, Instant::now());
     assert_eq!((total.counts.requests, total.route(0).times.count()), (3 * EACH, 3 * EACH));
 }

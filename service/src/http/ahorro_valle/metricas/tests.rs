@@ -12,7 +12,9 @@ const AT: Timestamp = Timestamp::from_millis(1_750_000_000_250);
 fn point(errors: u64) -> Point {
     Point {
         timestamp: AT,
-        scores: 7,
+        // Two seconds in one, as after a wake-up that was late.
+        seconds: 2.0,
+        scores: 14,
         errors,
         response_seconds: Percentiles { mean: Some(0.002), ..Percentiles::default() },
         cache_hit_rate: Some(0.5),
