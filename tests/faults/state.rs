@@ -74,9 +74,14 @@ fn expect_the_ladder(disk: &FailingDisk, server: &Server) {
         is_well.then_some(answer)
     });
     for number in 0..PEOPLE {
-        let answer = front.score(&of_person(&format!("c-{number}"), "at last", 5_000));
-        expect_mode(&answer, "full", &[]);
-        assert_eq!((&answer["recorded"], &answer["history"]["known"]), (&true.into(), &true.into()), "{answer}");
+        let mut ids = (0..).map(|attempt| format!("at last {attempt}"));
+        // There is hardly any memory: who was read may have left it before the application is recorded, as the answer then says.
+        front.until("an application is recorded", |front| {
+            let answer = front.score(&of_person(&format!("c-{number}"), &ids.next().unwrap(), 5_000));
+            expect_mode(&answer, "full", &[]);
+            assert_eq!(answer["history"]["known"], true, "{answer}");
+            (answer["recorded"] == true).then_some(answer)
+        });
     }
     let (status, answer) = Front::new(server).within(Duration::from_secs(5)).post("/v1/events", &paid("c-1", "2"));
     assert_eq!(status, 201, "{answer}");
