@@ -2,10 +2,13 @@
 //! records none (`kpi.window=0s`) and that nobody asks. `PAIRS=`, `SECONDS=` and `CLIENTS=` make a smaller run.
 //!
 //! The two take turns, watched first and then last (ABBA), so that a machine whose speed drifts favours neither; the figure is the median
-//! of the pairs' ratios. While one has its turn the other is halted (SIGSTOP): not even its threads that wake once a second run. Each has
-//! one worker, and everything else of it on the same core; load, dashboards and scrapes come from the other core. So whatever thread of the
-//! service does the work, it is taken from what is scored. Throughput is that of a few clients that ask without a pause; beside it stands
-//! the CPU time of the service per score, which says the same with less noise on a machine that is shared.
+//! of the pairs' ratios, with the interval that the median is in with 95 %. Turns are short and many: on a shared machine the speed of a
+//! core changes by half within seconds, and only what changes more slowly than a pair takes is in no ratio.
+//!
+//! While one has its turn the other is halted (SIGSTOP): not even its threads that wake once a second run. Each has one worker, and
+//! everything else of it on the same core; load, dashboards and scrapes come from the other core. So whatever thread of the service does
+//! the work, it is taken from what is scored. Throughput is that of a few clients that ask without a pause; beside it stands the CPU time
+//! of the service per score.
 //!
 //! Sketch: a score costs 120 µs. To record it costs below 1 µs, near 0.5 %. A second's snapshot is made once, about 1 ms, and written ten
 //! times at 20 µs, a scrape is about 1 ms: 0.2 % of a core.
@@ -36,8 +39,8 @@ const PEOPLE: u64 = 10_000;
 const BUSY_CLIENTS: usize = 24;
 
 fn main() {
-    let (pairs, clients) = (number("PAIRS", 9), number("CLIENTS", 10) as usize);
-    let turns = Turns { duration: Duration::from_secs(number("SECONDS", 3)), requests: requests() };
+    let (pairs, clients) = (number("PAIRS", 60), number("CLIENTS", 10) as usize);
+    let turns = Turns { duration: Duration::from_secs(number("SECONDS", 1)), requests: requests() };
     keep_to(std::process::id(), 1);
     let (watched, alone) = (start(&[]), start(&["--set", "kpi.window=0s"]));
     // What is done once, and what the first people cost, is in no figure.
@@ -72,8 +75,11 @@ fn main() {
             cpu[cpu.len() - 1],
         );
     }
+    let (low, high) = interval(&mut throughput);
     report([
         ("throughput_ratio", json!(median(throughput))),
+        ("throughput_ratio_low", json!(low)),
+        ("throughput_ratio_high", json!(high)),
         ("cpu_ratio", json!(median(cpu))),
         ("dashboard_clients", json!(shown)),
     ]);
@@ -81,6 +87,14 @@ fn main() {
         signal(&server, "CONT");
         assert_eq!(server.stop(), Some(0));
     }
+}
+
+/// Between which of the values, by their ranks, the median of all that could have been lies with 95 %.
+fn interval(values: &mut [f64]) -> (f64, f64) {
+    values.sort_by(f64::total_cmp);
+    let (middle, spread) = (values.len() as f64 / 2.0, 0.98 * (values.len() as f64).sqrt());
+    let at = |rank: f64| values[(rank.max(0.0) as usize).min(values.len() - 1)];
+    (at((middle - spread).floor()), at((middle + spread).ceil()))
 }
 
 /// Nothing is refused or answered on a lower rung because the machine was elsewhere for a moment: every score is the same work.
@@ -125,8 +139,8 @@ impl Turns {
         let turn = self.run(server);
         let shown = watching.stop();
         signal(server, "STOP");
-        // The first and the last second may not be whole.
-        let least = self.duration.as_secs().saturating_sub(1);
+        // The first and the last second may not be whole, but the newest snapshot is shown at once.
+        let least = self.duration.as_secs().saturating_sub(1).max(1);
         (turn, shown.into_iter().filter(|snapshots| *snapshots >= least).count())
     }
 
@@ -162,7 +176,7 @@ impl Turns {
 /// Lets it go on, and its event loop find that it is no longer late.
 fn resume(server: &Server) {
     signal(server, "CONT");
-    thread::sleep(Duration::from_millis(500));
+    thread::sleep(Duration::from_millis(200));
 }
 
 /// Halts a process or lets it go on.
