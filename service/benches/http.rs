@@ -142,6 +142,9 @@ fn start_cauce() -> SocketAddr {
         ("store.directory", format!("{data}/state")),
         ("ledger.directory", format!("{data}/decisions")),
         ("cache.directory", format!("{data}/cache")),
+        ("alerts.file", format!("{data}/alerts.json")),
+        // Nothing is refused because the machine was elsewhere for a moment: every request is the same work.
+        ("admission.delay", "10s".to_owned()),
     ];
     let mut flags: Vec<_> = flags.map(|(path, value)| Override { path: path.into(), value }).into();
     // Other settings to hold against these: `SET="ledger.keep=0s cache.disk_entries=0"`.
