@@ -121,7 +121,7 @@ impl Watched {
     fn wait_for(&self, receiver: &Receiver, path: &str, notices: usize) -> Vec<Value> {
         self.until(&format!("{notices} notices at {path}"), || {
             let received = receiver.received(path);
-            (received.len() >= notices).then(|| received.into_iter().map(|one| one.body).collect())
+            (received.len() >= notices).then(|| received.into_iter().map(|one| one.json()).collect())
         })
     }
 }

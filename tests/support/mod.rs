@@ -22,7 +22,7 @@ pub(crate) mod kafka;
 pub(crate) mod live;
 /// Requests at a rate of their own, over many connections.
 pub(crate) mod load;
-/// A receiver of webhooks.
+/// A receiver of what the service posts.
 pub(crate) mod receiver;
 /// A running `cauce serve`.
 mod server;

@@ -1,4 +1,4 @@
-//! A receiver of webhooks: a real HTTP server of the smallest kind, which answers as it is told and keeps what it is sent.
+//! A receiver of what the service posts: a real HTTP server of the smallest kind, which answers as it is told and keeps what it is sent.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -22,7 +22,9 @@ pub(crate) struct Reply {
 pub(crate) struct Received {
     pub(crate) at: Instant,
     pub(crate) path: String,
-    pub(crate) body: Value,
+    /// The lines before the body, in lower case.
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
 }
 
 /// It listens until it is dropped.
@@ -37,6 +39,12 @@ struct Shared {
     received: Mutex<Vec<Received>>,
     is_away: AtomicBool,
     is_over: AtomicBool,
+}
+
+impl Received {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).expect("a notice is JSON")
+    }
 }
 
 impl Reply {
@@ -97,25 +105,29 @@ impl Shared {
     /// Answers one request and closes the connection.
     fn answer(&self, stream: TcpStream) {
         let mut reader = BufReader::new(stream);
-        let (mut line, mut head, mut length) = (String::new(), String::new(), 0);
-        reader.read_line(&mut head).unwrap_or_default();
-        while reader.read_line(&mut line).is_ok_and(|read| read > 2) {
-            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap();
-            }
-            line.clear();
-        }
-        let mut body = vec![0; length];
-        let Some(path) = head.split(' ').nth(1).filter(|_| reader.read_exact(&mut body).is_ok()) else { return };
+        let Some(received) = take(&mut reader) else { return };
         let reply = self.script.lock().unwrap().pop_front().unwrap_or(Reply::status(200));
-        let body = serde_json::from_slice(&body).expect("a notice is JSON");
-        self.received.lock().unwrap().push(Received { at: Instant::now(), path: path.to_owned(), body });
+        self.received.lock().unwrap().push(received);
         std::thread::sleep(reply.delay);
         let after = reply.retry_after.map(|seconds| format!("retry-after: {seconds}\r\n")).unwrap_or_default();
         let answer = format!("HTTP/1.1 {} .\r\n{after}connection: close\r\ncontent-length: 0\r\n\r\n", reply.status);
         // Who has given up waiting does not read it.
         let _ = reader.get_mut().write_all(answer.as_bytes());
     }
+}
+
+/// Reads one request.
+fn take(reader: &mut BufReader<TcpStream>) -> Option<Received> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        reader.read_line(&mut head).ok().filter(|read| *read > 0)?;
+    }
+    let path = head.split(' ').nth(1)?.to_owned();
+    head.make_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:"))?.trim().parse().ok()?;
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some(Received { at: Instant::now(), path, head, body })
 }
 
 impl Drop for Receiver {
