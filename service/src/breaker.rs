@@ -163,6 +163,11 @@ impl Breaker {
         }
     }
 
+    /// How it stands, in a word.
+    pub fn state_name(&self, now: Instant) -> &'static str {
+        STATES[self.state(now).0 as usize].1
+    }
+
     /// How it stands, and how often it has opened.
     pub fn state(&self, now: Instant) -> (State, u64) {
         let inner = self.inner.lock();

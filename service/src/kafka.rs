@@ -33,6 +33,7 @@ use rdkafka::error::KafkaError;
 
 use crate::config::{self, Kafka as Settings};
 use crate::log::embedded::OpenError;
+use crate::machine;
 use crate::stream::Rules;
 
 /// How long a question to the brokers may take before it counts as unanswered.
@@ -116,7 +117,7 @@ impl Cluster {
             return Err(ClusterError::NoBrokers);
         }
         let instance = match settings.instance.as_str() {
-            "" => fs::read_to_string("/proc/sys/kernel/hostname").map_or("cauce".into(), |name| name.trim().into()),
+            "" => machine::host_name(),
             name => name.to_owned(),
         };
         let path = &settings.properties;

@@ -34,6 +34,7 @@ mod logging;
 mod machine;
 mod metrics;
 mod offline;
+mod outgoing;
 mod reload;
 mod scoring;
 mod serving;

@@ -1,8 +1,10 @@
-//! What this process takes of the machine, and what it may take, read from the kernel when somebody asks.
+//! What this process takes of the machine, and what it may take, read from the kernel when somebody asks; the machine's name and its
+//! randomness.
 //!
 //! KPIs and Prometheus tell of the same process, so both read it here.
 
 use std::fs;
+use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -52,6 +54,16 @@ pub fn memory_bytes() -> Option<u64> {
 pub fn memory_limit_bytes() -> u64 {
     let machine = kib(&read("/proc/meminfo"), "MemTotal:");
     limits(&read("/proc/self/cgroup"), Path::new(CGROUPS)).chain(machine).min().unwrap_or(0)
+}
+
+/// What the machine is called.
+pub fn host_name() -> String {
+    fs::read_to_string("/proc/sys/kernel/hostname").map_or("cauce".into(), |name| name.trim().to_owned())
+}
+
+/// A number that nobody foresees: the standard library's way to the system's randomness. It is for what has to differ, not to be secret.
+pub fn random() -> u64 {
+    RandomState::new().hash_one(std::process::id())
 }
 
 /// Limits of memory, one a hierarchy of groups.

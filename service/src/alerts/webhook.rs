@@ -10,7 +10,6 @@ mod pagerduty;
 mod queue;
 mod slack;
 
-use std::fs;
 use std::io;
 use std::sync::Arc;
 use std::thread;
@@ -18,11 +17,11 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use serde_json::Value;
-use ureq::http::Uri;
 
 use crate::config::{self, Config};
 use crate::kpi::snapshot::Alert;
 use crate::metrics::alerts::{HookMetrics, Told};
+use crate::{machine, outgoing};
 pub use delivery::{Client, Outcome};
 use queue::{Next, Queue};
 
@@ -124,7 +123,7 @@ pub fn targets(config: &Config, environment: impl Fn(&str) -> Option<String>) ->
             Format::PagerDuty => (settings.pagerduty_url.clone(), secret),
             Format::Generic | Format::Slack => (secret, String::new()),
         };
-        if !is_address(&address) {
+        if outgoing::address(&address).is_none() {
             return Err(WebhookError::NoAddress(variable.into()));
         }
         let same = targets.iter().filter(|target| target.format == format).count();
@@ -153,16 +152,12 @@ pub fn stop(hooks: &[Hook]) -> Vec<Alert> {
     undelivered
 }
 
-fn is_address(text: &str) -> bool {
-    text.parse::<Uri>().is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some())
-}
-
 /// The configured name of this instance, or else the host's with the port, which tells apart those of one host.
 fn source(config: &Config) -> String {
     if !config.alerts.source.is_empty() {
         return config.alerts.source.clone();
     }
-    let host = fs::read_to_string("/proc/sys/kernel/hostname").map_or("cauce".into(), |name| name.trim().to_owned());
+    let host = machine::host_name();
     match config.server.listen.rsplit_once(':') {
         Some((_, port)) => format!("{host}:{port}"),
         None => host,
@@ -232,7 +227,7 @@ impl Shared {
                     drop(queue);
                     let outcome = self.target.post(&self.client, &alert);
                     queue = self.queue.lock();
-                    let told = queue.done(number, &outcome, Instant::now(), delivery::random());
+                    let told = queue.done(number, &outcome, Instant::now(), machine::random());
                     self.metrics.told(told);
                     self.metrics.waiting(queue.waiting());
                     self.log(told, &outcome, &alert);

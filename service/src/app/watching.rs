@@ -14,7 +14,7 @@ use cauce_features::time::Timestamp;
 use cauce_model::bundle::Bundle;
 
 use super::AppError;
-use crate::breaker::STATES;
+use crate::breaker::Breaker;
 use crate::clock::Clock;
 use crate::config;
 use crate::http::Shared;
@@ -138,10 +138,7 @@ impl Watch {
         let memory_bytes = machine::memory_bytes().unwrap_or(0);
         let (histories, log) = (&shared.histories, shared.ingest.log().status());
         let instant = Instant::now();
-        let breaker = |breaker: &crate::breaker::Breaker| BreakerKpis {
-            dependency: breaker.name,
-            state: STATES[breaker.state(instant).0 as usize].1,
-        };
+        let breaker = |breaker: &Breaker| BreakerKpis { dependency: breaker.name, state: breaker.state_name(instant) };
         // Checkpoints are of the service's clock.
         let now = shared.clock.now();
         let age = |at: Timestamp| (now.millis() - at.millis()).max(0) as f64 / 1e3;

@@ -1,14 +1,14 @@
 //! What is bounded by which setting, and what bounds a setting has itself (S5).
 
-use actix_web::http::Uri;
 use actix_web::http::header::HeaderName;
-use actix_web::http::uri::Authority;
 use cauce_features::timeline::MAX_EVENTS;
+use ureq::http::uri::Authority;
 
 use super::{Config, ConfigError, Duration, Size};
 use crate::alerts::webhook;
 use crate::degrade::Allowed;
 use crate::kpi::groups::Declared;
+use crate::outgoing;
 
 const NOTHING_TO_TELL: &str = "they would be told nothing: `kpi.window` is 0s, which raises no alerts; it has to be from 10s to 1h, or no webhook be named";
 
@@ -250,9 +250,8 @@ pub enum Bound {
 
 /// Whether something can be posted there. A password or a token in it would be a secret in a file, and in settings that are printed.
 fn is_address(text: &str) -> bool {
-    text.parse::<Uri>().is_ok_and(|address| {
-        let is_known = matches!(address.scheme_str(), Some("http" | "https"));
+    outgoing::address(text).is_some_and(|address| {
         let has_secret = |authority: &Authority| authority.as_str().contains('@');
-        is_known && address.query().is_none() && address.authority().is_some_and(|authority| !has_secret(authority))
+        address.query().is_none() && !address.authority().is_some_and(has_secret)
     })
 }

@@ -1,8 +1,6 @@
 //! One exchange: who asks (a request id), since when, and the answer, counted once. A defect met on the way is an answer too.
 
 use std::cell::Cell;
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -22,6 +20,7 @@ use crate::deadline::{Deadline, Work};
 use crate::degrade::Rungs;
 use crate::error::{ApiError, Code};
 use crate::kpi::recorder::Answered;
+use crate::machine;
 use crate::tally::Tally;
 use crate::trace::Recording;
 
@@ -248,8 +247,7 @@ pub fn problem_document(error: &ApiError, request_id: &str) -> Answer {
 impl RequestIds {
     /// A sequence of its own.
     pub fn new() -> Self {
-        // The standard library's way to the system's randomness; ids need to differ, not to be secret.
-        Self { random: RandomState::new().hash_one(std::process::id()), count: Cell::new(0) }
+        Self { random: machine::random(), count: Cell::new(0) }
     }
 
     fn next(&self) -> HeaderValue {

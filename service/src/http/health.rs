@@ -14,7 +14,6 @@ use super::answer::Answer;
 use super::call::Call;
 use super::routes::Endpoint;
 use super::score::BundleRef;
-use crate::breaker::STATES;
 use crate::error::{ApiError, Code};
 use crate::metrics::Held;
 use crate::store::Store;
@@ -84,7 +83,7 @@ pub async fn metrics(request: HttpRequest) -> HttpResponse {
 /// How each breaker stands. An instance with open ones is ready all the same: it answers, on a lower rung of the ladder.
 fn breakers(call: &Call) -> BTreeMap<&'static str, &'static str> {
     let now = Instant::now();
-    call.shared().guards.breakers().map(|breaker| (breaker.name, STATES[breaker.state(now).0 as usize].1)).into()
+    call.shared().guards.breakers().map(|breaker| (breaker.name, breaker.state_name(now))).into()
 }
 
 fn refuse_when_stopping(call: &Call) -> Result<(), ApiError> {

@@ -298,6 +298,26 @@ pub struct Alert {
     pub resolved: Option<Timestamp>,
 }
 
+#[cfg(test)]
+impl Alert {
+    /// One in which nothing is left open.
+    pub fn for_tests(id: &str, rule: &'static str, state: AlertState) -> Self {
+        Self {
+            id: id.into(),
+            rule,
+            subject: None,
+            severity: Severity::Critical,
+            state,
+            summary: String::new(),
+            advice: "",
+            value: 1.0,
+            threshold: 0.5,
+            since: Timestamp::default(),
+            resolved: None,
+        }
+    }
+}
+
 /// How soon somebody should look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

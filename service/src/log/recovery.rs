@@ -16,6 +16,7 @@ use super::Position;
 use super::manifest::{Acknowledged, Manifest};
 use super::rewrite::{Fate, Loss, rewrite};
 use super::segment::{Damage, HEADER, Scan, Segment};
+use crate::machine;
 
 /// Something that is not as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -231,9 +232,7 @@ fn examine(segments: &[Arc<Segment>], verify: u64) -> io::Result<Vec<Option<Scan
 
 /// Enough to tell two logs apart.
 pub(super) fn random_id() -> u128 {
-    use std::collections::hash_map::RandomState;
-    use std::hash::BuildHasher;
-    let half = || u128::from(RandomState::new().hash_one(std::process::id()));
+    let half = || u128::from(machine::random());
     half() << 64 | half()
 }
 

@@ -12,11 +12,11 @@ use parking_lot::{Condvar, Mutex};
 use ureq::Agent;
 use ureq::http::header::CONTENT_TYPE;
 use ureq::http::{HeaderMap, HeaderName, HeaderValue};
-use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 
 use super::{Recording, otlp};
 use crate::config;
 use crate::metrics::trace::TraceMetrics;
+use crate::outgoing;
 
 /// How long recordings wait for others to leave with, unless so many are there before.
 const EVERY: Duration = Duration::from_secs(1);
@@ -142,10 +142,6 @@ impl Exporter {
 
 impl Receiver {
     fn new(config: &config::Tracing) -> Result<Self, ExportError> {
-        // The system's certificates: whoever runs the receiver also says whom this machine trusts.
-        let tls = TlsConfig::builder().provider(TlsProvider::NativeTls).root_certs(RootCerts::PlatformVerifier).build();
-        // Recordings go where they were told to, or nowhere.
-        let agent = Agent::config_builder().timeout_global(Some(PATIENCE)).max_redirects(0).tls_config(tls).build();
         let headers = match &config.headers[..] {
             "" => HeaderMap::new(),
             variable => {
@@ -154,7 +150,7 @@ impl Receiver {
             }
         };
         let (address, service) = (config.otlp.clone(), config.service.clone());
-        Ok(Self { agent: agent.into(), address, headers, service, is_down: false })
+        Ok(Self { agent: outgoing::client(PATIENCE).build().into(), address, headers, service, is_down: false })
     }
 
     /// Whether it has them now.

@@ -4,11 +4,11 @@
 //! on, which this service does not.
 
 use std::cell::Cell;
-use std::collections::hash_map::RandomState;
 use std::fmt;
-use std::hash::BuildHasher;
 
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
+
+use crate::machine;
 
 /// A version, two ids and flags, with dashes between.
 const BYTES: usize = 55;
@@ -117,9 +117,9 @@ impl fmt::Display for SpanId {
 }
 
 impl Ids {
-    /// A sequence of its own, from the system's randomness: ids need to differ, not to be secret.
+    /// A sequence of its own.
     pub fn new() -> Self {
-        Self { seed: RandomState::new().hash_one(std::process::id()), count: Cell::new(0) }
+        Self { seed: machine::random(), count: Cell::new(0) }
     }
 
     fn trace_id(&self) -> TraceId {

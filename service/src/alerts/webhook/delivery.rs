@@ -1,14 +1,14 @@
 //! One request to a receiver, and what its outcome means for the notice.
 
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::io::ErrorKind;
 use std::time::Duration;
 
 use serde_json::Value;
 use ureq::http::header::RETRY_AFTER;
-use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 use ureq::{Agent, Error};
+
+use crate::outgoing;
 
 /// What became of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,19 +29,14 @@ pub enum Cause {
     Io(ErrorKind),
 }
 
-/// What sends requests, with the connections that it keeps. Certificates are verified against those that the system trusts.
+/// What sends requests, with the connections that it keeps.
 pub struct Client(Agent);
 
 impl Client {
     /// `timeout` is for all of a request: the name's resolution, the connection, the answer.
     pub fn new(timeout: Duration) -> Self {
-        let tls = TlsConfig::builder().provider(TlsProvider::NativeTls).root_certs(RootCerts::PlatformVerifier).build();
-        let config = Agent::config_builder()
-            .tls_config(tls)
-            .timeout_global(Some(timeout))
+        let config = outgoing::client(timeout)
             .http_status_as_error(false)
-            // A notice goes where it was told to go.
-            .max_redirects(0)
             .user_agent(concat!("cauce/", env!("CARGO_PKG_VERSION")))
             .build();
         Self(config.into())
@@ -65,11 +60,6 @@ impl Outcome {
     pub fn is_delivered(&self) -> bool {
         *self == Self::Delivered
     }
-}
-
-/// A number that nobody foresees: the standard library's way to the system's randomness.
-pub fn random() -> u64 {
-    RandomState::new().hash_one(0)
 }
 
 /// What an answer means. `Retry-After` is understood in seconds (RFC 9110, 10.2.3); a date counts as not said.

@@ -2,26 +2,13 @@
 
 use super::*;
 use crate::alerts::webhook::delivery::Cause;
-use crate::kpi::snapshot::Severity;
 
 const SETTINGS: Settings = Settings { bound: 4, retry: (Duration::from_secs(1), Duration::from_secs(8)) };
 
 use AlertState::{Firing, Resolved};
 
 fn alert(id: &str, state: AlertState) -> Alert {
-    Alert {
-        id: id.into(),
-        rule: "memory",
-        subject: None,
-        severity: Severity::Critical,
-        state,
-        summary: String::new(),
-        advice: "",
-        value: 1.0,
-        threshold: 0.5,
-        since: cauce_features::time::Timestamp::default(),
-        resolved: None,
-    }
+    Alert::for_tests(id, "memory", state)
 }
 
 fn failed(after: Option<u64>) -> Outcome {

@@ -45,19 +45,7 @@ fn with_problems(kinds: &[ProblemKind]) -> Snapshot {
 }
 
 fn alert(rule: &'static str, state: AlertState) -> Alert {
-    Alert {
-        id: rule.into(),
-        rule,
-        subject: None,
-        severity: Severity::Critical,
-        state,
-        summary: String::new(),
-        advice: "",
-        value: 1.0,
-        threshold: 0.5,
-        since: AT,
-        resolved: None,
-    }
+    Alert { since: AT, ..Alert::for_tests(rule, rule, state) }
 }
 
 fn keys(document: &Value) -> Vec<&str> {
