@@ -165,9 +165,11 @@ fn decisions_outlive_a_process_that_is_killed_and_one_that_is_stopped() {
         let body = application("c-1", "a").to_string();
         let first = [applied(&server, &application("c-1", "a")), under(&server, "/v1/score", "k", &body)];
         for is_killed in [true, false] {
-            // What nobody waits for is on disk a moment later.
-            while metric(&server, "cauce_ledger_waiting_bytes") > 0.0 {
-                std::thread::sleep(std::time::Duration::from_millis(5));
+            // What nobody waits for is on disk a moment later: the decision in the ledger, and the application in the log, which syncs.
+            for waiting in ["cauce_ledger_waiting_bytes", "cauce_log_waiting_records"] {
+                while metric(&server, waiting) > 0.0 {
+                    std::thread::sleep(std::time::Duration::from_millis(5));
+                }
             }
             match is_killed {
                 true => server.kill(),
