@@ -1,0 +1,5 @@
+//! The command `cauce-loadtest`.
+
+fn main() {
+    println!("see the library");
+}

@@ -1,0 +1,128 @@
+//! When requests are due: fixed before the run, whatever the service does.
+
+use std::time::Duration;
+
+use rand::RngExt;
+use serde::Deserialize;
+
+use crate::random::{self, Random};
+
+/// How requests follow each other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pace {
+    /// Independently of each other, as many people's do: gaps are exponential.
+    #[default]
+    Poisson,
+    /// Evenly.
+    Constant,
+}
+
+/// A stretch of time over which the rate goes evenly from one value to another.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Phase {
+    /// Requests a second at its beginning and at its end.
+    pub from: f64,
+    pub to: f64,
+    pub duration: Duration,
+    /// Whether what is due in it is left out of the figures: a warm-up.
+    pub is_warm_up: bool,
+}
+
+impl Phase {
+    pub fn steady(rate: f64, duration: Duration) -> Self {
+        Self { from: rate, to: rate, duration, is_warm_up: false }
+    }
+
+    /// Requests that are due in it, on average.
+    pub fn requests(&self) -> f64 {
+        (self.from + self.to) / 2.0 * self.duration.as_secs_f64()
+    }
+}
+
+/// The phases of a run, one behind the other.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Schedule {
+    pub phases: Vec<Phase>,
+    pub pace: Pace,
+    pub seed: u64,
+}
+
+/// One request that is due.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Arrival {
+    /// From 0 on, in order of time.
+    pub number: u64,
+    /// After the begin of the run.
+    pub due: Duration,
+    /// The phase that it falls in.
+    pub phase: usize,
+}
+
+impl Schedule {
+    pub fn duration(&self) -> Duration {
+        self.phases.iter().map(|phase| phase.duration).sum()
+    }
+
+    /// All that are due, in order; the same for the same seed.
+    pub fn arrivals(&self) -> Arrivals<'_> {
+        Arrivals {
+            schedule: self,
+            random: random::stream(self.seed, 1, 0),
+            expected: 0.0,
+            phase: 0,
+            before: 0.0,
+            number: 0,
+        }
+    }
+}
+
+/// Goes through the arrivals of a schedule.
+///
+/// Times are those at which the expected number of arrivals reaches the next value: 1, 2, 3 … for a constant pace, a sum of exponential
+/// draws for a Poisson process. That is exact for rates that change, too (inversion of the cumulative rate; L. Devroye, *Non-Uniform
+/// Random Variate Generation*, 1986, ch. VI).
+#[derive(Debug)]
+pub struct Arrivals<'a> {
+    schedule: &'a Schedule,
+    random: Random,
+    /// How many are expected until the next arrival.
+    expected: f64,
+    phase: usize,
+    /// How many are expected before the phase.
+    before: f64,
+    number: u64,
+}
+
+impl Iterator for Arrivals<'_> {
+    type Item = Arrival;
+
+    fn next(&mut self) -> Option<Arrival> {
+        self.expected += match self.schedule.pace {
+            Pace::Constant if self.number == 0 => 0.0,
+            Pace::Constant => 1.0,
+            // 1 less a number below 1: never the logarithm of 0.
+            Pace::Poisson => -(1.0 - self.random.random::<f64>()).ln(),
+        };
+        loop {
+            let phase = self.schedule.phases.get(self.phase)?;
+            let within = self.expected - self.before;
+            if within < phase.requests() {
+                let start: Duration = self.schedule.phases[..self.phase].iter().map(|phase| phase.duration).sum();
+                let due = start + Duration::from_secs_f64(seconds_until(phase, within));
+                let number = self.number;
+                self.number += 1;
+                return Some(Arrival { number, due, phase: self.phase });
+            }
+            self.before += phase.requests();
+            self.phase += 1;
+        }
+    }
+}
+
+/// After how many seconds of a phase so many requests are expected: the root of `from·t + (to − from)·t²/(2·length) = expected`.
+fn seconds_until(phase: &Phase, expected: f64) -> f64 {
+    let growth = (phase.to - phase.from) / phase.duration.as_secs_f64();
+    // In the form that stays exact as the growth goes to 0.
+    2.0 * expected / (phase.from + (phase.from * phase.from + 2.0 * growth * expected).max(0.0).sqrt())
+}
