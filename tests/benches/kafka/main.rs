@@ -25,7 +25,8 @@ use support::repository;
 fn main() {
     let chaos = chaos(number("KILLS", 50));
     let of = |figure: fn(&Report) -> u64| chaos.as_ref().map(figure);
-    let rates = throughput::measure(number("EVENTS", 1_000_000), number("APPLICATIONS", 200_000), number("TURNS", 3).max(1));
+    let rates =
+        throughput::measure(number("EVENTS", 1_000_000), number("APPLICATIONS", 200_000), number("TURNS", 3).max(1));
     let (p50, p99) = latency::measure(&rates, number("SECONDS", 20));
     report(&json!({
         "kills": of(|chaos| chaos.kills),
