@@ -48,7 +48,7 @@ def build(bench: Bench, show: bool) -> str:
 
 def measure(bench: Bench, full: bool) -> Outcome:
     """One run, of all its targets."""
-    written = FOLDER / f"{bench.name}.json"
+    written = FOLDER / f"{bench.file or bench.name}.json"
     # What another run wrote is not this one's.
     written.unlink(missing_ok=True)
     begin = time.monotonic()

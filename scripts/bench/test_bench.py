@@ -2,19 +2,18 @@
 
 import json
 import pathlib
+import subprocess
 import sys
 import time
 
-import pytest
-
-# The tool is a folder that Python runs, not a package.
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
-
 import history
+import pytest
 import report
 import run
 from tables import BENCHES, FIGURES, Bench, Figure, at_most
 
+#: A folder that Python runs; pytest finds its modules beside this file.
+TOOL = pathlib.Path(__file__).parent
 NOISY = [100.0, 102.0, 98.0, 101.0, 99.0]
 
 
@@ -175,6 +174,20 @@ def test_what_could_not_be_measured_is_no_figure(tmp_path):
 def test_short_runs_stay_below_ten_minutes_together():
     assert sum(bench.limit_s for bench in BENCHES) < 600
     assert [bench.name for bench in BENCHES] == list(FIGURES)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["engin"], "did you mean `engine`?"),
+        (["taiwan"], "There are engine, inference, http"),
+        (["--repeats", "0"], "1 to 100 would be right"),
+    ],
+)
+def test_what_is_not_there_is_refused_with_what_is(arguments, said):
+    ended = subprocess.run([sys.executable, TOOL, *arguments], capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert said in ended.stderr
 
 
 SIZED = Bench("sized", (), 1, {"ROUNDS": "10", "SEED": None})
