@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 #: So many runs of a benchmark make a band; older ones are of other code.
 BAND_RUNS = 20
-#: From so many on, the band is the median and a multiple of the median deviation: one astray does not widen it.
-ROBUST_RUNS = 5
-#: About three standard deviations, if the noise were normal.
-DEVIATIONS = 4.5
+#: From so many on, the band is the median and a multiple of the median deviation: one astray does not widen it. The
+#: extremes of fewer say too little: of two runs and a third, the third is outside in two of three cases.
+ENOUGH_RUNS = 5
+#: Of normal noise, 1 in 20 is outside after five runs, 1 in 100 after ten: the deviation of few is uncertain itself.
+DEVIATIONS = 6.0
 #: No band is narrower than this part of its median, or figures that hardly ever move would be news.
 NARROWEST = 0.01
 #: Lines that are kept, one for each run of a benchmark.
@@ -30,21 +31,22 @@ class Band(NamedTuple):
 
 
 def band(values: list[float]) -> Band | None:
-    """Where a figure lay in the runs before; one run shows no noise."""
-    if len(values) < 2:
+    """Where a figure lay in the runs before, as far as they can tell."""
+    if not values:
         return None
+    if len(values) < ENOUGH_RUNS:
+        return Band(min(values), max(values), len(values))
     middle = statistics.median(values)
-    low, high = min(values), max(values)
-    if len(values) >= ROBUST_RUNS:
-        spread = DEVIATIONS * statistics.median(abs(value - middle) for value in values)
-        low, high = middle - spread, middle + spread
-    margin = NARROWEST * abs(middle)
-    return Band(min(low, middle - margin), max(high, middle + margin), len(values))
+    deviation = statistics.median(abs(value - middle) for value in values)
+    spread = max(DEVIATIONS * (1 + 2 / len(values)) * deviation, NARROWEST * abs(middle))
+    return Band(middle - spread, middle + spread, len(values))
 
 
 def verdict(value: float, before: Band | None, better: str) -> str:
     if before is None:
         return "new"
+    if before.runs < ENOUGH_RUNS:
+        return "too few runs"
     if before.low <= value <= before.high:
         return "within"
     if not better:

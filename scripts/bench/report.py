@@ -8,7 +8,8 @@ from tables import FIGURES, Figure, Figures
 
 LEGEND = """
 ratio: of two measures of one run, which is what can be quoted; limit: what this machine allows, in the same run;
-all others: this machine, now. The band is where the runs before lay: median and deviation, or extremes below five."""
+all others: this machine, now. The band is where the runs before lay: their extremes, and from five on their median and
+deviation, outside of which a figure is better or worse."""
 HEAD = ("figure", "value", "unit", "kind", "bar", "", "last run", "change", "band (runs)", "")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import random
 import subprocess
 import sys
 import time
@@ -21,16 +22,15 @@ NOISY = [100.0, 102.0, 98.0, 101.0, 99.0]
     ("values", "band"),
     [
         ([], None),
-        ([100.0], None),
-        ([90.0, 110.0], (90.0, 110.0, 2)),
-        # Four give their extremes, five the median and 4.5 × the median deviation.
+        ([100.0], (100.0, 100.0, 1)),
+        # Four give their extremes, five the median and 8.4 × the median deviation.
         ([90.0, 100.0, 100.0, 110.0], (90.0, 110.0, 4)),
-        (NOISY, (95.5, 104.5, 5)),
-        # One that went astray does not widen it.
-        ([*NOISY, 1_000.0], (93.75, 107.25, 6)),
+        (NOISY, (91.6, 108.4, 5)),
+        # One that went astray hardly widens it.
+        ([*NOISY, 1_000.0], (88.5, 112.5, 6)),
         # What never moves has one percent all the same.
         ([200.0] * 8, (198.0, 202.0, 8)),
-        ([0.0, 0.0], (0.0, 0.0, 2)),
+        ([0.0] * 5, (0.0, 0.0, 5)),
     ],
 )
 def test_band_is_where_earlier_runs_lay(values, band):
@@ -41,20 +41,29 @@ def test_band_is_where_earlier_runs_lay(values, band):
     ("value", "better", "verdict"),
     [
         (100.0, "lower", "within"),
-        (104.5, "lower", "within"),
-        (105.0, "lower", "worse"),
-        (95.0, "lower", "better"),
-        (105.0, "higher", "better"),
-        (95.0, "higher", "worse"),
-        (95.0, "", "differs"),
+        (108.0, "lower", "within"),
+        (109.0, "lower", "worse"),
+        (91.0, "lower", "better"),
+        (109.0, "higher", "better"),
+        (91.0, "higher", "worse"),
+        (91.0, "", "differs"),
     ],
 )
 def test_verdict_knows_which_way_is_better(value, better, verdict):
     assert history.verdict(value, history.band(NOISY), better) == verdict
 
 
-def test_figure_without_runs_before_it_is_new():
-    assert history.verdict(1.0, history.band([1.0]), "lower") == "new"
+def test_figure_with_few_runs_before_it_is_not_judged():
+    assert history.verdict(1.0, history.band([]), "lower") == "new"
+    assert history.verdict(9.0, history.band([1.0] * 4), "lower") == "too few runs"
+
+
+@pytest.mark.parametrize(("runs", "most"), [(5, 0.07), (7, 0.05), (10, 0.02), (20, 0.01)])
+def test_noise_alone_is_seldom_outside_of_its_band(runs, most):
+    noise = random.Random(7)
+    draws = [[noise.gauss(100, 5) for _ in range(runs + 1)] for _ in range(2_000)]
+    outside = [history.verdict(last, history.band(before), "lower") != "within" for *before, last in draws]
+    assert sum(outside) / len(draws) <= most
 
 
 INFO = {"cpu": "one", "cores": 2, "memory_gib": 24}
@@ -132,7 +141,7 @@ def test_repeats_are_shown_as_their_median_beside_the_runs_before():
     earlier = [{"http_cpu_us": 30.0}, {"http_cpu_us": 32.0}]
     rows = {row.figure.name: row for row in report.rows("http", taken, earlier, {"inference_raw_us_p50": 12.0}, False)}
     shown = rows["http_cpu_us"]
-    assert (shown.value, shown.holds, shown.last, shown.verdict) == (30.0, "holds", 32.0, "within")
+    assert (shown.value, shown.holds, shown.last, shown.verdict) == (30.0, "holds", 32.0, "too few runs")
     assert rows["http_allocations"].verdict == "not measured at this size"
     text = report.table({"http": list(rows.values())})
     assert "[http]" in text and "-6 %" in text and "not measured at this size" in text
