@@ -10,6 +10,7 @@ target/bench/bench.json, all runs in target/bench/history.ndjson.
 import argparse
 import difflib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -28,30 +29,38 @@ def main() -> int:
     wanted, skipped = chosen(options.names)
     for bench in skipped:
         print(f"{bench.name} is left out: {bench.source} is not there")
-    this, history = machine(), History(run.FOLDER / "history.ndjson")
+    load, history = os.getloadavg()[0], History(run.FOLDER / "history.ndjson")
+    sizes = {bench.name: run.sizes(bench, options.full) for bench in wanted}
     faults = built(wanted, options.full)
     taken = measured([bench for bench in wanted if bench.name not in faults], options, faults)
-    sizes = {bench.name: run.sizes(bench, options.full) for bench in wanted}
-    earlier = {name: history.of(name, this["id"], sizes[name]) for name in taken}
-    commit, date = revision(), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    about = {"machine": this, "commit": commit, "date": date}
-    history.add([about | {"bench": n, "sizes": sizes[n], "figures": f} for n, runs in taken.items() for f in runs])
 
+    this = machine()
+    date = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    about = {"machine": this, "load_before": round(load, 1), "commit": revision(), "date": date}
+    earlier = {name: history.of(name, this["id"], sizes[name]) for name in taken}
+    history.add([about | {"bench": n, "sizes": sizes[n], "figures": f} for n, runs in taken.items() for f in runs])
     blocks = shown(taken, earlier, options.full)
     if blocks:
         print("\n" + report.table(blocks) + report.LEGEND)
-    compared(this, earlier)
+    compared(this, load, earlier)
     write("bench", about | {"sizes": sizes, "faults": faults, "figures": report.document(blocks)})
     scoring = {name: value for part in SCORING for name, value in report.medians(taken.get(part, [])).items()}
     if scoring:
         write("scoring", scoring)
+    worse = [row.figure.name for rows in blocks.values() for row in rows if row.verdict == "worse"]
+    # A run of the size that bars are stated for has all of their figures.
+    whole = {name: rows for name, rows in blocks.items() if options.full and not sizes[name]}
+    return int(complained(faults, whole) or (options.strict and bool(worse)))
+
+
+def complained(faults: dict[str, str], whole: dict[str, list[report.Row]]) -> bool:
+    """Tells what is not as it should be, and whether anything is."""
+    missing = [row.figure.name for rows in whole.values() for row in rows if row.value is None]
+    if missing:
+        print(f"no figures for {', '.join(missing)}: see the output above", file=sys.stderr)
     for name, fault in faults.items():
         print(f"{name} {fault}: see {run.FOLDER.relative_to(run.ROOT)}/log/{name}.txt", file=sys.stderr)
-    incomplete = missing(blocks) if options.full else []
-    if incomplete:
-        print(f"no figures for {', '.join(incomplete)}: run the benchmark whole", file=sys.stderr)
-    worse = [row.figure.name for rows in blocks.values() for row in rows if row.verdict == "worse"]
-    return int(bool(faults or incomplete or (options.strict and worse)))
+    return bool(faults or missing)
 
 
 def arguments() -> argparse.Namespace:
@@ -93,13 +102,16 @@ def measured(
     wanted: list[Bench], options: argparse.Namespace, faults: dict[str, str]
 ) -> dict[str, list[report.Figures]]:
     """The figures of every run, benchmarks in turns, so that what drifts is in the repeats of all alike."""
-    taken, begin = {}, time.monotonic()
+    taken, begin, limit_s = {}, time.monotonic(), 0.0
     for repeat in range(options.repeats):
         turn = f" ({repeat + 1} of {options.repeats})" if options.repeats > 1 else ""
         for bench in wanted:
-            limit = "" if options.full else f", at most {bench.limit_s} s"
+            # What the others have left is there for those that a busy machine makes slow.
+            limit_s += bench.limit_s
+            limit = "" if options.full else f", at most {limit_s:.0f} s"
             print(f"{bench.name:<10}{turn} runs{limit} ...", end="\n" if options.full else " ", flush=True)
-            outcome = run.measure(bench, options.full)
+            outcome = run.measure(bench, options.full, limit_s)
+            limit_s = max(limit_s - outcome.seconds, 0.0)
             print(f"{outcome.fault or 'done'} after {outcome.seconds:.0f} s", flush=True)
             if outcome.fault:
                 faults[bench.name] = outcome.fault
@@ -115,18 +127,16 @@ def shown(taken: dict, earlier: dict, full: bool) -> dict[str, list[report.Row]]
     return {name: report.rows(name, runs, before[name], every, full) for name, runs in taken.items()}
 
 
-def compared(this: dict, earlier: dict) -> None:
+def compared(this: dict, load: float, earlier: dict) -> None:
     print(f"machine {this['id']}: {this['cpu']}, {this['cores']} cores, {this['memory_gib']} GiB")
+    if load > this["cores"] / 2:
+        print(f"others use it (load {load:.1f} before this began): its timings say little, its ratios more")
     runs = [run for runs in earlier.values() for run in runs]
     if runs:
         last = max(runs, key=lambda run: run["date"])
         print(f"compared with runs of the same sizes here, the last of commit {last['commit']} on {last['date']}")
     else:
         print("no earlier run of these sizes on this machine: from the second on there is something to compare")
-
-
-def missing(blocks: dict[str, list[report.Row]]) -> list[str]:
-    return [row.figure.name for rows in blocks.values() for row in rows if row.value is None]
 
 
 def revision() -> str:

@@ -84,7 +84,9 @@ def texts(row: Row) -> tuple[str, ...]:
     figure, change = row.figure, ""
     if row.last and row.value is not None:
         change = f"{(row.value / row.last - 1) * 100:+.0f} %"
-    lay = f"{number(row.band.low)} to {number(row.band.high)} ({row.band.runs})" if row.band else ""
+    lay = (
+        f"{number(row.band.low)} to {number(row.band.high)} ({row.band.runs})" if row.band and row.band.runs > 1 else ""
+    )
     name, value, last = figure.name, number(row.value), number(row.last)
     return (name, value, figure.unit, figure.kind, figure.bar, row.holds, last, change, lay, row.verdict)
 
