@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::support::client::Client;
 
+/// So many measures have to lie beyond a quantile that is told.
+const BEYOND: f64 = 4.9;
+
 /// How fast, over how many connections, and how it has to be answered.
 #[derive(Clone, Copy)]
 pub(super) struct Pace {
@@ -87,6 +90,12 @@ impl Latencies {
         self.0.sort_unstable();
     }
 
+    /// The quantile in milliseconds, where enough were measured to tell it: a few that lie beyond it.
+    pub(super) fn sure_ms(&self, quantile: f64) -> Option<f64> {
+        let beyond = self.0.len() as f64 * (1.0 - quantile);
+        (beyond >= BEYOND).then(|| self.ms(quantile))
+    }
+
     /// The quantile in milliseconds.
     pub(super) fn ms(&self, quantile: f64) -> f64 {
         let at = (self.0.len() as f64 * quantile) as usize;
@@ -101,7 +110,8 @@ impl fmt::Display for Latencies {
     }
 }
 
-pub(super) fn median(mut figures: Vec<f64>) -> f64 {
+/// Nothing of nothing.
+pub(super) fn median(mut figures: Vec<f64>) -> Option<f64> {
     figures.sort_by(f64::total_cmp);
-    figures[figures.len() / 2]
+    figures.get(figures.len() / 2).copied()
 }

@@ -75,11 +75,11 @@ fn main() {
             cpu[cpu.len() - 1],
         );
     }
-    let (low, high) = interval(&mut throughput);
+    let interval = interval(&mut throughput);
     report([
         ("throughput_ratio", json!(median(throughput))),
-        ("throughput_ratio_low", json!(low)),
-        ("throughput_ratio_high", json!(high)),
+        ("throughput_ratio_low", json!(interval.map(|(low, _)| low))),
+        ("throughput_ratio_high", json!(interval.map(|(_, high)| high))),
         ("cpu_ratio", json!(median(cpu))),
         ("dashboard_clients", json!(shown)),
     ]);
@@ -89,12 +89,15 @@ fn main() {
     }
 }
 
-/// Between which of the values, by their ranks, the median of all that could have been lies with 95 %.
-fn interval(values: &mut [f64]) -> (f64, f64) {
+/// Between which of the values, by their ranks, the median of all that could have been lies with 95 %. Fewer than six cannot tell.
+fn interval(values: &mut [f64]) -> Option<(f64, f64)> {
+    if values.len() < 6 {
+        return None;
+    }
     values.sort_by(f64::total_cmp);
     let (middle, spread) = (values.len() as f64 / 2.0, 0.98 * (values.len() as f64).sqrt());
     let at = |rank: f64| values[(rank.max(0.0) as usize).min(values.len() - 1)];
-    (at((middle - spread).floor()), at((middle + spread).ceil()))
+    Some((at((middle - spread).floor()), at((middle + spread).ceil())))
 }
 
 /// Nothing is refused or answered on a lower rung because the machine was elsewhere for a moment: every score is the same work.
