@@ -7,6 +7,9 @@ use crate::traffic::Verdict;
 const MS: Duration = Duration::from_millis(1);
 const GOAL: Goal = Goal { p99: Some(Duration::from_millis(5)), error_rate: 0.0 };
 
+/// Rates, and whether they held.
+type Tried<'a> = &'a [(f64, bool)];
+
 /// What a run of a second at a rate comes to: so many good answers that took so long, by a generator that was so late.
 fn outcome(due: u64, good: u64, took: Duration, lag: Duration) -> Outcome {
     let mut outcome = Outcome::new(vec!["score".to_owned()], Duration::from_secs(1));
@@ -28,7 +31,7 @@ fn service(rate: f64) -> Outcome {
 fn rates_grow_until_one_misses_and_then_what_is_between_is_halved() {
     let by_factor = Steps { from: 100.0, growth: Growth::Factor(2.0), up_to: 1000.0, halvings: 2 };
     let by = Steps { growth: Growth::By(300.0), ..by_factor };
-    let cases: [(Steps, &[(f64, bool)], Option<f64>); 11] = [
+    let cases: [(Steps, Tried<'_>, Option<f64>); 11] = [
         (by_factor, &[], Some(100.0)),
         (by_factor, &[(100.0, true)], Some(200.0)),
         (by, &[(100.0, true)], Some(400.0)),
