@@ -113,3 +113,30 @@ impl Coarse {
         Duration::from_micros(self.0.max())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A second of one thread, with good answers that took so many milliseconds each.
+    fn second(due: u64, millis: impl IntoIterator<Item = u64>) -> Open {
+        let mut open = Open::default();
+        open.figures.due = due;
+        millis.into_iter().for_each(|took| open.answered(Verdict::Good, Duration::from_millis(took)));
+        open
+    }
+
+    #[test]
+    fn second_is_settled_with_the_times_of_all_threads_once_each_has_handed_it_over() {
+        let mut seconds = Seconds::new(2);
+        seconds.add(0, second(60, 1..=50));
+        seconds.add(1, second(7, []));
+        assert!(seconds.done.is_empty() && seconds.open.len() == 2);
+        seconds.add(0, second(50, 51..=100));
+        assert!(seconds.done.len() == 1 && seconds.open.len() == 1, "one is figures, the other waits");
+        let all = seconds.end();
+        let near = |time: Duration, millis: f64| (time.as_secs_f64() * 1e3 / millis - 1.0).abs() < 0.01;
+        assert_eq!((all.len(), all[0].due, all[0].good, all[1].due, all[1].p99), (2, 110, 100, 7, Duration::ZERO));
+        assert!(near(all[0].p50, 50.0) && near(all[0].p99, 99.0) && near(all[0].max, 100.0), "{:?}", all[0]);
+    }
+}

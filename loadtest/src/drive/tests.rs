@@ -228,6 +228,10 @@ fn service_that_hangs_neither_hangs_the_run_nor_holds_the_pool() {
     });
     assert_eq!(outcome.unanswered, 10);
     assert!(outcome.unsent > 0 && good(&outcome) > 30, "{outcome:?}");
+    // Longer than patience allows an answer to take: the first second was settled while the run went on.
+    let of_seconds = |count: fn(&crate::outcome::Second) -> u64| outcome.seconds.iter().map(count).sum::<u64>();
+    assert_eq!((of_seconds(|second| second.due), of_seconds(|second| second.good)), (100, good(&outcome)));
+    assert_eq!(of_seconds(|second| second.failed), outcome.unanswered + outcome.unsent);
     assert!(begin.elapsed() < Duration::from_secs(4));
 }
 
