@@ -77,7 +77,7 @@ impl<'a> Record<'a> {
             open: VecDeque::new(),
             first: 0,
             // To wait for a connection and then for an answer, and a little, since patience is looked after by turns.
-            settled_after: drive.patience * 2 + Duration::from_secs(1),
+            settled_after: drive.patience * 2 + Duration::from_millis(200),
             shared,
             is_watched: drive.progress.is_some(),
             live: Live::default(),
