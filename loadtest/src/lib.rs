@@ -15,6 +15,7 @@
 
 pub mod drive;
 pub mod limits;
+pub mod machine;
 pub mod outcome;
 pub mod random;
 pub mod report;
