@@ -17,6 +17,7 @@ pub mod drive;
 pub mod limits;
 pub mod machine;
 pub mod outcome;
+pub mod progress;
 pub mod random;
 pub mod report;
 pub mod scenario;
