@@ -125,7 +125,9 @@ impl Chart {
         let mut html = String::from("<div class=\"x\" aria-hidden=\"true\">");
         for tick in self.x.scale.ticks() {
             let left = 100.0 * self.x.scale.place(tick);
-            let _ = write!(html, "<span style=\"left:{left:.2}%\">{}</span>", (self.x.text)(tick));
+            // At the end it would reach beyond the page of a phone.
+            let class = if left > 97.0 { " class=\"last\"" } else { "" };
+            let _ = write!(html, "<span{class} style=\"left:{left:.2}%\">{}</span>", (self.x.text)(tick));
         }
         html + &format!("</div><p class=\"unit of-x\" aria-hidden=\"true\">{}</p>\n", escaped(&self.x.label))
     }
@@ -283,5 +285,28 @@ mod tests {
             assert!(html.contains(part), "{part}: {html}");
         }
         assert!(!html.contains("<b>"));
+    }
+
+    /// The light that a colour gives, as WCAG 2 reckons it.
+    fn light(colour: &str) -> f64 {
+        let part = |place: usize| f64::from(u8::from_str_radix(&colour[place..place + 2], 16).unwrap()) / 255.0;
+        let linear = |part: f64| if part <= 0.04045 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) };
+        0.2126 * linear(part(1)) + 0.7152 * linear(part(3)) + 0.0722 * linear(part(5))
+    }
+
+    #[test]
+    fn lines_can_be_told_from_the_card_in_light_and_dark() {
+        let style = include_str!("report.css");
+        for (scheme, style) in ["light", "dark"].into_iter().zip(style.split(":root {").skip(1)) {
+            let colour = |name: &str| {
+                let declared = style.split(&format!("--{name}: ")).nth(1).unwrap_or_else(|| panic!("{scheme}: {name}"));
+                light(&declared[..7])
+            };
+            for name in ["text", "bad", "series-1", "series-2", "series-4", "reference"] {
+                let (one, other) = (colour(name).max(colour("card")), colour(name).min(colour("card")));
+                let contrast = (one + 0.05) / (other + 0.05);
+                assert!(contrast >= 3.0, "{scheme}: {name} has {contrast:.2}");
+            }
+        }
     }
 }

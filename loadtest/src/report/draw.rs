@@ -12,6 +12,8 @@ use crate::watch::Series;
 
 /// From microseconds on, so that an axis by powers of ten has values above zero.
 const LEAST_MS: f64 = 0.001;
+/// Of a curve by percentiles.
+const POINTS_A_NINE: f64 = 16.0;
 
 /// Median and p99 of each second.
 pub(super) fn latency(windows: &[Window], figures: &Figures) -> Chart {
@@ -98,13 +100,14 @@ pub(super) fn rates(windows: &[Window]) -> Chart {
 /// Time by the share of answers that were as fast or faster; only as far as it could be driven.
 pub(super) fn percentiles(outcome: &Outcome) -> Chart {
     let good = outcome.good();
+    // Beyond them every share is the slowest answer.
     let nines = (good.from_due.count() as f64).log10().clamp(1.0, 6.0);
+    let points = (nines * POINTS_A_NINE) as u32;
     let curve = |name, colour, latency: &Latency| Line {
         name,
         colour,
-        // Eight points a nine: finer than the buckets make it.
-        points: (0..=(nines * 8.0) as u32)
-            .map(|eighth| 1.0 - 0.1f64.powf(f64::from(eighth) / 8.0))
+        points: (0..=points)
+            .map(|point| 1.0 - 0.1f64.powf(f64::from(point) / POINTS_A_NINE))
             .map(|share| (share, outcome.trusted(latency, share * 100.0).ok().map(millis)))
             .collect(),
         is_dotted: false,
@@ -121,7 +124,7 @@ pub(super) fn percentiles(outcome: &Outcome) -> Chart {
         description: "Time within which so many of the good answers came, from when their requests were due and from when they were \
                       sent"
             .into(),
-        x: Axis { scale: Scale::nines(nines), text: percent, label: "of good answers".into() },
+        x: Axis { scale: Scale::nines(f64::from(points) / POINTS_A_NINE), text: percent, label: "of good answers".into() },
         y: milliseconds(scale),
         spans: Vec::new(),
         bands: Vec::new(),
@@ -143,7 +146,7 @@ pub(super) fn steps(search: &Search) -> Chart {
         line("good", "series-1", |step| Some(step.good), true),
         line("good, limits missed", "bad", |step| Some(step.good).filter(|_| !step.holds), true),
     ];
-    let highest = search.steps.iter().map(|step| step.offered).fold(0.0, f64::max);
+    let highest = highest_offered(search);
     Chart {
         id: "steps".into(),
         title: "Good answers by rate".into(),
@@ -166,7 +169,7 @@ pub(super) fn step_latency(search: &Search) -> Chart {
         is_dotted: true,
     };
     let lines = vec![line("p50", "series-1", |step| step.p50), line("p99", "series-2", |step| step.p99)];
-    let highest = search.steps.iter().map(|step| step.offered).fold(0.0, f64::max);
+    let highest = highest_offered(search);
     Chart {
         id: "step-latency".into(),
         title: "Latency by rate".into(),
@@ -211,6 +214,11 @@ pub(super) fn watched(number: usize, series: &Series) -> Chart {
         lines: vec![Line { name: "value", colour: "series-1", points, is_dotted: false }],
         is_low: true,
     }
+}
+
+/// Of what is drawn.
+fn highest_offered(search: &Search) -> f64 {
+    by_rate(search, |step| Some(step.offered)).last().map_or(0.0, |(offered, _)| *offered)
 }
 
 /// Steps in order of their rates, without what says nothing of the service.

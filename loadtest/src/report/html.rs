@@ -88,11 +88,11 @@ fn notes(figures: &Figures) -> String {
     let mut notes: Vec<_> = figures.reasons.iter().map(|reason| format!("not driven: {reason}")).collect();
     if let Some(sent) = figures.all().p99_from_sent_if_apart() {
         notes.push(format!(
-            "p99 is {} from when a request was sent: requests waited for a free connection, as no closed loop shows",
+            "from when a request was sent, p99 is {}: requests waited for a free connection, which no closed loop shows",
             format::time(sent)
         ));
     }
-    let items: String = notes.iter().map(|note| format!("<li>{}</li>", escaped(note))).collect();
+    let items: String = notes.iter().map(|note| format!("<li class=\"sentence\">{}</li>", escaped(note))).collect();
     if items.is_empty() {
         items
     } else {
@@ -124,10 +124,14 @@ fn search(search: Option<&Search>) -> String {
     });
     let reasons = search.steps.iter().filter_map(|step| Some((step.offered, step.not_driven.as_ref()?)));
     let reasons = reasons.map(|(rate, reason)| {
-        format!("<p class=\"quiet\">not driven at {}: {}</p>", format::rate(rate), escaped(&reason.to_string()))
+        format!(
+            "<p class=\"quiet sentence\">not driven at {}: {}</p>",
+            format::rate(rate),
+            escaped(&reason.to_string())
+        )
     });
     let html = format!(
-        "<p class=\"quiet\">{}</p>\n<div class=\"pair\">{}{}</div>\n{}{}",
+        "<p class=\"quiet sentence\">{}</p>\n<div class=\"pair\">{}{}</div>\n{}{}",
         highest(search),
         draw::steps(search).html(),
         draw::step_latency(search).html(),
@@ -257,14 +261,14 @@ fn made_with(report: &Report) -> String {
         ("cores", machine.cores.to_string()),
         ("memory", format::bytes(machine.memory_bytes as f64)),
         ("kernel", machine.kernel),
-        ("command", report.command.to_owned()),
     ];
     let html = format!(
-        "{}<details><summary>The scenario</summary><pre>{}</pre></details>\n",
+        "<pre>{}</pre>\n{}<details><summary>The scenario</summary><pre>{}</pre></details>\n",
+        escaped(report.command),
         terms_of(&terms),
         escaped(report.scenario)
     );
-    section("made-with", "Machine and command", &html)
+    section("made-with", "Command and machine", &html)
 }
 
 #[cfg(test)]
@@ -323,7 +327,7 @@ mod tests {
         example.watched[0].trend = Some(bad.into());
         let page = html(&example.report());
         assert_eq!(times(&page, "<script"), 0);
-        assert_eq!(times(&page, "</pre>"), 1);
+        assert_eq!(times(&page, "</pre>"), 2);
         let whole = "&lt;/pre&gt;&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&quot;&amp;";
         // Name twice, scenario, target, command, kind in four tables, limit twice; name of a series, trend, unit, in chart and table.
         assert!(times(&page, whole) >= 14, "{}", times(&page, whole));
@@ -333,7 +337,10 @@ mod tests {
     fn what_was_not_driven_is_no_number_and_no_point() {
         let page = html(&Example::late().report());
         assert!(page.contains("class=\"none\" data-figure=\"p99\">not driven"), "{page}");
-        assert!(page.contains("<li>not driven: the generator was 12.0ms late itself at p99"), "{page}");
+        assert!(
+            page.contains("<li class=\"sentence\">not driven: the generator was 12.0ms late itself at p99"),
+            "{page}"
+        );
         let page = html(&Example::behind().report());
         assert_eq!(times(&page, "2.00 ms"), 0, "{page}");
         let drawn = page.split("id=\"percentiles\"").nth(1).and_then(|part| part.split("</svg>").next());

@@ -98,7 +98,7 @@ impl Scale {
             Kind::Log => self.powers(),
             Kind::Nines => {
                 let nines = (1..=(self.to + 1e-9) as i32).map(|nines| 1.0 - 0.1f64.powi(nines));
-                [0.0, 0.5].into_iter().chain(nines).collect()
+                [0.5].into_iter().chain(nines).collect()
             }
         }
     }
@@ -172,7 +172,7 @@ mod tests {
             (Scale::log(0.01, 9_000.0), "0.01 0.1 1 10 100 1000 10k"),
             (Scale::log(1e-6, 1e9), "0.000001 0.0001 0.01 1 100 10k 1M 100M"),
             (Scale::log(0.0, 0.0), "1 2 5 10"),
-            (Scale::nines(3.3), "0 0.5 0.9 0.99 0.999"),
+            (Scale::nines(3.3), "0.5 0.9 0.99 0.999"),
         ];
         for (scale, marks) in table {
             assert_eq!(ticks(scale), marks, "{scale:?}");

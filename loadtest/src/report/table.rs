@@ -103,7 +103,7 @@ fn latency(figures: &Figures) -> String {
     let mut text = aligned(&rows, "lrrrrrr") + "  from when a request was due\n";
     if let Some(sent) = figures.all().p99_from_sent_if_apart() {
         text += &format!(
-            "  p99 is {} from when it was sent: requests waited for a free connection, as no closed loop shows\n",
+            "  from when it was sent, p99 is {}: requests waited for a free connection, which no closed loop shows\n",
             format::time(sent)
         );
     }
