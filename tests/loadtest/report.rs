@@ -19,7 +19,7 @@ use crate::support::{Directory, Server};
 const PHONE: (u32, u32) = (360, 740);
 const DESK: (u32, u32) = (1280, 900);
 
-/// Scores, and an event for every second of them.
+/// An event after every two scores.
 struct Both([Prepared; 2]);
 
 impl Traffic for Both {
@@ -28,7 +28,7 @@ impl Traffic for Both {
     }
 
     fn write(&self, number: u64, out: &mut Vec<u8>) -> Sent {
-        let kind = usize::from(number % 3 == 0);
+        let kind = usize::from(number.is_multiple_of(3));
         Sent { kind, ..self.0[kind].write(number, out) }
     }
 

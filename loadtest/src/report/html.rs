@@ -88,7 +88,7 @@ fn notes(figures: &Figures) -> String {
     let mut notes: Vec<_> = figures.reasons.iter().map(|reason| format!("not driven: {reason}")).collect();
     if let Some(sent) = figures.all().p99_from_sent_if_apart() {
         notes.push(format!(
-            "from when a request was sent, p99 is {}: requests waited for a free connection, which no closed loop shows",
+            "from when a request was sent, p99 is {}: requests waited for a connection, as no closed loop shows",
             format::time(sent)
         ));
     }

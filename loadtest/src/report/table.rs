@@ -103,7 +103,7 @@ fn latency(figures: &Figures) -> String {
     let mut text = aligned(&rows, "lrrrrrr") + "  from when a request was due\n";
     if let Some(sent) = figures.all().p99_from_sent_if_apart() {
         text += &format!(
-            "  from when it was sent, p99 is {}: requests waited for a free connection, which no closed loop shows\n",
+            "  from when it was sent, p99 is {}: requests waited for a connection, as no closed loop shows\n",
             format::time(sent)
         );
     }
@@ -250,6 +250,15 @@ mod tests {
         for line in text.lines().filter(|line| !line.trim().starts_with("not driven")) {
             assert!(line.chars().count() <= 100, "{line}");
         }
+    }
+
+    #[test]
+    fn wait_for_a_connection_is_told_within_a_hundred_columns() {
+        let mut waiting = Example::new(&["score"]);
+        waiting.answer(0, Verdict::Good, 200, 100, ms(40), ms(2));
+        let text = table(&waiting.report());
+        let line = text.lines().find(|line| line.starts_with("  from when it was sent, p99 is 2.00 ms: "));
+        assert!(line.is_some_and(|line| line.chars().count() <= 100), "{text}");
     }
 
     #[test]
