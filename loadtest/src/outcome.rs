@@ -1,6 +1,7 @@
 //! What came of a run, and which of it can be reported.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -72,6 +73,8 @@ pub struct Second {
     pub p50: Duration,
     pub p99: Duration,
     pub max: Duration,
+    /// How late the generator was itself.
+    pub lag_p99: Duration,
     pub lag_max: Duration,
 }
 
@@ -132,6 +135,35 @@ impl Latency {
 
     pub fn mean(&self) -> Duration {
         Duration::from_secs_f64(self.0.mean() / 1e6)
+    }
+}
+
+/// In short, for the log of a test or a benchmark: a line for the whole, and one for each kind of answer.
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { due, sent, unsent, dropped, unanswered, unreadable, skipped, closed, lag, .. } = self;
+        write!(
+            f,
+            "{due} due, {sent} sent, {unsent} unsent, {dropped} dropped, {unanswered} unanswered, {unreadable} unreadable, \
+             {skipped} skipped, {closed} closed, generator late by {:.1?} at p99",
+            lag.percentile(99.0)
+        )?;
+        for ((kind, verdict, status), Answers { from_due, from_sent, .. }) in &self.answered {
+            let kind = self.kinds.get(*kind).map_or("?", String::as_str);
+            let [due50, due99] = [50.0, 99.0].map(|percent| from_due.percentile(percent));
+            let [sent50, sent99] = [50.0, 99.0].map(|percent| from_sent.percentile(percent));
+            write!(f, "\n{kind} {verdict} {status}: {} answers, p50 {due50:.1?}", from_due.count())?;
+            write!(f, " p99 {due99:.1?} from due, p50 {sent50:.1?} p99 {sent99:.1?} from sent")?;
+        }
+        Ok(())
+    }
+}
+
+impl NotDriven {
+    /// Whether a latency can be told at a percentile where the generator was so late.
+    pub fn unless_late(percent: f64, lag: Duration, latency: Duration) -> Result<(), Self> {
+        let bound = LAG_ALLOWED.max(latency.mul_f64(LAG_ALLOWED_PART));
+        if lag <= bound { Ok(()) } else { Err(Self::Late { percent, lag, bound, latency }) }
     }
 }
 
@@ -201,9 +233,18 @@ impl Outcome {
         self.of(None, Some(Verdict::Good))
     }
 
+    /// Requests that were due a second.
+    pub fn offered(&self) -> f64 {
+        self.a_second(self.due)
+    }
+
     /// Good answers a second while the load was offered: not of what was answered from a queue afterwards.
     pub fn rate(&self) -> f64 {
-        if self.duration.is_zero() { 0.0 } else { self.good_meanwhile as f64 / self.duration.as_secs_f64() }
+        self.a_second(self.good_meanwhile)
+    }
+
+    fn a_second(&self, count: u64) -> f64 {
+        if self.duration.is_zero() { 0.0 } else { count as f64 / self.duration.as_secs_f64() }
     }
 
     /// Whether rates and shares can be told: nearly all that was due was looked at in time.
@@ -222,9 +263,8 @@ impl Outcome {
         if latency.count() == 0 {
             return Err(NotDriven::NoAnswers);
         }
-        let (lag, latency) = (self.lag.percentile(percent), latency.percentile(percent));
-        let bound = LAG_ALLOWED.max(latency.mul_f64(LAG_ALLOWED_PART));
-        if lag <= bound { Ok(latency) } else { Err(NotDriven::Late { percent, lag, bound, latency }) }
+        let told = latency.percentile(percent);
+        NotDriven::unless_late(percent, self.lag.percentile(percent), told).map(|()| told)
     }
 
     /// What was not answered as meant, over what was due: from 0 to 1.
@@ -235,4 +275,47 @@ impl Outcome {
 
 fn micros(time: Duration) -> u64 {
     time.as_micros().max(1).try_into().unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// So many good answers that took so long, by a generator that was so late.
+    fn outcome(count: u64, took: Duration, lag: Duration) -> Outcome {
+        let mut outcome = Outcome::new(vec!["score".to_owned()], Duration::from_secs(1));
+        let mut answers = Answers::default();
+        for _ in 0..count {
+            answers.from_due.record(took);
+            outcome.lag.record(lag);
+        }
+        outcome.answered.insert((0, Verdict::Good, 200), answers);
+        outcome.due = count;
+        outcome
+    }
+
+    #[test]
+    fn figure_is_told_unless_the_generator_was_late_by_more_than_a_tenth_of_it() {
+        let cases =
+            [(MS, MS / 2, true), (MS, MS * 6 / 10, false), (MS * 100, MS * 9, true), (MS * 100, MS * 11, false)];
+        for (took, lag, is_told) in cases {
+            let outcome = outcome(1000, took, lag);
+            assert_eq!(outcome.trusted(&outcome.good().from_due, 99.0).is_ok(), is_told, "{took:?} {lag:?}");
+            assert_eq!(outcome.driven(), Ok(()));
+        }
+        let outcome = outcome(0, MS, MS);
+        assert_eq!(outcome.trusted(&Latency::default(), 50.0), Err(NotDriven::NoAnswers));
+    }
+
+    #[test]
+    fn what_could_not_be_driven_says_how_late_the_generator_was() {
+        let outcome = outcome(1000, MS * 20, MS * 12);
+        let why = outcome.trusted(&outcome.good().from_due, 99.0).unwrap_err();
+        assert_eq!(
+            why.to_string(),
+            "the generator was 12.0ms late itself at p99, and may be 2.0ms late where 20.0ms are told"
+        );
+    }
 }

@@ -165,3 +165,6 @@ fn seconds_until(phase: &Phase, expected: f64) -> Duration {
     // A ramp down to nothing ends where the root does not know it to the last digit.
     Duration::from_secs_f64(seconds).min(phase.duration)
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,7 @@ use crate::traffic::Verdict;
 pub(super) struct Open {
     pub(super) figures: Second,
     pub(super) times: Coarse,
+    pub(super) lag: Coarse,
 }
 
 /// Times by buckets as those of a whole run, to a hundredth instead of a thousandth: an eighth of the memory.
@@ -73,13 +74,14 @@ impl Open {
         self.figures.good += other.figures.good;
         self.figures.refused += other.figures.refused;
         self.figures.failed += other.figures.failed;
-        self.figures.lag_max = self.figures.lag_max.max(other.figures.lag_max);
         self.times.add(&other.times);
+        self.lag.add(&other.lag);
     }
 
     fn settle(self) -> Second {
         let [p50, p99] = [50.0, 99.0].map(|percent| self.times.percentile(percent));
-        Second { p50, p99, max: self.times.max(), ..self.figures }
+        let (lag_p99, lag_max) = (self.lag.percentile(99.0), self.lag.max());
+        Second { p50, p99, max: self.times.max(), lag_p99, lag_max, ..self.figures }
     }
 }
 
@@ -109,5 +111,32 @@ impl Coarse {
 
     pub(super) fn max(&self) -> Duration {
         Duration::from_micros(self.0.max())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A second of one thread, with good answers that took so many milliseconds each.
+    fn second(due: u64, millis: impl IntoIterator<Item = u64>) -> Open {
+        let mut open = Open::default();
+        open.figures.due = due;
+        millis.into_iter().for_each(|took| open.answered(Verdict::Good, Duration::from_millis(took)));
+        open
+    }
+
+    #[test]
+    fn second_is_settled_with_the_times_of_all_threads_once_each_has_handed_it_over() {
+        let mut seconds = Seconds::new(2);
+        seconds.add(0, second(60, 1..=50));
+        seconds.add(1, second(7, []));
+        assert!(seconds.done.is_empty() && seconds.open.len() == 2);
+        seconds.add(0, second(50, 51..=100));
+        assert!(seconds.done.len() == 1 && seconds.open.len() == 1, "one is figures, the other waits");
+        let all = seconds.end();
+        let near = |time: Duration, millis: f64| (time.as_secs_f64() * 1e3 / millis - 1.0).abs() < 0.01;
+        assert_eq!((all.len(), all[0].due, all[0].good, all[1].due, all[1].p99), (2, 110, 100, 7, Duration::ZERO));
+        assert!(near(all[0].p50, 50.0) && near(all[0].p99, 99.0) && near(all[0].max, 100.0), "{:?}", all[0]);
     }
 }
