@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::charts::{Axis, Band, Chart, Line, Points, Span, Stretch};
-use super::figures::{Figures, P99, Window, time_of};
+use super::figures::{Window, time_of};
 use super::format;
 use super::scale::Scale;
 use crate::outcome::{Latency, Outcome};
@@ -16,22 +16,17 @@ const LEAST_MS: f64 = 0.001;
 const POINTS_A_NINE: f64 = 16.0;
 
 /// Median and p99 of each second.
-pub(super) fn latency(windows: &[Window], figures: &Figures) -> Chart {
-    // Where the generator was too late for the p99 of the run, only seconds in which it was not are told.
-    let is_told = |window: &&Window| figures.all().from_due[P99].is_ok() || !window.is_late();
+pub(super) fn latency(windows: &[Window]) -> Chart {
     let line = |name, colour, time: fn(&Window) -> Option<Duration>| Line {
         name,
         colour,
-        points: windows
-            .iter()
-            .map(|window| (middle(window), Some(window).filter(is_told).and_then(time).map(millis)))
-            .collect(),
+        points: windows.iter().map(|window| (middle(window), time(window).map(millis))).collect(),
         is_dotted: false,
     };
     let lines = vec![line("p50", "series-1", |window| window.p50), line("p99", "series-2", |window| window.p99)];
     let spans = vec![
         span("warm-up", "warm-up", windows, |window| window.is_warm_up),
-        span("generator later than that p99", "late", windows, Window::is_late),
+        span("p99 not driven", "late", windows, |window| window.is_late),
     ];
     let scale = Scale::fitting(&values(&lines));
     Chart {
@@ -52,12 +47,18 @@ pub(super) fn latency(windows: &[Window], figures: &Figures) -> Chart {
 
 /// What the generator was late itself.
 pub(super) fn lag(windows: &[Window]) -> Chart {
-    let points = windows.iter().map(|window| (middle(window), Some(millis(window.lag_max)))).collect();
-    let lines = vec![Line { name: "lag", colour: "series-4", points, is_dotted: false }];
+    let line = |name, colour, lag: fn(&Window) -> Duration| Line {
+        name,
+        colour,
+        points: windows.iter().map(|window| (middle(window), Some(millis(lag(window))))).collect(),
+        is_dotted: false,
+    };
+    let lines =
+        vec![line("p99", "series-2", |window| window.lag_p99), line("max", "series-4", |window| window.lag_max)];
     Chart {
         id: "lag".into(),
-        title: "How late the generator was itself, at most".into(),
-        description: format!("The generator's greatest own lateness in each second, over {}", length(windows)),
+        title: "How late the generator was itself".into(),
+        description: format!("The generator's own lateness by the second, p99 and greatest, over {}", length(windows)),
         x: seconds(windows),
         y: milliseconds(Scale::fitting(&values(&lines))),
         spans: Vec::new(),

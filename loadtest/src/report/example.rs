@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use super::Report;
 use crate::limits::Judged;
-use crate::outcome::{Latency, NotDriven, Outcome, Second};
+use crate::outcome::{NotDriven, Outcome, Second};
 use crate::search::{Search, Step};
 use crate::traffic::Verdict;
 use crate::watch::Series;
@@ -34,21 +34,8 @@ impl Example {
             target: "http://127.0.0.1:8080".into(),
             command: "cauce-loadtest run mixed --max-p99 5ms".into(),
             outcome: Outcome {
-                kinds: kinds.iter().map(|kind| (*kind).into()).collect(),
-                due: 0,
-                sent: 0,
-                unsent: 0,
-                dropped: 0,
-                unanswered: 0,
-                unreadable: 0,
-                skipped: 0,
-                good_meanwhile: 0,
-                closed: 0,
-                answered: Default::default(),
-                lag: Latency::default(),
-                duration: Duration::from_secs(10),
-                seconds: Vec::new(),
                 generator_cpu: ms(1_500),
+                ..Outcome::new(kinds.iter().map(|kind| (*kind).into()).collect(), Duration::from_secs(10))
             },
             limits: Vec::new(),
             search: None,
@@ -159,6 +146,7 @@ fn second(number: u64) -> Second {
         p50: ms(2),
         p99: ms(if number == 7 { 90 } else { 6 }),
         max: ms(100),
+        lag_p99: if number == 5 { ms(20) } else { Duration::from_micros(20) },
         lag_max: if number == 5 { ms(40) } else { Duration::from_micros(40) },
     }
 }

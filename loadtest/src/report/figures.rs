@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Report, format};
-use crate::outcome::{Answers, LAG_ALLOWED, Latency, NotDriven, Outcome, Second};
+use crate::outcome::{Answers, Latency, NotDriven, Outcome, Second};
 use crate::search::{Search, Step};
 use crate::traffic::Verdict;
 
@@ -59,10 +59,35 @@ pub(super) struct Window {
     pub(super) good: f64,
     pub(super) refused: f64,
     pub(super) failed: f64,
-    /// Of the worst second in it; nothing where no answer was good.
+    /// Of the worst second in it that can be told; nothing where there is none.
     pub(super) p50: Option<Duration>,
     pub(super) p99: Option<Duration>,
+    /// Whether p99 of a second in it cannot be told.
+    pub(super) is_late: bool,
+    pub(super) lag_p99: Duration,
     pub(super) lag_max: Duration,
+}
+
+/// Times of a second, as far as there are any and they could be driven.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Times {
+    pub(super) p50: Option<Duration>,
+    pub(super) p99: Option<Duration>,
+    pub(super) max: Option<Duration>,
+}
+
+impl Times {
+    /// Of a second of that run. How late the generator was at p50 is known of the whole run alone, which speaks for its seconds.
+    pub(super) fn of(second: &Second, all: &Row) -> Self {
+        let told = |percent, lag, time| {
+            (second.good > 0 && NotDriven::unless_late(percent, lag, time).is_ok()).then_some(time)
+        };
+        Self {
+            p50: (second.good > 0 && all.from_due[0].is_ok()).then_some(second.p50),
+            p99: told(99.0, second.lag_p99, second.p99),
+            max: told(100.0, second.lag_max, second.max),
+        }
+    }
 }
 
 impl Figures {
@@ -74,7 +99,7 @@ impl Figures {
         let not_driven = rows.iter().flat_map(|row| &row.from_due).filter_map(|told| told.as_ref().err());
         let reasons = reasons(not_driven.chain(driven.as_ref().err()));
         Self {
-            due_rate: outcome.due as f64 / outcome.duration.as_secs_f64().max(f64::MIN_POSITIVE),
+            due_rate: outcome.offered(),
             answered: outcome.of(None, None).from_due.count(),
             good: count(Verdict::Good),
             refused: count(Verdict::Refused),
@@ -180,16 +205,17 @@ pub(super) fn highest(search: &Search) -> String {
 }
 
 /// The seconds of a run in so many windows at most, all but the last of the same length.
-pub(super) fn windows(outcome: &Outcome, most: usize) -> Vec<Window> {
+pub(super) fn windows(outcome: &Outcome, all: &Row, most: usize) -> Vec<Window> {
     let length = outcome.seconds.len().div_ceil(most.max(1)).max(1);
     let chunks = outcome.seconds.chunks(length).enumerate();
-    chunks.map(|(number, seconds)| Window::of(number * length, seconds)).collect()
+    chunks.map(|(number, seconds)| Window::of(number * length, seconds, all)).collect()
 }
 
 impl Window {
-    fn of(from: usize, seconds: &[Second]) -> Self {
+    fn of(from: usize, seconds: &[Second], all: &Row) -> Self {
         let mean = |count: fn(&Second) -> u64| seconds.iter().map(count).sum::<u64>() as f64 / seconds.len() as f64;
-        let worst = |time: fn(&Second) -> Duration| seconds.iter().filter(|second| second.good > 0).map(time).max();
+        let lag = |time: fn(&Second) -> Duration| seconds.iter().map(time).max().unwrap_or_default();
+        let times: Vec<_> = seconds.iter().map(|second| Times::of(second, all)).collect();
         Self {
             from,
             to: from + seconds.len(),
@@ -198,15 +224,12 @@ impl Window {
             good: mean(|second| second.good),
             refused: mean(|second| second.refused),
             failed: mean(|second| second.failed),
-            p50: worst(|second| second.p50),
-            p99: worst(|second| second.p99),
-            lag_max: seconds.iter().map(|second| second.lag_max).max().unwrap_or_default(),
+            p50: times.iter().filter_map(|times| times.p50).max(),
+            p99: times.iter().filter_map(|times| times.p99).max(),
+            is_late: seconds.iter().zip(&times).any(|(second, times)| second.good > 0 && times.p99.is_none()),
+            lag_p99: lag(|second| second.lag_p99),
+            lag_max: lag(|second| second.lag_max),
         }
-    }
-
-    /// Whether the generator was once later than the p99 that is told: it may be its own.
-    pub(super) fn is_late(&self) -> bool {
-        self.p99.is_some_and(|p99| self.lag_max > p99.max(LAG_ALLOWED))
     }
 }
 
@@ -258,24 +281,28 @@ mod tests {
 
     #[test]
     fn windows_keep_the_worst_second_and_the_mean_rate() {
-        let mut example = Example::new(&["score"]);
-        for number in 0..10u64 {
-            example.outcome.seconds.push(Second {
+        let mut example = Example::mixed();
+        example.outcome.seconds = (0..10u64)
+            .map(|number| Second {
                 is_warm_up: number == 0,
                 due: 100 + number,
                 good: if number == 9 { 0 } else { 100 },
+                p50: ms(1),
                 p99: ms(number),
-                lag_max: if number == 4 { ms(7) } else { ms(0) },
+                lag_p99: if number == 5 { ms(2) } else { ms(0) },
                 ..Second::default()
-            });
-        }
-        let windows = windows(&example.outcome, 4);
+            })
+            .collect();
+        let all = Row::of(&example.outcome, "all", &example.outcome.good());
+        let windows = windows(&example.outcome, &all, 4);
         let spans: Vec<_> = windows.iter().map(|window| (window.from, window.to, window.due)).collect();
         assert_eq!(spans, [(0, 3, 101.0), (3, 6, 104.0), (6, 9, 107.0), (9, 10, 109.0)]);
         let p99: Vec<_> = windows.iter().map(|window| window.p99).collect();
-        assert_eq!(p99, [Some(ms(2)), Some(ms(5)), Some(ms(8)), None]);
-        let late: Vec<_> = windows.iter().map(|window| (window.is_warm_up, window.is_late())).collect();
+        assert_eq!(p99, [Some(ms(2)), Some(ms(4)), Some(ms(8)), None], "that of the late second is not told");
+        let late: Vec<_> = windows.iter().map(|window| (window.is_warm_up, window.is_late)).collect();
         assert_eq!(late, [(true, false), (false, true), (false, false), (false, false)]);
-        assert!(super::windows(&Example::new(&[]).outcome, 4).is_empty());
+        assert_eq!(windows[1].p50, Some(ms(1)), "it is the run that is late or not at p50");
+        let empty = Example::new(&[]).outcome;
+        assert!(super::windows(&empty, &all, 4).is_empty());
     }
 }

@@ -165,13 +165,14 @@ fn latency(outcome: &Outcome, figures: &Figures) -> String {
 }
 
 fn over_time(outcome: &Outcome, figures: &Figures) -> String {
-    let all = windows(outcome, CHART_WINDOWS);
+    let all = windows(outcome, figures.all(), CHART_WINDOWS);
     if all.is_empty() {
         return String::new();
     }
     let time = |time: Option<std::time::Duration>| time.map_or("–".into(), format::time);
-    let rows = windows(outcome, TABLE_WINDOWS).into_iter().map(|window: Window| {
-        let note = if window.is_warm_up { "warm-up" } else { "" };
+    let rows = windows(outcome, figures.all(), TABLE_WINDOWS).into_iter().map(|window: Window| {
+        let notes = [(window.is_warm_up, "warm-up"), (window.is_late, "p99 not driven")];
+        let notes: Vec<_> = notes.into_iter().filter(|(is_so, _)| *is_so).map(|(_, note)| note).collect();
         vec![
             window.from.to_string(),
             format::digits(window.due),
@@ -180,24 +181,25 @@ fn over_time(outcome: &Outcome, figures: &Figures) -> String {
             format::digits(window.failed),
             time(window.p50),
             time(window.p99),
+            format::time(window.lag_p99),
             format::time(window.lag_max),
-            note.into(),
+            notes.join(", "),
         ]
     });
-    let heads = ["second", "due/s", "good/s", "refused/s", "failed/s", "p50", "p99", "lag", ""];
+    let heads = ["second", "due/s", "good/s", "refused/s", "failed/s", "p50", "p99", "lag p99", "lag max", ""];
     let length = all[0].to - all[0].from;
     let note = match length {
         1 => String::new(),
         length => format!(
-            "<p class=\"quiet\">Each point stands for {length} seconds: times of the worst of them, rates on average.</p>\n"
+            "<p class=\"quiet\">Each point stands for {length} seconds: times of the worst of them that could be driven, rates on average.</p>\n"
         ),
     };
     let html = format!(
         "{note}<div class=\"pair\"><div>{}{}</div>{}</div>\n<details><summary>The same as a table</summary>\n{}</details>\n",
-        draw::latency(&all, figures).html(),
+        draw::latency(&all).html(),
         draw::lag(&all).html(),
         draw::rates(&all).html(),
-        rows_of("Over time", "rrrrrrrrl", &heads, rows.collect())
+        rows_of("Over time", "rrrrrrrrrl", &heads, rows.collect())
     );
     section("time", "Over time", &html)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json as value};
 
 use super::Report;
-use super::figures::{Figures, PERCENTILES, Row, Told, time_of, told};
+use super::figures::{Figures, PERCENTILES, Row, Times, Told, time_of, told};
 use crate::machine::Machine;
 use crate::outcome::Second;
 use crate::search::Search;
@@ -76,8 +76,8 @@ pub const KEYS: [(&str, &str); 66] = [
     ("seconds[].good", "of those"),
     ("seconds[].refused", "of those"),
     ("seconds[].failed", "of those, answered or not"),
-    ("seconds[].latency_ms_*", "`p50`, `p99` and `max`; `null` without good answers"),
-    ("seconds[].lag_ms_*", "`max` alone: how late the generator was"),
+    ("seconds[].latency_ms_*", "`p50`, `p99` and `max`; `null` where not driven"),
+    ("seconds[].lag_ms_*", "`p99` and `max`: how late the generator was"),
 ];
 
 /// The report as [`KEYS`] describe it.
@@ -118,7 +118,7 @@ pub fn json(report: &Report) -> Value {
         "watched": report.watched.iter().map(|series| {
             value!({ "name": series.name, "unit": series.unit, "points": series.points, "trend": series.trend })
         }).collect::<Vec<_>>(),
-        "seconds": outcome.seconds.iter().map(second).collect::<Vec<_>>(),
+        "seconds": outcome.seconds.iter().map(|of| second(of, figures.all())).collect::<Vec<_>>(),
     });
     add_times(&mut all, figures.all());
     all
@@ -177,17 +177,18 @@ fn search(search: &Search) -> Value {
     })
 }
 
-fn second(second: &Second) -> Value {
-    let of_good = |time| (second.good > 0).then(|| millis(time));
+fn second(second: &Second, all: &Row) -> Value {
+    let times = Times::of(second, all);
     value!({
         "is_warm_up": second.is_warm_up,
         "due": second.due,
         "good": second.good,
         "refused": second.refused,
         "failed": second.failed,
-        "latency_ms_p50": of_good(second.p50),
-        "latency_ms_p99": of_good(second.p99),
-        "latency_ms_max": of_good(second.max),
+        "latency_ms_p50": times.p50.map(millis),
+        "latency_ms_p99": times.p99.map(millis),
+        "latency_ms_max": times.max.map(millis),
+        "lag_ms_p99": millis(second.lag_p99),
         "lag_ms_max": millis(second.lag_max),
     })
 }
