@@ -155,8 +155,9 @@ impl Chart {
         }
         for line in self.lines.iter().filter(|line| line.has_points()) {
             let _ = writeln!(svg, "<path class=\"line {}\" d=\"{}\"/>", line.colour, self.path(line));
-            if line.is_dotted {
-                let _ = writeln!(svg, "<path class=\"dots {}\" d=\"{}\"/>", line.colour, self.dots(line));
+            let dots = self.dots(line);
+            if !dots.is_empty() {
+                let _ = writeln!(svg, "<path class=\"dots {}\" d=\"{dots}\"/>", line.colour);
             }
         }
         svg
@@ -190,24 +191,23 @@ impl Chart {
     fn path(&self, line: &Line) -> String {
         let mut path = String::new();
         let mut is_down = false;
-        for (place, (x, y)) in line.points.iter().enumerate() {
-            let Some(y) = y else {
-                is_down = false;
-                continue;
-            };
-            let _ = write!(path, "{}{:.1} {:.1}", if is_down { 'L' } else { 'M' }, self.width(*x), self.height(*y));
-            // A value between two gaps is a dot.
-            if !is_down && line.points.get(place + 1).is_none_or(|(_, next)| next.is_none()) {
-                path.push_str("h0");
+        for (x, y) in &line.points {
+            if let Some(y) = y {
+                let to = if is_down { 'L' } else { 'M' };
+                let _ = write!(path, "{to}{:.1} {:.1}", self.width(*x), self.height(*y));
             }
-            is_down = true;
+            is_down = y.is_some();
         }
         path
     }
 
-    /// Lines without length whose round ends do not stretch with the drawing.
+    /// Its points, or those that stand between two gaps and so have no line: strokes without length, whose round ends do not stretch
+    /// with the drawing.
     fn dots(&self, line: &Line) -> String {
-        let points = line.points.iter().filter_map(|(x, y)| Some((*x, (*y)?)));
+        let is_gap = |place: usize| line.points.get(place).is_none_or(|(_, value)| value.is_none());
+        let is_alone = |place: usize| is_gap(place.wrapping_sub(1)) && is_gap(place + 1);
+        let dotted = line.points.iter().enumerate().filter(|(place, _)| line.is_dotted || is_alone(*place));
+        let points = dotted.filter_map(|(_, (x, y))| Some((*x, (*y)?)));
         points.map(|(x, y)| format!("M{:.1} {:.1}h0", self.width(x), self.height(y))).collect()
     }
 
@@ -247,16 +247,20 @@ mod tests {
     }
 
     #[test]
-    fn line_has_a_gap_where_there_is_no_value() {
-        let table: [(&[Point], &str); 5] = [
-            (&[], ""),
-            (&[(0.0, None)], ""),
-            (&[(0.0, Some(0.0)), (10.0, Some(10.0))], "M0.0 1000.0L1000.0 0.0"),
-            (&[(0.0, Some(0.0)), (5.0, None), (10.0, Some(5.0))], "M0.0 1000.0h0M1000.0 500.0h0"),
-            (&[(5.0, Some(5.0))], "M500.0 500.0h0"),
+    fn line_has_a_gap_where_there_is_no_value_and_a_dot_between_two() {
+        let table: [(&[Point], &str, &str); 5] = [
+            (&[], "", ""),
+            (&[(0.0, None)], "", ""),
+            (&[(0.0, Some(0.0)), (10.0, Some(10.0))], "M0.0 1000.0L1000.0 0.0", ""),
+            (
+                &[(0.0, Some(0.0)), (5.0, None), (10.0, Some(5.0))],
+                "M0.0 1000.0M1000.0 500.0",
+                "M0.0 1000.0h0M1000.0 500.0h0",
+            ),
+            (&[(5.0, Some(5.0))], "M500.0 500.0", "M500.0 500.0h0"),
         ];
-        for (points, path) in table {
-            assert_eq!(chart().path(&line(points)), path);
+        for (points, path, dots) in table {
+            assert_eq!((chart().path(&line(points)), chart().dots(&line(points))), (path.into(), dots.into()));
         }
     }
 
