@@ -15,7 +15,9 @@
 
 pub mod drive;
 pub mod limits;
+pub mod machine;
 pub mod outcome;
+pub mod progress;
 pub mod random;
 pub mod report;
 pub mod scenario;
