@@ -16,8 +16,8 @@ test: packages runtime charts kafka promtool python-env
 lint: packages python-env
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- --deny warnings
-	@$(PYTHON) -m ruff check training
-	@$(PYTHON) -m ruff format --check training
+	@$(PYTHON) -m ruff check --config training/ruff.toml training ../loadtest/baselines
+	@$(PYTHON) -m ruff format --check --config training/ruff.toml training ../loadtest/baselines
 	@if cargo deny --version > /dev/null 2>&1; then cargo deny check licenses bans sources; \
 	else echo "licences and sources are not checked: cargo install --locked cargo-deny"; fi
 
