@@ -4,7 +4,7 @@ export ORT_DYLIB_PATH ?= $(CURDIR)/.runtime/onnxruntime/lib/libonnxruntime.so
 # From the folder of the package. Waiting threads sleep: LightGBM's would spin against each other on a busy machine.
 PYTHON = cd model && OMP_WAIT_POLICY=passive ../.venv/bin/python
 
-.PHONY: run test lint bench bench-durable bench-kafka bench-budget bench-kpi train check-taiwan check-kafka packages runtime charts kafka promtool python-env
+.PHONY: run test lint bench bench-durable bench-kafka bench-budget bench-kpi compare train check-taiwan check-kafka packages runtime charts kafka promtool python-env
 
 run: packages runtime charts
 	cargo run --release --package cauce -- serve
@@ -47,6 +47,11 @@ bench-kpi: packages runtime
 	cargo bench --package cauce --bench kpi
 	cargo bench --package cauce-tests --bench kpi
 	@scripts/bench-report kpi
+
+# Beside the design that it replaces, FastAPI and a bare handler, on the same model and applications: `make compare SECONDS=2` takes less.
+compare: packages runtime python-env
+	@scripts/python-env .venv-baselines loadtest/baselines/requirements.txt
+	cargo bench --package cauce-tests --bench compare
 
 # Makes a bundle anew: `make train BUNDLE=taiwan`.
 BUNDLE ?= ahorro-valle
