@@ -49,7 +49,7 @@ use table::Comparison;
 const DIFFERENCE_MAX: f64 = 1e-5;
 /// Four times what Flask's cache holds: by turns, none of them is found there.
 const ROWS: u64 = 4_000;
-const PYTHON: &str = ".venv-baselines/bin";
+const PYTHON: &str = ".venv-baselines/bin/python";
 
 fn main() -> ExitCode {
     let compare = Compare {
@@ -65,13 +65,11 @@ fn main() -> ExitCode {
     let difference = differences.into_iter().fold(0.0, f64::max);
     comparison.tell(rows.len(), difference);
     comparison.write(&repository().join("target/bench/compare.json"), difference);
-    match difference <= DIFFERENCE_MAX {
-        true => ExitCode::SUCCESS,
-        false => {
-            eprintln!("answers differ by {difference:.1e}, and may by {DIFFERENCE_MAX:.0e}");
-            ExitCode::FAILURE
-        }
+    if difference <= DIFFERENCE_MAX {
+        return ExitCode::SUCCESS;
     }
+    eprintln!("answers differ by {difference:.1e}, and may by {DIFFERENCE_MAX:.0e}");
+    ExitCode::FAILURE
 }
 
 struct Compare {
@@ -126,7 +124,7 @@ impl Compare {
             command
         });
         let difference = self.agree(&system, rows);
-        self.measure(comparison, "fastapi", "FastAPI, ONNX Runtime", &of(&system, 250.0, &by_turns(rows)));
+        self.measure(comparison, "fastapi", "FastAPI, ONNX Runtime", &of(&system, 250.0, &self.by_turns(rows)));
         difference
     }
 
@@ -139,7 +137,7 @@ impl Compare {
             command
         });
         let difference = self.agree(&system, rows);
-        let write = by_turns(rows);
+        let write = self.by_turns(rows);
         let subject = Subject { kept: &[r#""cached":true"#], ..of(&system, 50.0, &write) };
         self.measure(comparison, "flask", "Flask, pandas, LightGBM", &subject);
         difference
@@ -150,6 +148,12 @@ impl Compare {
         largest_difference(system.address, &rows[..1]);
         keep_family_to(system.process_id(), 0);
         largest_difference(system.address, rows)
+    }
+
+    /// Rows in their order, the first one next: after [`Self::agree`], what a cache of the last ones holds is the farthest.
+    fn by_turns(&self, rows: &[Row]) -> impl Fn(u64, &mut Vec<u8>) + Sync {
+        let first = self.bench.requests.get();
+        move |place, out| out.extend_from_slice(&rows[((place - first) % rows.len() as u64) as usize].request)
     }
 
     fn measure(&self, comparison: &mut Comparison, key: &'static str, name: &'static str, subject: &Subject<'_>) {
@@ -184,16 +188,13 @@ fn of<'a>(system: &System, first_rate: f64, write: &'a (dyn Fn(u64, &mut Vec<u8>
     Subject { process, address, first_rate, write, good: "", kept: &[] }
 }
 
-fn by_turns(rows: &[Row]) -> impl Fn(u64, &mut Vec<u8>) + Sync {
-    |place, out| out.extend_from_slice(&rows[(place % rows.len() as u64) as usize].request)
-}
-
-/// A program of the baselines' packages, in their directory.
-fn python(program: &str, model: &Path) -> Command {
-    let path = repository().join(PYTHON).join(program);
-    assert!(path.exists(), "`{}` is missing: `make compare` installs it", path.display());
+/// A server of the baselines' packages, in their directory.
+fn python(server: &str, model: &Path) -> Command {
+    let path = repository().join(PYTHON);
+    assert!(path.exists(), "`{PYTHON}` is missing: `make compare` installs it");
     let mut command = Command::new(path);
     command
+        .args(["-m", server])
         .current_dir(repository().join("loadtest/baselines"))
         .env("MODEL", model)
         .env("PYTHONDONTWRITEBYTECODE", "1");
