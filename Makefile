@@ -11,42 +11,36 @@ run: packages runtime charts
 
 test: packages runtime charts kafka promtool python-env
 	cargo test --workspace
-	@$(PYTHON) -m pytest --quiet training
+	@$(PYTHON) -m pytest --quiet training ../scripts/bench
 
 lint: packages python-env
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- --deny warnings
-	@$(PYTHON) -m ruff check --config training/ruff.toml training ../loadtest/baselines
-	@$(PYTHON) -m ruff format --check --config training/ruff.toml training ../loadtest/baselines
+	@$(PYTHON) -m ruff check --config training/ruff.toml training ../scripts/bench ../loadtest/baselines
+	@$(PYTHON) -m ruff format --check --config training/ruff.toml training ../scripts/bench ../loadtest/baselines
 	@if cargo deny --version > /dev/null 2>&1; then cargo deny check licenses bans sources; \
 	else echo "licences and sources are not checked: cargo install --locked cargo-deny"; fi
 
-bench: packages runtime
-	cargo bench --package cauce-features --bench engine
-	cargo bench --package cauce-model --bench inference
-	cargo bench --package cauce --bench http
-	@scripts/bench-report scoring
+# All benchmarks in short form, in less than ten minutes and what compiling takes: `make bench ONLY="engine http" REPEATS=3`.
+# Figures stand beside their bars and earlier runs on this machine; `STRICT=1` fails where one is worse than those.
+bench: packages runtime kafka
+	@python3 scripts/bench $(ONLY) $(if $(REPEATS),--repeats $(REPEATS)) $(if $(STRICT),--strict)
 
 # Crashes, ingest, acknowledgement and restart at full size, in ten minutes: `make bench-durable ROUNDS=20 PEOPLE=100000` takes one.
 bench-durable: packages runtime
-	cargo bench --package cauce-tests --bench durable
-	@scripts/bench-report durable
+	@python3 scripts/bench durable --full
 
 # Exactly once under 50 kills, throughput and latency, beside a broker on the same machine: `make bench-kafka KILLS=10` takes less.
 bench-kafka: packages runtime kafka
-	cargo bench --package cauce-tests --bench kafka
-	@scripts/bench-report kafka
+	@python3 scripts/bench kafka --full
 
 # Overload, slow clients, reloads under load and the cache, beside a generator on the same machine: `make bench-budget SECONDS=10` takes less.
 bench-budget: packages runtime
-	cargo bench --package cauce-tests --bench budget
-	@scripts/bench-report budget
+	@python3 scripts/bench budget --full
 
 # What KPIs, scrapes and ten watching dashboards cost, in turns with a service that has none: `make bench-kpi PAIRS=3` takes less.
 bench-kpi: packages runtime
-	cargo bench --package cauce --bench kpi
-	cargo bench --package cauce-tests --bench kpi
-	@scripts/bench-report kpi
+	@python3 scripts/bench kpi --full
 
 # Beside the design that it replaces, FastAPI and a bare handler, on the same model and applications: `make compare SECONDS=2` takes less.
 compare: packages runtime python-env

@@ -1,6 +1,7 @@
 //! What came of a run, and which of it can be reported.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -26,6 +27,12 @@ pub struct Outcome {
     pub dropped: u64,
     /// Sent and without an answer when patience was at its end.
     pub unanswered: u64,
+    /// Answers that are no HTTP, or longer than is read of one.
+    pub unreadable: u64,
+    /// Never sent, since the generator looked at them so late itself that patience was at its end.
+    pub skipped: u64,
+    /// Good answers that came while the load was offered, warm-up aside, whichever requests they are of: what the service got through.
+    pub good_meanwhile: u64,
     /// Connections that the service closed after an answer or between two, as it may.
     pub closed: u64,
     /// Answers by kind, verdict and status.
@@ -60,11 +67,37 @@ pub struct Second {
     pub due: u64,
     pub good: u64,
     pub refused: u64,
-    /// Failed, dropped, unsent or unanswered.
+    /// Failed, unreadable, dropped, unsent, unanswered or skipped.
     pub failed: u64,
-    pub latency: Latency,
+    /// Of good answers, from when their requests were due; zero where there are none.
+    pub p50: Duration,
+    pub p99: Duration,
+    pub max: Duration,
+    /// How late the generator was itself.
+    pub lag_p99: Duration,
     pub lag_max: Duration,
 }
+
+/// Why a figure is not told: the generator, not the service, would be in it.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum NotDriven {
+    #[error(
+        "the generator was {lag:.1?} late itself at p{percent}, and may be {bound:.1?} late where {latency:.1?} are told"
+    )]
+    Late { percent: f64, lag: Duration, bound: Duration, latency: Duration },
+    #[error("the generator looked at only {in_time} of {due} requests within a second of when they were due")]
+    Behind { in_time: u64, due: u64 },
+    #[error("there are no answers that it could be told of")]
+    NoAnswers,
+}
+
+/// The generator's own lateness at a percentile of a latency may be so long …
+const LAG_ALLOWED: Duration = Duration::from_micros(500);
+/// … or this part of that latency, whichever is longer.
+const LAG_ALLOWED_PART: f64 = 0.1;
+/// Of what is due, this part has to be looked at within `LOOKED_AT_WITHIN`.
+const LOOKED_AT_PART: f64 = 0.99;
+const LOOKED_AT_WITHIN: Duration = Duration::from_secs(1);
 
 impl Default for Latency {
     fn default() -> Self {
@@ -75,7 +108,7 @@ impl Default for Latency {
 
 impl Latency {
     pub fn record(&mut self, time: Duration) {
-        self.0.saturating_record(time.as_micros().max(1).try_into().unwrap_or(u64::MAX));
+        self.0.saturating_record(micros(time));
     }
 
     pub fn add(&mut self, other: &Self) {
@@ -91,6 +124,11 @@ impl Latency {
         Duration::from_micros(self.0.value_at_percentile(percent)).min(self.max())
     }
 
+    /// How many are at or below a time.
+    pub fn count_within(&self, time: Duration) -> u64 {
+        self.0.count_between(0, micros(time))
+    }
+
     pub fn max(&self) -> Duration {
         Duration::from_micros(self.0.max())
     }
@@ -100,16 +138,91 @@ impl Latency {
     }
 }
 
+/// In short, for the log of a test or a benchmark: a line for the whole, and one for each kind of answer.
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { due, sent, unsent, dropped, unanswered, unreadable, skipped, closed, lag, .. } = self;
+        write!(
+            f,
+            "{due} due, {sent} sent, {unsent} unsent, {dropped} dropped, {unanswered} unanswered, {unreadable} unreadable, \
+             {skipped} skipped, {closed} closed, generator late by {:.1?} at p99",
+            lag.percentile(99.0)
+        )?;
+        for ((kind, verdict, status), Answers { from_due, from_sent, .. }) in &self.answered {
+            let kind = self.kinds.get(*kind).map_or("?", String::as_str);
+            let [due50, due99] = [50.0, 99.0].map(|percent| from_due.percentile(percent));
+            let [sent50, sent99] = [50.0, 99.0].map(|percent| from_sent.percentile(percent));
+            write!(f, "\n{kind} {verdict} {status}: {} answers, p50 {due50:.1?}", from_due.count())?;
+            write!(f, " p99 {due99:.1?} from due, p50 {sent50:.1?} p99 {sent99:.1?} from sent")?;
+        }
+        Ok(())
+    }
+}
+
+impl NotDriven {
+    /// Whether a latency can be told at a percentile where the generator was so late.
+    pub fn unless_late(percent: f64, lag: Duration, latency: Duration) -> Result<(), Self> {
+        let bound = LAG_ALLOWED.max(latency.mul_f64(LAG_ALLOWED_PART));
+        if lag <= bound { Ok(()) } else { Err(Self::Late { percent, lag, bound, latency }) }
+    }
+}
+
+impl Answers {
+    fn add(&mut self, other: &Self) {
+        self.items += other.items;
+        self.without_retry_after += other.without_retry_after;
+        self.from_due.add(&other.from_due);
+        self.from_sent.add(&other.from_sent);
+    }
+}
+
 impl Outcome {
+    /// Of a run that has just begun.
+    pub fn new(kinds: Vec<String>, duration: Duration) -> Self {
+        Self {
+            kinds,
+            due: 0,
+            sent: 0,
+            unsent: 0,
+            dropped: 0,
+            unanswered: 0,
+            unreadable: 0,
+            skipped: 0,
+            good_meanwhile: 0,
+            closed: 0,
+            answered: BTreeMap::new(),
+            lag: Latency::default(),
+            duration,
+            seconds: Vec::new(),
+            generator_cpu: Duration::ZERO,
+        }
+    }
+
+    /// Takes in what another thread had of the same run; the seconds are put together elsewhere.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.due += other.due;
+        self.sent += other.sent;
+        self.unsent += other.unsent;
+        self.dropped += other.dropped;
+        self.unanswered += other.unanswered;
+        self.unreadable += other.unreadable;
+        self.skipped += other.skipped;
+        self.good_meanwhile += other.good_meanwhile;
+        self.closed += other.closed;
+        self.generator_cpu += other.generator_cpu;
+        self.lag.add(&other.lag);
+        self.duration = self.duration.max(other.duration);
+        for (key, answers) in &other.answered {
+            self.answered.entry(*key).or_default().add(answers);
+        }
+    }
+
     /// Answers of a kind (or of all) with that verdict (or any).
     pub fn of(&self, kind: Option<usize>, verdict: Option<Verdict>) -> Answers {
         let mut all = Answers::default();
         for ((of, is, _), answers) in &self.answered {
             if kind.is_none_or(|kind| kind == *of) && verdict.is_none_or(|verdict| verdict == *is) {
-                all.items += answers.items;
-                all.without_retry_after += answers.without_retry_after;
-                all.from_due.add(&answers.from_due);
-                all.from_sent.add(&answers.from_sent);
+                all.add(answers);
             }
         }
         all
@@ -120,13 +233,89 @@ impl Outcome {
         self.of(None, Some(Verdict::Good))
     }
 
-    /// Good answers a second.
+    /// Requests that were due a second.
+    pub fn offered(&self) -> f64 {
+        self.a_second(self.due)
+    }
+
+    /// Good answers a second while the load was offered: not of what was answered from a queue afterwards.
     pub fn rate(&self) -> f64 {
-        self.good().from_due.count() as f64 / self.duration.as_secs_f64()
+        self.a_second(self.good_meanwhile)
+    }
+
+    fn a_second(&self, count: u64) -> f64 {
+        if self.duration.is_zero() { 0.0 } else { count as f64 / self.duration.as_secs_f64() }
+    }
+
+    /// Whether rates and shares can be told: nearly all that was due was looked at in time.
+    pub fn driven(&self) -> Result<(), NotDriven> {
+        let in_time = self.lag.count_within(LOOKED_AT_WITHIN);
+        let is_driven = self.skipped == 0 && in_time as f64 >= self.due as f64 * LOOKED_AT_PART;
+        if is_driven { Ok(()) } else { Err(NotDriven::Behind { in_time, due: self.due }) }
+    }
+
+    /// A percentile of some of the answers' times, if the generator was not so late itself that the figure would be its own.
+    ///
+    /// Lateness is measured at every arrival, and arrivals are spread over the run as answers are: a pause of the generator that delayed
+    /// its reading shows in it just as often.
+    pub fn trusted(&self, latency: &Latency, percent: f64) -> Result<Duration, NotDriven> {
+        self.driven()?;
+        if latency.count() == 0 {
+            return Err(NotDriven::NoAnswers);
+        }
+        let told = latency.percentile(percent);
+        NotDriven::unless_late(percent, self.lag.percentile(percent), told).map(|()| told)
     }
 
     /// What was not answered as meant, over what was due: from 0 to 1.
     pub fn error_rate(&self) -> f64 {
         if self.due == 0 { 0.0 } else { 1.0 - self.good().from_due.count() as f64 / self.due as f64 }
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    time.as_micros().max(1).try_into().unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// So many good answers that took so long, by a generator that was so late.
+    fn outcome(count: u64, took: Duration, lag: Duration) -> Outcome {
+        let mut outcome = Outcome::new(vec!["score".to_owned()], Duration::from_secs(1));
+        let mut answers = Answers::default();
+        for _ in 0..count {
+            answers.from_due.record(took);
+            outcome.lag.record(lag);
+        }
+        outcome.answered.insert((0, Verdict::Good, 200), answers);
+        outcome.due = count;
+        outcome
+    }
+
+    #[test]
+    fn figure_is_told_unless_the_generator_was_late_by_more_than_a_tenth_of_it() {
+        let cases =
+            [(MS, MS / 2, true), (MS, MS * 6 / 10, false), (MS * 100, MS * 9, true), (MS * 100, MS * 11, false)];
+        for (took, lag, is_told) in cases {
+            let outcome = outcome(1000, took, lag);
+            assert_eq!(outcome.trusted(&outcome.good().from_due, 99.0).is_ok(), is_told, "{took:?} {lag:?}");
+            assert_eq!(outcome.driven(), Ok(()));
+        }
+        let outcome = outcome(0, MS, MS);
+        assert_eq!(outcome.trusted(&Latency::default(), 50.0), Err(NotDriven::NoAnswers));
+    }
+
+    #[test]
+    fn what_could_not_be_driven_says_how_late_the_generator_was() {
+        let outcome = outcome(1000, MS * 20, MS * 12);
+        let why = outcome.trusted(&outcome.good().from_due, 99.0).unwrap_err();
+        assert_eq!(
+            why.to_string(),
+            "the generator was 12.0ms late itself at p99, and may be 2.0ms late where 20.0ms are told"
+        );
     }
 }

@@ -119,7 +119,7 @@ impl Crash {
             "admission.delay=0ms",
             "breaker.slow_percent=101",
             "server.shutdown_timeout=2m",
-            if self.report.rounds % 4 < 2 { "store.memory=64MiB" } else { "store.memory=128KiB" },
+            if self.has_little_memory() { "store.memory=128KiB" } else { "store.memory=64MiB" },
             if self.applications_are_durable() { "log.applications=durable" } else { "log.applications=relaxed" },
         ];
         let mut arguments = vec!["--workers".to_owned(), "2".to_owned(), "--clock".to_owned(), instant(self.now_ms)];
@@ -173,6 +173,7 @@ impl Crash {
             now_ms: self.now_ms,
             first_id: (self.report.rounds * WRITERS + number) << 24,
             durable_applications: self.applications_are_durable(),
+            little_memory: self.has_little_memory(),
             earlier: self.ledger.sample(&mut self.random, 200, self.now_ms),
             sent: Vec::new(),
             faults: Vec::new(),
@@ -181,6 +182,10 @@ impl Crash {
 
     fn applications_are_durable(&self) -> bool {
         self.report.rounds % 2 == 1
+    }
+
+    fn has_little_memory(&self) -> bool {
+        self.report.rounds % 4 >= 2
     }
 
     /// Asks for what was acknowledged, in every way there is.

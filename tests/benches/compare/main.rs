@@ -5,7 +5,7 @@
 //! All answer with the same model for the same applications: the trees of the bundle, for LightGBM in its own format, and the rows of
 //! features that Cauce itself makes of people's histories. The others are *given* these rows. What it takes to have them (histories from
 //! events, windows, a durable log) is in Cauce's figures only, as are deadlines, metrics and the ledger of decisions. Every row is asked of
-//! everyone once, and all answers have to agree within 1e-5, or this fails.
+//! everyone once before any load, and again under it; all answers have to agree within 1e-5, or this fails.
 //!
 //! Each has one worker and all of its threads and processes on the first core, one system at a time; the generator keeps to the second,
 //! where there are two. The peak is the highest rate at which everything is answered and 99 % within 50 ms; the figures stand at half of
@@ -32,14 +32,13 @@ mod table;
 
 use std::cell::Cell;
 use std::fs;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use common::{keep_to, number};
-use measure::{Bench, Subject};
-use rows::{Row, largest_difference, post_histories, write_application};
+use measure::{Bench, Peak, Subject};
+use rows::{Applications, Prepared, Requests, Rows, post_histories};
 use support::history::{BUNDLE, NOW};
 use support::{Directory, Server, repository};
 use system::{System, keep_family_to};
@@ -53,7 +52,7 @@ const PYTHON: &str = ".venv-baselines/bin/python";
 
 fn main() -> ExitCode {
     let compare = Compare {
-        bench: Bench { duration: Duration::from_secs(number("SECONDS", 10)), requests: Cell::new(0) },
+        bench: Bench { duration: Duration::from_secs(number("SECONDS", 10)), place: Cell::new(0) },
         people: number("PEOPLE", 20_000).max(ROWS),
         directory: Directory::new("bench-compare"),
     };
@@ -61,9 +60,10 @@ fn main() -> ExitCode {
     let mut comparison = Comparison::default();
     let (rows, answer) = compare.service(&mut comparison);
     compare.bare(&mut comparison, &answer);
-    let differences = [compare.fastapi(&mut comparison, &rows), compare.flask(&mut comparison, &rows)];
-    let difference = differences.into_iter().fold(0.0, f64::max);
-    comparison.tell(rows.len(), difference);
+    compare.fastapi(&mut comparison, &rows);
+    compare.flask(&mut comparison, &rows);
+    let difference = rows.difference();
+    comparison.tell(rows.count(), difference);
     comparison.write(&repository().join("target/bench/compare.json"), difference);
     if difference <= DIFFERENCE_MAX {
         return ExitCode::SUCCESS;
@@ -80,22 +80,19 @@ struct Compare {
 
 impl Compare {
     /// Cauce, and what it says: rows with their probabilities, and one answer as it is sent.
-    fn service(&self, comparison: &mut Comparison) -> (Vec<Row>, Vec<u8>) {
-        let people = self.people;
+    fn service(&self, comparison: &mut Comparison) -> (Rows, Vec<u8>) {
         let server = Server::start(["--bundle", BUNDLE, "--clock", NOW, "--workers", "1"]);
         keep_family_to(server.process_id(), 0);
-        post_histories(&server, people);
-        let rows = rows::rows(&server, ROWS);
-        let answer = rows::answer(&server);
+        post_histories(&server, self.people);
+        let (rows, answer) = (Rows::new(&server, ROWS), rows::answer(&server));
         let subject = Subject {
             process: server.process_id(),
             address: server.authority().parse().expect("it says its address"),
             first_rate: 1_000.0,
-            write: &|place, out| write_application(people, place, out),
-            good: r#""mode":"full""#,
-            kept: &[r#""replayed":true"#, r#""model":0.0,"#],
+            requests: &Applications { people: self.people },
         };
-        self.measure(comparison, "service", "Cauce", &subject);
+        let peak = self.measure(comparison, "service", "Cauce", &subject);
+        self.measure_repeats(comparison, "service_repeats", "Cauce", &subject, peak);
         assert_eq!(server.stop(), Some(0), "the service ends as it should");
         (rows, answer)
     }
@@ -109,26 +106,21 @@ impl Compare {
             command
         });
         keep_family_to(system.process_id(), 0);
-        let requests = rows::applications(ROWS);
-        let write = |place: u64, out: &mut Vec<u8>| {
-            out.extend_from_slice(&requests[(place % requests.len() as u64) as usize]);
-        };
-        self.measure(comparison, "bare", "bare actix-web handler", &of(&system, 4_000.0, &write));
+        self.measure(comparison, "bare", "bare actix-web handler", &of(&system, 4_000.0, &Prepared::new(ROWS)));
     }
 
-    fn fastapi(&self, comparison: &mut Comparison, rows: &[Row]) -> f64 {
+    fn fastapi(&self, comparison: &mut Comparison, rows: &Rows) {
         let system = System::start("fastapi", &self.directory, |address| {
             let mut command = python("uvicorn", &repository().join(BUNDLE).join("model.onnx"));
             command.args(["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]);
             command.args(["--port", &address.port().to_string(), "fastapi_onnx:app"]);
             command
         });
-        let difference = self.agree(&system, rows);
-        self.measure(comparison, "fastapi", "FastAPI, ONNX Runtime", &of(&system, 250.0, &self.by_turns(rows)));
-        difference
+        self.ask_all(&system, rows);
+        self.measure(comparison, "fastapi", "FastAPI, ONNX Runtime", &of(&system, 250.0, rows));
     }
 
-    fn flask(&self, comparison: &mut Comparison, rows: &[Row]) -> f64 {
+    fn flask(&self, comparison: &mut Comparison, rows: &Rows) {
         let model = self.lightgbm_model();
         let system = System::start("flask", &self.directory, |address| {
             let mut command = python("gunicorn", &model);
@@ -136,36 +128,30 @@ impl Compare {
             command.args(["--bind", &address.to_string(), "flask_lightgbm:app"]);
             command
         });
-        let difference = self.agree(&system, rows);
-        let write = self.by_turns(rows);
-        let subject = Subject { kept: &[r#""cached":true"#], ..of(&system, 50.0, &write) };
-        self.measure(comparison, "flask", "Flask, pandas, LightGBM", &subject);
-        difference
+        self.ask_all(&system, rows);
+        let subject = of(&system, 50.0, rows);
+        let peak = self.measure(comparison, "flask", "Flask, pandas, LightGBM", &subject);
+        self.measure_repeats(comparison, "flask_repeats", "Flask, pandas, LightGBM", &subject, peak);
     }
 
-    /// Asks for every row; only then have all processes of it come up, and keep to their core.
-    fn agree(&self, system: &System, rows: &[Row]) -> f64 {
-        largest_difference(system.address, &rows[..1]);
+    /// Asks for every row. Once that is done, all processes of it have come up, and keep to their core.
+    fn ask_all(&self, system: &System, rows: &Rows) {
+        rows.ask_all(system.address, self.bench.place.get());
         keep_family_to(system.process_id(), 0);
-        largest_difference(system.address, rows)
     }
 
-    /// Rows in their order, the first one next: after [`Self::agree`], what a cache of the last ones holds is the farthest.
-    fn by_turns(&self, rows: &[Row]) -> impl Fn(u64, &mut Vec<u8>) + Sync {
-        let first = self.bench.requests.get();
-        move |place, out| out.extend_from_slice(&rows[((place - first) % rows.len() as u64) as usize].request)
-    }
-
-    fn measure(&self, comparison: &mut Comparison, key: &'static str, name: &'static str, subject: &Subject<'_>) {
+    /// Gives the peak.
+    fn measure(&self, comparison: &mut Comparison, key: &str, name: &str, subject: &Subject<'_>) -> Peak {
         let peak = self.bench.peak(subject);
         let figures = self.bench.at(subject, peak.per_s / 2.0, false);
         assert!(figures.kept == 0.0, "{name}: {:.1} % of answers come from a cache", figures.kept * 100.0);
         comparison.add(key, name, Some(peak), figures);
-        if !subject.kept.is_empty() {
-            let figures = self.bench.at(subject, peak.per_s / 2.0, true);
-            let (key, name) = (format!("{key}_repeats"), format!("{name}, {:.0} % repeats", figures.kept * 100.0));
-            comparison.add(key, name, None, figures);
-        }
+        peak
+    }
+
+    fn measure_repeats(&self, comparison: &mut Comparison, key: &str, name: &str, subject: &Subject<'_>, peak: Peak) {
+        let figures = self.bench.at(subject, peak.per_s / 2.0, true);
+        comparison.add(key, &format!("{name}, {:.0} % repeats", figures.kept * 100.0), None, figures);
     }
 
     /// The trees of the bundle as LightGBM reads them.
@@ -182,10 +168,8 @@ impl Compare {
     }
 }
 
-/// One that answers every row or application alike.
-fn of<'a>(system: &System, first_rate: f64, write: &'a (dyn Fn(u64, &mut Vec<u8>) + Sync)) -> Subject<'a> {
-    let (process, address): (u32, SocketAddr) = (system.process_id(), system.address);
-    Subject { process, address, first_rate, write, good: "", kept: &[] }
+fn of<'a>(system: &System, first_rate: f64, requests: &'a dyn Requests) -> Subject<'a> {
+    Subject { process: system.process_id(), address: system.address, first_rate, requests }
 }
 
 /// A server of the baselines' packages, in their directory.

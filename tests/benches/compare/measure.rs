@@ -8,8 +8,9 @@ use std::time::Duration;
 use cauce_loadtest::drive::Drive;
 use cauce_loadtest::outcome::{Latency, Outcome};
 use cauce_loadtest::schedule::{Pace, Phase, Schedule};
+use cauce_loadtest::search::{Growth, Steps};
 
-use crate::rows::Asked;
+use crate::rows::{Asked, Requests};
 use crate::system::{cpu_time, resident_mib};
 
 const CONNECTIONS: usize = 64;
@@ -23,8 +24,6 @@ const HALVINGS: usize = 4;
 const RATE_MAX: f64 = 200_000.0;
 /// A percentile is told if so many answers took longer than it on average.
 const ANSWERS_BEYOND: f64 = 1.0;
-/// The generator's own lateness may be so long, or a tenth of the latency that is told.
-const LAG_ALLOWED: Duration = Duration::from_micros(500);
 
 /// A system that runs, and how it is asked.
 pub(crate) struct Subject<'a> {
@@ -32,11 +31,7 @@ pub(crate) struct Subject<'a> {
     pub(crate) address: SocketAddr,
     /// Where the search for its peak begins.
     pub(crate) first_rate: f64,
-    /// Writes the request that has that place among all that are asked of it.
-    pub(crate) write: &'a (dyn Fn(u64, &mut Vec<u8>) + Sync),
-    /// See [`Asked`].
-    pub(crate) good: &'a str,
-    pub(crate) kept: &'a [&'a str],
+    pub(crate) requests: &'a dyn Requests,
 }
 
 /// The highest rate that a system keeps up with.
@@ -63,8 +58,8 @@ pub(crate) struct Figures {
 
 pub(crate) struct Bench {
     pub(crate) duration: Duration,
-    /// Requests so far: those of one run are not those of another.
-    pub(crate) requests: Cell<u64>,
+    /// The place of the next request: those of one run are not those of another.
+    pub(crate) place: Cell<u64>,
 }
 
 struct Offered {
@@ -76,28 +71,18 @@ struct Offered {
 impl Bench {
     /// Doubles the rate until it is too high, then halves the gap.
     pub(crate) fn peak(&self, subject: &Subject<'_>) -> Peak {
-        let (mut low, mut high, mut is_of_generator) = (0.0, subject.first_rate, false);
-        while high < RATE_MAX {
-            match self.keeps_up(subject, high) {
-                Kept::Up => (low, high) = (high, high * 2.0),
-                failed => {
-                    is_of_generator = failed == Kept::NotDriven;
-                    // Too high to begin with.
-                    if low > 0.0 || high < 1.0 {
-                        break;
-                    }
-                    high /= 2.0;
-                }
+        let growth = Growth::Factor(2.0);
+        let steps = Steps { from: subject.first_rate, growth, up_to: RATE_MAX, halvings: HALVINGS };
+        let (mut tried, mut is_of_generator) = (Vec::new(), false);
+        while let Some(rate) = steps.next(&tried) {
+            let kept = self.keeps_up(subject, rate);
+            if kept != Kept::Up {
+                is_of_generator = kept == Kept::NotDriven;
             }
+            tried.push((rate, kept == Kept::Up));
         }
-        for _ in 0..HALVINGS {
-            let middle = f64::midpoint(low, high);
-            match self.keeps_up(subject, middle) {
-                Kept::Up => low = middle,
-                failed => (high, is_of_generator) = (middle, failed == Kept::NotDriven),
-            }
-        }
-        Peak { per_s: low, is_of_generator }
+        let held = tried.iter().filter(|(_, held)| *held).map(|(rate, _)| *rate);
+        Peak { per_s: held.fold(0.0, f64::max), is_of_generator }
     }
 
     fn keeps_up(&self, subject: &Subject<'_>, rate: f64) -> Kept {
@@ -131,29 +116,17 @@ impl Bench {
     }
 
     fn offer(&self, subject: &Subject<'_>, rate: f64, duration: Duration, repeats: bool) -> Offered {
-        let before = self.requests.get();
-        let schedule = Schedule { phases: vec![Phase::steady(rate, duration)], pace: Pace::Poisson, seed: before };
-        self.requests.set(before + schedule.arrivals().count() as u64);
-        let traffic = Asked {
-            write: &|place, out| (subject.write)(before + place, out),
-            repeats,
-            good: subject.good,
-            kept: subject.kept,
-            kept_count: AtomicU64::new(0),
-        };
-        let drive = Drive {
-            target: subject.address,
-            traffic: &traffic,
-            schedule: &schedule,
-            connections: CONNECTIONS,
-            // With more that waits, the limit of latency is missed anyway.
-            waiting: (rate * 4.0 * PEAK_LATENCY.as_secs_f64()) as usize + CONNECTIONS,
-            patience: Duration::from_secs(10),
-        };
-        let cpu_before = cpu_time(subject.process);
+        let first = self.place.get();
+        let schedule = Schedule { phases: vec![Phase::steady(rate, duration)], pace: Pace::Poisson, seed: first };
+        self.place.set(first + schedule.arrivals().count() as u64);
+        let traffic = Asked { requests: subject.requests, first, repeats, kept: AtomicU64::new(0) };
+        // With more that waits, the limit of latency is missed anyway.
+        let waiting = (rate * 4.0 * PEAK_LATENCY.as_secs_f64()) as usize + CONNECTIONS;
+        let drive = Drive { connections: CONNECTIONS, waiting, ..Drive::to(subject.address, &traffic, &schedule) };
+        let before = cpu_time(subject.process);
         let outcome = drive.run().expect("a generator on this machine runs");
-        let cpu = cpu_time(subject.process).saturating_sub(cpu_before);
-        Offered { outcome, cpu, kept: traffic.kept_count.load(Ordering::Relaxed) }
+        let cpu = cpu_time(subject.process).saturating_sub(before);
+        Offered { outcome, cpu, kept: traffic.kept.load(Ordering::Relaxed) }
     }
 }
 
@@ -182,9 +155,7 @@ impl Offered {
 
     /// A percentile, if it is that of the system and not of the generator, and of enough answers.
     fn told(&self, latency: &Latency, percent: f64) -> Option<Duration> {
-        let time = latency.percentile(percent);
         let is_enough = latency.count() as f64 * (1.0 - percent / 100.0) >= ANSWERS_BEYOND;
-        let is_driven = self.outcome.lag.percentile(percent) <= LAG_ALLOWED.max(time / 10);
-        (is_enough && is_driven).then_some(time)
+        self.outcome.trusted(latency, percent).ok().filter(|_| is_enough)
     }
 }

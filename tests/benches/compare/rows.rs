@@ -20,10 +20,46 @@ const RECENT: u64 = 100;
 /// … that were new before these, so that it has been answered.
 const UNDER_WAY: u64 = 20;
 
-/// What one request of a baseline says, and what Cauce answered for it.
-pub(crate) struct Row {
-    pub(crate) request: Vec<u8>,
-    pub(crate) probability: f64,
+/// What is asked of a system, and what its answers have to be.
+pub(crate) trait Requests: Sync {
+    /// Writes the request that has that place among all that are asked.
+    fn write(&self, place: u64, out: &mut Vec<u8>);
+
+    /// What an answer of status 200 to it is.
+    fn answered(&self, place: u64, body: &[u8]) -> Answered;
+}
+
+/// What an answer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answered {
+    /// Made anew.
+    Anew,
+    /// Made before, and kept.
+    Kept,
+    /// No score, or a degraded one.
+    Not,
+}
+
+/// Applications that nobody has made before, of so many people: for Cauce.
+pub(crate) struct Applications {
+    pub(crate) people: u64,
+}
+
+/// Some applications by turns, for the bare handler, which looks at none of them.
+pub(crate) struct Prepared(Vec<Vec<u8>>);
+
+/// The rows of applications by turns, with Cauce's own answers, for those who are given features ready-made.
+pub(crate) struct Rows {
+    rows: Vec<Row>,
+    /// The place of a request for the first row.
+    first: AtomicU64,
+    /// The bits of the largest difference of an answer from Cauce's: of numbers that are not negative, larger ones have larger bits.
+    difference: AtomicU64,
+}
+
+struct Row {
+    request: Vec<u8>,
+    probability: f64,
 }
 
 /// Gives the service what so many people did.
@@ -35,22 +71,98 @@ pub(crate) fn post_histories(server: &Server, people: u64) {
     }
 }
 
-/// The rows of an application of each of so many people, with the service's own answers.
-pub(crate) fn rows(server: &Server, count: u64) -> Vec<Row> {
-    let names = features();
-    let mut client = Client::connect(server.authority()).expect("it listens");
-    let mut row = |person: u64| {
-        let body = application_of(&mut Random(!person), person, "row").to_string();
-        let reply = client.post("/v1/score?vector=true", JSON, &body).expect("it answers").json();
-        let (values, probability) = (reply["vector"].as_array(), reply["probability_of_default"].as_f64());
-        let (Some(values), Some(probability), true) = (values, probability, reply["mode"] == "full") else {
-            panic!("an application is scored by the model: {reply}");
+impl Requests for Applications {
+    fn write(&self, place: u64, out: &mut Vec<u8>) {
+        let application = application_of(&mut Random(place), place % self.people, &place.to_string());
+        out.extend_from_slice(&request("/v1/score", JSON, application.to_string().as_bytes()));
+    }
+
+    fn answered(&self, _: u64, body: &[u8]) -> Answered {
+        if !holds(body, r#""mode":"full""#) {
+            Answered::Not
+        } else if holds(body, r#""replayed":true"#) || holds(body, r#""model":0.0,"#) {
+            Answered::Kept
+        } else {
+            Answered::Anew
+        }
+    }
+}
+
+impl Prepared {
+    pub(crate) fn new(count: u64) -> Self {
+        let application = |person| application_of(&mut Random(person), person, "bare").to_string();
+        Self((0..count).map(|person| request("/v1/score", JSON, application(person).as_bytes())).collect())
+    }
+}
+
+impl Requests for Prepared {
+    fn write(&self, place: u64, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0[(place % self.0.len() as u64) as usize]);
+    }
+
+    fn answered(&self, _: u64, _: &[u8]) -> Answered {
+        Answered::Anew
+    }
+}
+
+impl Rows {
+    /// Those of an application of each of so many people.
+    pub(crate) fn new(server: &Server, people: u64) -> Self {
+        let names = features();
+        let mut client = Client::connect(server.authority()).expect("it listens");
+        let mut row = |person: u64| {
+            let body = application_of(&mut Random(!person), person, "row").to_string();
+            let reply = client.post("/v1/score?vector=true", JSON, &body).expect("it answers").json();
+            let (values, probability) = (reply["vector"].as_array(), reply["probability_of_default"].as_f64());
+            let (Some(values), Some(probability), true) = (values, probability, reply["mode"] == "full") else {
+                panic!("an application is scored by the model: {reply}");
+            };
+            assert_eq!(values.len(), names.len(), "a vector has a value for each feature");
+            let row: Map<String, Value> = names.iter().cloned().zip(values.iter().cloned()).collect();
+            Row { request: request("/score", JSON, Value::Object(row).to_string().as_bytes()), probability }
         };
-        assert_eq!(values.len(), names.len(), "a vector has a value for each feature");
-        let row: Map<String, Value> = names.iter().cloned().zip(values.iter().cloned()).collect();
-        Row { request: request("/score", JSON, Value::Object(row).to_string().as_bytes()), probability }
-    };
-    (0..count).map(&mut row).collect()
+        let rows = (0..people).map(&mut row).collect();
+        Self { rows, first: AtomicU64::new(0), difference: AtomicU64::new(0) }
+    }
+
+    /// Asks a system for each of them, and from now on, from this place, for the first one again: of what a cache of the last rows holds
+    /// it is the farthest.
+    pub(crate) fn ask_all(&self, address: SocketAddr, place: u64) {
+        self.first.store(place, Ordering::Relaxed);
+        let mut client = Client::connect(&address.to_string()).expect("it listens");
+        for (row, place) in self.rows.iter().zip(place..) {
+            let reply = client.ask(&row.request).expect("it answers");
+            let answered = self.answered(place, reply.body);
+            assert_ne!(answered, Answered::Not, "a row is scored: {} {}", reply.status, reply.json());
+        }
+    }
+
+    /// The largest difference of an answer from Cauce's.
+    pub(crate) fn difference(&self) -> f64 {
+        f64::from_bits(self.difference.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn row(&self, place: u64) -> &Row {
+        &self.rows[((place - self.first.load(Ordering::Relaxed)) % self.rows.len() as u64) as usize]
+    }
+}
+
+impl Requests for Rows {
+    fn write(&self, place: u64, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.row(place).request);
+    }
+
+    fn answered(&self, place: u64, body: &[u8]) -> Answered {
+        let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+        let Some(probability) = answer["probability_of_default"].as_f64() else { return Answered::Not };
+        let difference = (probability - self.row(place).probability).abs();
+        self.difference.fetch_max(difference.to_bits(), Ordering::Relaxed);
+        if answer["cached"] == true { Answered::Kept } else { Answered::Anew }
+    }
 }
 
 /// The names of a vector's values, in order.
@@ -61,30 +173,20 @@ fn features() -> Vec<String> {
     features.iter().map(|feature| feature["name"].as_str().expect("each has a name").to_owned()).collect()
 }
 
-/// Asks for every row once, and gives the largest difference from what Cauce answered.
-pub(crate) fn largest_difference(address: SocketAddr, rows: &[Row]) -> f64 {
-    let mut client = Client::connect(&address.to_string()).expect("it listens");
-    let difference = |row: &Row| {
-        let reply = client.ask(&row.request).expect("it answers");
-        let answer = reply.json();
-        let probability = answer["probability_of_default"].as_f64();
-        (probability.unwrap_or_else(|| panic!("a row has a probability: {answer}")) - row.probability).abs()
-    };
-    rows.iter().map(difference).fold(0.0, f64::max)
+/// A run of requests, all of them new, or with repetitions among them.
+pub(crate) struct Asked<'a> {
+    pub(crate) requests: &'a dyn Requests,
+    /// The place of the first one.
+    pub(crate) first: u64,
+    pub(crate) repeats: bool,
+    /// Answers that were not made anew.
+    pub(crate) kept: AtomicU64,
 }
 
-/// Requests by their place among those that are new, and what a good answer says.
-pub(crate) struct Asked<'a> {
-    /// Writes the request that has that place.
-    pub(crate) write: &'a (dyn Fn(u64, &mut Vec<u8>) + Sync),
-    /// Whether four of five are asked again.
-    pub(crate) repeats: bool,
-    /// What is in every answer that is one, if anything: a degraded answer is none.
-    pub(crate) good: &'a str,
-    /// What is in an answer that was not made anew: any of these.
-    pub(crate) kept: &'a [&'a str],
-    /// Answers that were not.
-    pub(crate) kept_count: AtomicU64,
+impl Asked<'_> {
+    fn place(&self, number: u64) -> u64 {
+        self.first + if self.repeats { place(number) } else { number }
+    }
 }
 
 impl Traffic for Asked<'_> {
@@ -93,18 +195,18 @@ impl Traffic for Asked<'_> {
     }
 
     fn write(&self, number: u64, out: &mut Vec<u8>) -> Sent {
-        (self.write)(if self.repeats { place(number) } else { number }, out);
-        Sent { kind: 0, items: 1, is_invalid: false }
+        self.requests.write(self.place(number), out);
+        Sent { number, kind: 0, items: 1, is_invalid: false }
     }
 
-    fn judge(&self, _: Sent, status: u16, body: &[u8]) -> Verdict {
-        if self.kept.iter().any(|kept| holds(body, kept)) {
-            self.kept_count.fetch_add(1, Ordering::Relaxed);
+    fn judge(&self, sent: Sent, status: u16, body: &[u8]) -> Verdict {
+        let verdict = Verdict::of_status(status);
+        if verdict != Verdict::Good {
+            return verdict;
         }
-        match Verdict::of_status(status) {
-            Verdict::Good if !self.good.is_empty() && !holds(body, self.good) => Verdict::Failed,
-            verdict => verdict,
-        }
+        let answered = self.requests.answered(self.place(sent.number), body);
+        self.kept.fetch_add(u64::from(answered == Answered::Kept), Ordering::Relaxed);
+        if answered == Answered::Not { Verdict::Failed } else { Verdict::Good }
     }
 }
 
@@ -119,18 +221,6 @@ fn place(number: u64) -> u64 {
 
 fn holds(body: &[u8], text: &str) -> bool {
     body.windows(text.len()).any(|window| window == text.as_bytes())
-}
-
-/// Writes an application that nobody has made before, of one of so many people.
-pub(crate) fn write_application(people: u64, place: u64, out: &mut Vec<u8>) {
-    let application = application_of(&mut Random(place), place % people, &place.to_string());
-    out.extend_from_slice(&request("/v1/score", JSON, application.to_string().as_bytes()));
-}
-
-/// Applications for the bare handler, which knows no repetitions.
-pub(crate) fn applications(count: u64) -> Vec<Vec<u8>> {
-    let application = |person| application_of(&mut Random(person), person, "bare");
-    (0..count).map(|person| request("/v1/score", JSON, application(person).to_string().as_bytes())).collect()
 }
 
 /// An answer of the service to one application that it is asked for: what the bare handler answers.

@@ -21,13 +21,7 @@ struct Line {
 }
 
 impl Comparison {
-    pub(crate) fn add(
-        &mut self,
-        key: impl Into<String>,
-        name: impl Into<String>,
-        peak: Option<Peak>,
-        figures: Figures,
-    ) {
+    pub(crate) fn add(&mut self, key: &str, name: &str, peak: Option<Peak>, figures: Figures) {
         let line = Line { key: key.into(), name: name.into(), peak, figures };
         println!("{}", line.text());
         self.lines.push(line);

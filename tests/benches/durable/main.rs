@@ -1,10 +1,12 @@
 //! What durability costs from outside, and that it holds: crashes, ingest, acknowledgement, restart, size and checkpoints of the
-//! release binary over HTTP. `ROUNDS=` and `PEOPLE=` make a smaller run, `SEED=` other crashes.
+//! release binary over HTTP. `ROUNDS=`, `PEOPLE=` and `TURNS=` make a smaller run, `SEED=` other crashes.
 //!
 //! The client shares the two cores with the server, so its part is cheap: lines are templates whose digits are filled in. Events
 //! come as they happen: the oldest of everybody first, then the next, so that no two events of a batch are of one person.
 //! Acknowledgement is held against the machine's own `fdatasync` in the same directory, in turns with it; scoring during a
 //! checkpoint against scoring just before. Latencies count from when a request was due, not from when it could be sent.
+//!
+//! A smaller run leaves out what it measured too seldom to tell.
 //!
 //! Sketch: an event of a batch costs 3 µs to parse, 0.6 to apply and 0.2 KiB of log, so two cores take 250 k/s less what the
 //! client takes; an event that comes just after a sync began waits for two; a million timelines of 200 bytes are read in a second.
@@ -23,8 +25,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use cauce_loadtest::outcome::Latency;
 use events::{EACH, Load};
-use pace::{Latencies, Pace, median};
+use pace::{Pace, median, ms, sure_ms, told};
 use serde_json::{Value, json};
 use support::client::Client;
 use support::crash::{Crash, Report};
@@ -33,6 +36,8 @@ use support::{Directory, Server, files, repository};
 
 const BATCH: u64 = 1_000;
 const CONNECTIONS: u64 = 4;
+/// From so many people on, what they take is told: below, most of it is what a service takes that has none.
+const PEOPLE_TOLD: u64 = 500_000;
 /// No checkpoint but those that are asked for.
 const QUIET: [&str; 2] = ["store.checkpoint_every=1d", "store.checkpoint_records=1000000000000"];
 
@@ -49,9 +54,10 @@ fn main() {
     let restart_s = restart(server, &data);
     let server = start(&data, &["store.checkpoint_every=2s"]);
     let events = (people * EACH) as f64;
-    let (state, log) = (settled_bytes(&data.path("state")), disk_bytes(&data.path("log")));
-    println!("log: {:.1} bytes an event", log / events);
-    let memory = resident_bytes(&server) - empty_bytes;
+    println!("log: {:.1} bytes an event", disk_bytes(&data.path("log")) / events);
+    let are_many = people >= PEOPLE_TOLD;
+    let state = are_many.then(|| settled_bytes(&data.path("state")));
+    let memory = are_many.then(|| resident_bytes(&server) - empty_bytes);
     drop(server);
     let server = start(&data, &QUIET);
     let (ack, sync) = acknowledgement(&server, &data, people);
@@ -62,13 +68,13 @@ fn main() {
         "acknowledged_lost": crashes.acknowledged_lost,
         "applied_twice": crashes.applied_twice,
         "batch_events_per_s": rate,
-        "ack_p50_ms": ack.ms(0.5),
-        "ack_p99_ms": ack.ms(0.99),
-        "fdatasync_p50_ms": sync.ms(0.5),
+        "ack_p50_ms": sure_ms(&ack, 50.0),
+        "ack_p99_ms": sure_ms(&ack, 99.0),
+        "fdatasync_p50_ms": sure_ms(&sync, 50.0),
         "restart_s": restart_s,
         "people": people,
-        "bytes_per_person": memory / people as f64,
-        "disk_bytes_per_event": state / events,
+        "bytes_per_person": memory.map(|memory| memory / people as f64),
+        "disk_bytes_per_event": state.map(|state| state / events),
         "scoring_p99_ratio_in_checkpoint": ratio,
     }));
 }
@@ -106,7 +112,7 @@ fn ingest(server: &Server, load: &Load) -> (f64, f64) {
 
 /// Seconds from a start after SIGKILL to ready, the median of three. The first kill comes in the middle of the ingest, with all that came
 /// after the last checkpoint still to be applied; that one is told and not counted.
-fn restart(server: Server, data: &Directory) -> f64 {
+fn restart(server: Server, data: &Directory) -> Option<f64> {
     let (behind, server) = start_after_kill(server, data);
     let log = server.log();
     let applied = log.lines().find_map(|line| line.split("replayed=").nth(1)).unwrap_or("nothing").to_owned();
@@ -145,10 +151,10 @@ fn settled_bytes(directory: &Path) -> f64 {
 
 /// Single events under load, in turns with the machine's own syncs, and with requests that need no disk: what those take at the same
 /// pace is not durability's doing. All count from when they were due, so that a pause of the disk is felt alike.
-fn acknowledgement(server: &Server, data: &Directory, people: u64) -> (Latencies, Latencies) {
-    let pace = Pace { per_second: 1_000, connections: 32, expected: 201 };
-    let (mut acknowledged, mut syncs, mut plain) = (Latencies::default(), Latencies::default(), Latencies::default());
-    for round in 0..=10 {
+fn acknowledgement(server: &Server, data: &Directory, people: u64) -> (Latency, Latency) {
+    let pace = Pace { per_second: 1_000.0, connections: 32, expected: 201 };
+    let (mut acknowledged, mut syncs, mut plain) = (Latency::default(), Latency::default(), Latency::default());
+    for round in 0..=number("TURNS", 10) {
         let probe = sync_alone(&data.path("probe"), Duration::from_secs(1));
         let live = Pace { expected: 200, ..pace }.run(server.authority(), Duration::from_secs(1), |_| events::live());
         let posted = pace.run(server.authority(), Duration::from_secs(2), |number| {
@@ -156,34 +162,37 @@ fn acknowledgement(server: &Server, data: &Directory, people: u64) -> (Latencies
         });
         // The first round wakes everything up.
         if round > 0 {
-            syncs.add(probe);
-            plain.add(live);
-            acknowledged.add(posted);
+            syncs.add(&probe);
+            plain.add(&live);
+            acknowledged.add(&posted);
         }
     }
-    println!("single events: {acknowledged}; fdatasync: {syncs}; `GET /livez` at the same pace: {plain}");
-    let times = |quantile| acknowledged.ms(quantile) / syncs.ms(quantile);
-    println!("acknowledged in {:.1} × fdatasync at p50, {:.1} × at p99 (aim: 2.5)", times(0.5), times(0.99));
+    let [single, sync, live] = [&acknowledged, &syncs, &plain].map(told);
+    println!("single events: {single}; fdatasync: {sync}; `GET /livez` at the same pace: {live}");
+    let times = |percent| ms(&acknowledged, percent) / ms(&syncs, percent);
+    println!("acknowledged in {:.1} × fdatasync at p50, {:.1} × at p99 (aim: 2.5)", times(50.0), times(99.0));
     (acknowledged, syncs)
 }
 
 /// Appends 4 KiB and syncs, at a steady pace for so long.
-fn sync_alone(path: &Path, span: Duration) -> Latencies {
+fn sync_alone(path: &Path, span: Duration) -> Latency {
     let mut file = File::options().create(true).append(true).open(path).expect("the directory is writable");
     let (begin, gap) = (Instant::now(), Duration::from_millis(5));
     let due = (0..).map(|number| begin + gap * number).take_while(|due| due.duration_since(begin) < span);
-    let taken = due.map(|due| {
+    let mut taken = Latency::default();
+    for due in due {
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         file.write_all(&[7; 4096]).expect("there is space");
         file.sync_data().expect("the disk is well");
-        due.elapsed()
-    });
-    Latencies::of(taken.collect())
+        taken.record(due.elapsed());
+    }
+    taken
 }
 
-/// p99 of scoring while everybody is written to disk, over p99 just before; the median of three.
-fn scoring_ratio(server: &Server, load: &Load) -> f64 {
-    let pace = Pace { per_second: 500, connections: 8, expected: 200 };
+/// p99 of scoring while everybody is written to disk, over p99 just before; the median of three, less those in which too few were
+/// scored meanwhile.
+fn scoring_ratio(server: &Server, load: &Load) -> Option<f64> {
+    let pace = Pace { per_second: 500.0, connections: 8, expected: 200 };
     let mut ratios = Vec::new();
     for turn in 0..3 {
         // One more event of everybody, so that everybody has to be written.
@@ -191,8 +200,9 @@ fn scoring_ratio(server: &Server, load: &Load) -> f64 {
         let score = |offset: u64| move |number: u64| events::score(number * 7919 % load.people(), offset + number);
         let before = pace.run(server.authority(), Duration::from_secs(5), score(turn << 32));
         let (during, took) = pace.run_beside(server.authority(), score(turn << 32 | 1 << 31), || checkpoint(server));
-        println!("checkpoint of everybody: {:.1} s; scoring: {during}; before: {before}", took.as_secs_f64());
-        ratios.push(during.ms(0.99) / before.ms(0.99));
+        let [said, said_before] = [&during, &before].map(told);
+        println!("checkpoint of everybody: {:.1} s; scoring: {said}; before: {said_before}", took.as_secs_f64());
+        ratios.extend(sure_ms(&during, 99.0).map(|during| during / ms(&before, 99.0)));
     }
     median(ratios)
 }

@@ -1,5 +1,5 @@
 //! What Kafka costs from outside, and that it holds: kills, throughput and latency of the release binary, with the broker on the same
-//! machine. `KILLS=`, `EVENTS=` and `APPLICATIONS=` make a smaller run, `SEED=` other kills.
+//! machine. `KILLS=`, `EVENTS=`, `APPLICATIONS=`, `TURNS=` and `SECONDS=` make a smaller run, `SEED=` other kills.
 //!
 //! Throughput is held against what the client library alone allows for the same bytes (events), and against what the model alone allows
 //! for the same rows (applications). All take turns in one run, since what a shared machine takes away, it takes from all.
@@ -24,15 +24,17 @@ use support::repository;
 
 fn main() {
     let chaos = chaos(number("KILLS", 50));
-    let rates = throughput::measure(number("EVENTS", 1_000_000), number("APPLICATIONS", 200_000));
-    let (p50, p99) = latency::measure(&rates, 20);
+    let of = |figure: fn(&Report) -> u64| chaos.as_ref().map(figure);
+    let rates =
+        throughput::measure(number("EVENTS", 1_000_000), number("APPLICATIONS", 200_000), number("TURNS", 3).max(1));
+    let (p50, p99) = latency::measure(&rates, number("SECONDS", 20));
     report(&json!({
-        "kills": chaos.kills,
-        "lost": chaos.lost + chaos.different,
-        "duplicated": chaos.duplicated,
-        "dead_letters_expected": chaos.dead_letters_expected,
-        "dead_letters_seen": chaos.dead_letters_seen,
-        "digest_equal": chaos.digest_equal,
+        "kills": of(|chaos| chaos.kills),
+        "lost": of(|chaos| chaos.lost + chaos.different),
+        "duplicated": of(|chaos| chaos.duplicated),
+        "dead_letters_expected": of(|chaos| chaos.dead_letters_expected),
+        "dead_letters_seen": of(|chaos| chaos.dead_letters_seen),
+        "digest_equal": chaos.as_ref().map(|chaos| chaos.digest_equal),
         "events_per_s": rates.events,
         "raw_events_per_s": rates.raw_events,
         "applications_per_s": rates.applications,
@@ -46,10 +48,10 @@ fn number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).map_or(default, |value| value.parse().expect("a whole number"))
 }
 
-/// `KILLS=0` leaves it out.
-fn chaos(kills: u64) -> Report {
+/// `KILLS=0` leaves it out, and its figures.
+fn chaos(kills: u64) -> Option<Report> {
     if kills == 0 {
-        return Report::default();
+        return None;
     }
     let report = run(Plan {
         name: "bench-chaos",
@@ -72,7 +74,7 @@ fn chaos(kills: u64) -> Report {
         report.caught_up_s
     );
     assert!(report.faults.is_empty(), "{:#?}", report.faults);
-    report
+    Some(report)
 }
 
 fn report(figures: &Value) {

@@ -21,13 +21,12 @@ use super::support::{Directory, Server, repository};
 
 pub(super) const PARTITIONS: i32 = 4;
 pub(super) const PEOPLE: u64 = 50_000;
-const REPEATS: usize = 3;
 const EVENTS: &str = "full.events";
 /// Rows of one run of the model: as many as the service takes.
 const BATCH: usize = 1_000;
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Per second, medians of [`REPEATS`].
+/// Per second, medians of all turns.
 pub(super) struct Rates {
     pub(super) events: f64,
     pub(super) raw_events: f64,
@@ -35,13 +34,13 @@ pub(super) struct Rates {
     pub(super) inference: f64,
 }
 
-pub(super) fn measure(events: u64, applications: u64) -> Rates {
+pub(super) fn measure(events: u64, applications: u64, count: u64) -> Rates {
     let broker = Broker::new("bench-kafka");
     broker.create(EVENTS, PARTITIONS, &[("message.timestamp.type", "LogAppendTime")]);
     fill(&broker, events);
 
     let mut turns: [Vec<f64>; 4] = Default::default();
-    for turn in 0..REPEATS {
+    for turn in 0..count {
         let raw = copy(&broker, EVENTS, &format!("copy-{turn}"));
         let run = serve(&broker, &format!("turn-{turn}"), applications);
         println!(
