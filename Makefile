@@ -4,7 +4,7 @@ export ORT_DYLIB_PATH ?= $(CURDIR)/.runtime/onnxruntime/lib/libonnxruntime.so
 # From the folder of the package. Waiting threads sleep: LightGBM's would spin against each other on a busy machine.
 PYTHON = cd model && OMP_WAIT_POLICY=passive ../.venv/bin/python
 
-.PHONY: run test lint bench bench-durable bench-kafka bench-budget bench-kpi train check-taiwan check-kafka packages runtime charts kafka promtool python-env
+.PHONY: run test lint bench bench-durable bench-kafka bench-budget bench-kpi compare train check-taiwan check-kafka packages runtime charts kafka promtool python-env
 
 run: packages runtime charts
 	cargo run --release --package cauce -- serve
@@ -16,8 +16,8 @@ test: packages runtime charts kafka promtool python-env
 lint: packages python-env
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- --deny warnings
-	@$(PYTHON) -m ruff check --config training/ruff.toml training ../scripts/bench
-	@$(PYTHON) -m ruff format --check --config training/ruff.toml training ../scripts/bench
+	@$(PYTHON) -m ruff check --config training/ruff.toml training ../scripts/bench ../loadtest/baselines
+	@$(PYTHON) -m ruff format --check --config training/ruff.toml training ../scripts/bench ../loadtest/baselines
 	@if cargo deny --version > /dev/null 2>&1; then cargo deny check licenses bans sources; \
 	else echo "licences and sources are not checked: cargo install --locked cargo-deny"; fi
 
@@ -41,6 +41,11 @@ bench-budget: packages runtime
 # What KPIs, scrapes and ten watching dashboards cost, in turns with a service that has none: `make bench-kpi PAIRS=3` takes less.
 bench-kpi: packages runtime
 	@python3 scripts/bench kpi --full
+
+# Beside the design that it replaces, FastAPI and a bare handler, on the same model and applications: `make compare SECONDS=2` takes less.
+compare: packages runtime python-env
+	@scripts/python-env .venv-baselines loadtest/baselines/requirements.txt
+	cargo bench --package cauce-tests --bench compare
 
 # Makes a bundle anew: `make train BUNDLE=taiwan`.
 BUNDLE ?= ahorro-valle
