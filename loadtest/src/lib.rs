@@ -13,7 +13,9 @@
 //!    [`search`] finds the highest rate that keeps to limits, [`watch`] what the service uses meanwhile, [`report`] tells all of it.
 //! 5. [`simulate`]: people with a hidden propensity to default, their events and applications.
 
+pub mod cli;
 pub mod drive;
+pub mod duration;
 pub mod limits;
 pub mod outcome;
 pub mod random;

@@ -64,6 +64,19 @@ impl Schedule {
         self.phases.iter().map(|phase| phase.duration).sum()
     }
 
+    /// When so many requests have been due on average; at the end of the last phase for more than there are.
+    pub fn expected_at(&self, requests: f64) -> Duration {
+        let (mut before, mut start) = (0.0, Duration::ZERO);
+        for phase in &self.phases {
+            if requests - before < phase.requests() {
+                return start + Duration::from_secs_f64(seconds_until(phase, requests - before));
+            }
+            before += phase.requests();
+            start += phase.duration;
+        }
+        start
+    }
+
     /// All that are due, in order; the same for the same seed.
     pub fn arrivals(&self) -> Arrivals<'_> {
         Arrivals {
