@@ -23,27 +23,3 @@ pub struct Report<'a> {
     pub search: Option<&'a Search>,
     pub watched: &'a [Series],
 }
-
-/// What came of the requests, by kind, verdict and status.
-pub fn table(report: &Report<'_>) -> String {
-    let outcome = report.outcome;
-    let mut table =
-        format!("{}: {} due, {} sent, {:.1} good a second\n", report.name, outcome.due, outcome.sent, outcome.rate());
-    for ((kind, verdict, status), answers) in &outcome.answered {
-        let (name, count) = (&outcome.kinds[*kind], answers.from_due.count());
-        table += &format!("{name:<14} {verdict:<8} {status} {count:>9}\n");
-    }
-    for limit in report.limits {
-        let holds = if limit.holds { "holds" } else { "MISSED" };
-        table += &format!("{}: {} ({holds})\n", limit.limit, limit.measured);
-    }
-    table
-}
-
-pub fn json(report: &Report<'_>) -> serde_json::Value {
-    serde_json::json!({ "name": report.name, "good": report.outcome.good().from_due.count() })
-}
-
-pub fn html(report: &Report<'_>) -> String {
-    report.name.to_owned()
-}
