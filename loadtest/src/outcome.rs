@@ -91,7 +91,7 @@ pub enum NotDriven {
 }
 
 /// The generator's own lateness at a percentile of a latency may be so long …
-const LAG_ALLOWED: Duration = Duration::from_micros(500);
+pub(crate) const LAG_ALLOWED: Duration = Duration::from_micros(500);
 /// … or this part of that latency, whichever is longer.
 const LAG_ALLOWED_PART: f64 = 0.1;
 /// Of what is due, this part has to be looked at within `LOOKED_AT_WITHIN`.
