@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
@@ -22,10 +23,52 @@ pub struct Drive<'a> {
     pub traffic: &'a dyn Traffic,
     pub schedule: &'a Schedule,
     pub connections: usize,
+    /// Each has its share of the connections and of what is due.
+    pub threads: usize,
     /// Requests that may wait for a free connection; one that is due beyond is not sent, and counted.
     pub waiting: usize,
     /// How long answers are waited for when all is sent, and how long a request may wait for a connection.
     pub patience: Duration,
+    /// Told about five times a second, from a thread that sends nothing.
+    pub progress: Option<&'a (dyn Fn(Progress) + Sync)>,
+    /// Once set, no more is offered, and what was is told.
+    pub stop: Option<&'a AtomicBool>,
+}
+
+/// How far a run is, warm-up included.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Progress {
+    pub elapsed: Duration,
+    /// How long load is offered.
+    pub total: Duration,
+    /// The phase of the schedule, and whether it is left out of the figures.
+    pub phase: usize,
+    pub is_warm_up: bool,
+    /// So far.
+    pub due: u64,
+    pub good: u64,
+    pub refused: u64,
+    /// Failed, unreadable, dropped, unsent, unanswered or skipped.
+    pub failed: u64,
+    /// Of good answers that came in the last second, from when their requests were due.
+    pub latency_p99: Duration,
+}
+
+impl<'a> Drive<'a> {
+    /// With settings that suit a target on this machine.
+    pub fn to(target: SocketAddr, traffic: &'a dyn Traffic, schedule: &'a Schedule) -> Self {
+        Self {
+            target,
+            traffic,
+            schedule,
+            connections: 64,
+            threads: 1,
+            waiting: 100_000,
+            patience: Duration::from_secs(10),
+            progress: None,
+            stop: None,
+        }
+    }
 }
 
 impl Drive<'_> {
@@ -114,6 +157,9 @@ impl<'a> Run<'a> {
                 unsent: 0,
                 dropped: 0,
                 unanswered: 0,
+                unreadable: 0,
+                skipped: 0,
+                good_meanwhile: 0,
                 closed: 0,
                 answered: Default::default(),
                 lag: Latency::default(),
@@ -179,6 +225,7 @@ impl<'a> Run<'a> {
         let Some(Pending { sent, due, sent_at, is_warm_up }) = line.pending.take() else { return };
         if !is_warm_up {
             let verdict = self.drive.traffic.judge(sent, answer.status, answer.body);
+            self.outcome.good_meanwhile += u64::from(verdict == crate::traffic::Verdict::Good);
             let answers = self.outcome.answered.entry((sent.kind, verdict, answer.status)).or_default();
             answers.items += u64::from(sent.items);
             answers.without_retry_after += u64::from(matches!(answer.status, 429 | 503) && !answer.retry_after);

@@ -26,6 +26,12 @@ pub struct Outcome {
     pub dropped: u64,
     /// Sent and without an answer when patience was at its end.
     pub unanswered: u64,
+    /// Answers that are no HTTP, or longer than is read of one.
+    pub unreadable: u64,
+    /// Never sent, since the generator looked at them so late itself that patience was at its end.
+    pub skipped: u64,
+    /// Good answers that came while the load was offered, warm-up aside, whichever requests they are of: what the service got through.
+    pub good_meanwhile: u64,
     /// Connections that the service closed after an answer or between two, as it may.
     pub closed: u64,
     /// Answers by kind, verdict and status.
@@ -60,11 +66,35 @@ pub struct Second {
     pub due: u64,
     pub good: u64,
     pub refused: u64,
-    /// Failed, dropped, unsent or unanswered.
+    /// Failed, unreadable, dropped, unsent, unanswered or skipped.
     pub failed: u64,
-    pub latency: Latency,
+    /// Of good answers, from when their requests were due; zero where there are none.
+    pub p50: Duration,
+    pub p99: Duration,
+    pub max: Duration,
     pub lag_max: Duration,
 }
+
+/// Why a figure is not told: the generator, not the service, would be in it.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum NotDriven {
+    #[error(
+        "the generator was {lag:.1?} late itself at p{percent}, and may be {bound:.1?} late where {latency:.1?} are told"
+    )]
+    Late { percent: f64, lag: Duration, bound: Duration, latency: Duration },
+    #[error("the generator looked at only {in_time} of {due} requests within a second of when they were due")]
+    Behind { in_time: u64, due: u64 },
+    #[error("there are no answers that it could be told of")]
+    NoAnswers,
+}
+
+/// The generator's own lateness at a percentile of a latency may be so long …
+const LAG_ALLOWED: Duration = Duration::from_micros(500);
+/// … or this part of that latency, whichever is longer.
+const LAG_ALLOWED_PART: f64 = 0.1;
+/// Of what is due, this part has to be looked at within `LOOKED_AT_WITHIN`.
+const LOOKED_AT_PART: f64 = 0.99;
+const LOOKED_AT_WITHIN: Duration = Duration::from_secs(1);
 
 impl Default for Latency {
     fn default() -> Self {
@@ -75,7 +105,7 @@ impl Default for Latency {
 
 impl Latency {
     pub fn record(&mut self, time: Duration) {
-        self.0.saturating_record(time.as_micros().max(1).try_into().unwrap_or(u64::MAX));
+        self.0.saturating_record(micros(time));
     }
 
     pub fn add(&mut self, other: &Self) {
@@ -89,6 +119,11 @@ impl Latency {
     /// The time that so many of a hundred are at or below; zero where there is none.
     pub fn percentile(&self, percent: f64) -> Duration {
         Duration::from_micros(self.0.value_at_percentile(percent)).min(self.max())
+    }
+
+    /// How many are at or below a time.
+    pub fn count_within(&self, time: Duration) -> u64 {
+        self.0.count_between(0, micros(time))
     }
 
     pub fn max(&self) -> Duration {
@@ -120,13 +155,38 @@ impl Outcome {
         self.of(None, Some(Verdict::Good))
     }
 
-    /// Good answers a second.
+    /// Good answers a second while the load was offered: not of what was answered from a queue afterwards.
     pub fn rate(&self) -> f64 {
-        self.good().from_due.count() as f64 / self.duration.as_secs_f64()
+        if self.duration.is_zero() { 0.0 } else { self.good_meanwhile as f64 / self.duration.as_secs_f64() }
+    }
+
+    /// Whether rates and shares can be told: nearly all that was due was looked at in time.
+    pub fn driven(&self) -> Result<(), NotDriven> {
+        let in_time = self.lag.count_within(LOOKED_AT_WITHIN);
+        let is_driven = self.skipped == 0 && in_time as f64 >= self.due as f64 * LOOKED_AT_PART;
+        if is_driven { Ok(()) } else { Err(NotDriven::Behind { in_time, due: self.due }) }
+    }
+
+    /// A percentile of some of the answers' times, if the generator was not so late itself that the figure would be its own.
+    ///
+    /// Lateness is measured at every arrival, and arrivals are spread over the run as answers are: a pause of the generator that delayed
+    /// its reading shows in it just as often.
+    pub fn trusted(&self, latency: &Latency, percent: f64) -> Result<Duration, NotDriven> {
+        self.driven()?;
+        if latency.count() == 0 {
+            return Err(NotDriven::NoAnswers);
+        }
+        let (lag, latency) = (self.lag.percentile(percent), latency.percentile(percent));
+        let bound = LAG_ALLOWED.max(latency.mul_f64(LAG_ALLOWED_PART));
+        if lag <= bound { Ok(latency) } else { Err(NotDriven::Late { percent, lag, bound, latency }) }
     }
 
     /// What was not answered as meant, over what was due: from 0 to 1.
     pub fn error_rate(&self) -> f64 {
         if self.due == 0 { 0.0 } else { 1.0 - self.good().from_due.count() as f64 / self.due as f64 }
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    time.as_micros().max(1).try_into().unwrap_or(u64::MAX)
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::outcome::NotDriven;
+
 /// What was tried, in order, and what was found.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Search {
@@ -22,4 +24,6 @@ pub struct Step {
     pub p99: Duration,
     pub error_rate: f64,
     pub holds: bool,
+    /// Why the step says nothing about the service; its figures are not told then.
+    pub not_driven: Option<NotDriven>,
 }

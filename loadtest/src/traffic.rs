@@ -17,6 +17,7 @@ pub trait Traffic: Sync {
 /// What was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sent {
+    pub number: u64,
     pub kind: usize,
     /// Items in it: events or applications.
     pub items: u32,
@@ -59,7 +60,7 @@ impl Traffic for Prepared {
 
     fn write(&self, number: u64, out: &mut Vec<u8>) -> Sent {
         out.extend_from_slice(&self.requests[(number % self.requests.len() as u64) as usize]);
-        Sent { kind: 0, items: 1, is_invalid: false }
+        Sent { number, kind: 0, items: 1, is_invalid: false }
     }
 
     fn judge(&self, _: Sent, status: u16, _: &[u8]) -> Verdict {
