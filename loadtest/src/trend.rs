@@ -134,6 +134,9 @@ mod tests {
 
     const READINGS: usize = 300;
 
+    /// A name, whether it is growth, and the level at a part of the time.
+    type Case = (&'static str, bool, fn(f64) -> f64);
+
     /// Readings once a second; `shape` is asked with the part of the time that is over and gives the level, to which noise of 1 % comes.
     fn trend(seed: u64, settled_s: f64, shape: impl Fn(f64) -> f64) -> Trend {
         let mut random = random::stream(seed, 9, 0);
@@ -151,7 +154,7 @@ mod tests {
 
     #[test]
     fn what_grows_without_end_is_found_and_what_is_bounded_passes() {
-        let cases: [(&str, bool, fn(f64) -> f64); 11] = [
+        let cases: [Case; 11] = [
             ("flat", false, |_| 100.0),
             ("a leak of a tenth", true, |time| 100.0 + 10.0 * time),
             ("one that speeds up", true, |time| 100.0 + 30.0 * time * time),
