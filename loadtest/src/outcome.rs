@@ -135,16 +135,62 @@ impl Latency {
     }
 }
 
+impl Answers {
+    fn add(&mut self, other: &Self) {
+        self.items += other.items;
+        self.without_retry_after += other.without_retry_after;
+        self.from_due.add(&other.from_due);
+        self.from_sent.add(&other.from_sent);
+    }
+}
+
 impl Outcome {
+    /// Of a run that has just begun.
+    pub fn new(kinds: Vec<String>, duration: Duration) -> Self {
+        Self {
+            kinds,
+            due: 0,
+            sent: 0,
+            unsent: 0,
+            dropped: 0,
+            unanswered: 0,
+            unreadable: 0,
+            skipped: 0,
+            good_meanwhile: 0,
+            closed: 0,
+            answered: BTreeMap::new(),
+            lag: Latency::default(),
+            duration,
+            seconds: Vec::new(),
+            generator_cpu: Duration::ZERO,
+        }
+    }
+
+    /// Takes in what another thread had of the same run; the seconds are put together elsewhere.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.due += other.due;
+        self.sent += other.sent;
+        self.unsent += other.unsent;
+        self.dropped += other.dropped;
+        self.unanswered += other.unanswered;
+        self.unreadable += other.unreadable;
+        self.skipped += other.skipped;
+        self.good_meanwhile += other.good_meanwhile;
+        self.closed += other.closed;
+        self.generator_cpu += other.generator_cpu;
+        self.lag.add(&other.lag);
+        self.duration = self.duration.max(other.duration);
+        for (key, answers) in &other.answered {
+            self.answered.entry(*key).or_default().add(answers);
+        }
+    }
+
     /// Answers of a kind (or of all) with that verdict (or any).
     pub fn of(&self, kind: Option<usize>, verdict: Option<Verdict>) -> Answers {
         let mut all = Answers::default();
         for ((of, is, _), answers) in &self.answered {
             if kind.is_none_or(|kind| kind == *of) && verdict.is_none_or(|verdict| verdict == *is) {
-                all.items += answers.items;
-                all.without_retry_after += answers.without_retry_after;
-                all.from_due.add(&answers.from_due);
-                all.from_sent.add(&answers.from_sent);
+                all.add(answers);
             }
         }
         all

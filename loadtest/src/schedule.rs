@@ -64,6 +64,37 @@ impl Schedule {
         self.phases.iter().map(|phase| phase.duration).sum()
     }
 
+    /// How long what is due is in the figures: without warm-up.
+    pub fn measured(&self) -> Duration {
+        self.measured_until(Duration::MAX)
+    }
+
+    /// The same, if no more is offered from a time on.
+    pub fn measured_until(&self, end: Duration) -> Duration {
+        let (mut begin, mut measured) = (Duration::ZERO, Duration::ZERO);
+        for phase in &self.phases {
+            if !phase.is_warm_up {
+                measured += phase.duration.min(end.saturating_sub(begin));
+            }
+            begin += phase.duration;
+        }
+        measured
+    }
+
+    /// The phase at a time after the begin; the last one at the end.
+    pub fn phase_at(&self, time: Duration) -> usize {
+        let mut end = Duration::ZERO;
+        let is_at = |phase: &Phase| {
+            end += phase.duration;
+            time < end
+        };
+        self.phases.iter().position(is_at).unwrap_or(self.phases.len().saturating_sub(1))
+    }
+
+    pub fn is_warm_up_at(&self, time: Duration) -> bool {
+        self.phases.get(self.phase_at(time)).is_some_and(|phase| phase.is_warm_up)
+    }
+
     /// All that are due, in order; the same for the same seed.
     pub fn arrivals(&self) -> Arrivals<'_> {
         Arrivals {
@@ -71,6 +102,7 @@ impl Schedule {
             random: random::stream(self.seed, 1, 0),
             expected: 0.0,
             phase: 0,
+            phase_begin: Duration::ZERO,
             before: 0.0,
             number: 0,
         }
@@ -89,6 +121,7 @@ pub struct Arrivals<'a> {
     /// How many are expected until the next arrival.
     expected: f64,
     phase: usize,
+    phase_begin: Duration,
     /// How many are expected before the phase.
     before: f64,
     number: u64,
@@ -108,21 +141,27 @@ impl Iterator for Arrivals<'_> {
             let phase = self.schedule.phases.get(self.phase)?;
             let within = self.expected - self.before;
             if within < phase.requests() {
-                let start: Duration = self.schedule.phases[..self.phase].iter().map(|phase| phase.duration).sum();
-                let due = start + Duration::from_secs_f64(seconds_until(phase, within));
+                let due = self.phase_begin + seconds_until(phase, within);
                 let number = self.number;
                 self.number += 1;
                 return Some(Arrival { number, due, phase: self.phase });
             }
             self.before += phase.requests();
+            self.phase_begin += phase.duration;
             self.phase += 1;
         }
     }
 }
 
-/// After how many seconds of a phase so many requests are expected: the root of `from·t + (to − from)·t²/(2·length) = expected`.
-fn seconds_until(phase: &Phase, expected: f64) -> f64 {
+/// After how long in a phase so many requests are expected: the root of `from·t + (to − from)·t²/(2·length) = expected`.
+fn seconds_until(phase: &Phase, expected: f64) -> Duration {
+    // The first of a ramp that begins at nothing, too, where the root is 0 over 0.
+    if expected <= 0.0 {
+        return Duration::ZERO;
+    }
     let growth = (phase.to - phase.from) / phase.duration.as_secs_f64();
     // In the form that stays exact as the growth goes to 0.
-    2.0 * expected / (phase.from + (phase.from * phase.from + 2.0 * growth * expected).max(0.0).sqrt())
+    let seconds = 2.0 * expected / (phase.from + (phase.from * phase.from + 2.0 * growth * expected).max(0.0).sqrt());
+    // A ramp down to nothing ends where the root does not know it to the last digit.
+    Duration::from_secs_f64(seconds).min(phase.duration)
 }
