@@ -10,7 +10,7 @@
 //! 2. [`schedule`]: when requests are due. [`traffic`]: what they are; each is made from its number, so any thread can make any of them.
 //! 3. [`drive`]: sends them, reads the answers, measures; and how late it was itself.
 //! 4. [`outcome`]: what came of it, and which of it can be reported. [`limits`]: what was asked of it.
-//!    [`search`] finds the highest rate that keeps to limits, [`watch`] what the service uses meanwhile, [`report`] tells all of it.
+//!    [`search`] finds the highest rate that keeps to limits, [`watch`] what the service uses meanwhile and [`trend`] whether that grows, [`report`] tells all of it.
 //! 5. [`simulate`]: people with a hidden propensity to default, their events and applications.
 
 pub mod cli;
@@ -27,4 +27,5 @@ pub mod schedule;
 pub mod search;
 pub mod simulate;
 pub mod traffic;
+pub mod trend;
 pub mod watch;
