@@ -1,6 +1,7 @@
 //! The command line. A run ends with 0; with 1 if a stated limit was missed; with 2 if something given is wrong, the target cannot be
 //! reached, or the generator could not drive what was asked of it.
 
+mod measure;
 mod run;
 
 use std::error::Error;

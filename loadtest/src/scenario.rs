@@ -47,12 +47,14 @@ use std::time::Duration;
 use cauce_features::spec::SpecErrors;
 use cauce_features::spec::source::{Section, Source};
 use cauce_features::time::Timestamp;
+use serde::Deserialize;
 
 pub use kinds::{Applications, Events, Kind, Replay, What};
-pub use load::{Growth, Load};
+pub use load::Load;
 
 use crate::limits::Limits;
 use crate::schedule::{Pace, Schedule};
+use crate::watch::Watch;
 use read::Reader;
 
 /// A scenario that holds together.
@@ -78,6 +80,8 @@ pub struct Scenario {
     pub people: People,
     pub traffic: Vec<Kind>,
     pub limits: Limits,
+    /// What is looked at meanwhile; in a soak also without its section.
+    pub watch: Option<Watch>,
 }
 
 /// Where the load goes.
@@ -150,12 +154,10 @@ impl Scenario {
         }
     }
 
-    /// When requests are due; none where that depends on the answers. `requests` ends it, where a file is sent once.
-    pub fn schedule(&self, requests: Option<u64>) -> Option<Schedule> {
+    /// When requests are due. `requests` ends it, where a file is sent once.
+    pub fn schedule(&self, requests: Option<u64>) -> Schedule {
         match (&self.load, requests) {
-            (Load::Steady { rate, .. }, Some(requests)) => {
-                Some(Load::exactly(requests, *rate, self.arrivals, self.seed))
-            }
+            (Load::Steady { rate, .. }, Some(requests)) => Load::exactly(requests, *rate, self.arrivals, self.seed),
             (load, _) => load.schedule(self.arrivals, self.seed),
         }
     }
@@ -214,6 +216,7 @@ fn read(reader: &mut Reader<'_>, file: Section<'_>, text: &str, directory: PathB
         people: people(reader, file, seed),
         traffic,
         limits: limits(reader, file),
+        watch: watch(reader, file),
     };
     if scenario.threads > scenario.connections {
         reader.refuse(file.at, "each of the `threads` needs one of the `connections`");
@@ -241,5 +244,27 @@ fn limits(reader: &mut Reader<'_>, file: Section<'_>) -> Limits {
         p999: reader.duration(section, "p999"),
         error_rate: reader.share(section, "error_rate"),
         rate: reader.number(section, "rate", 0.0..=1e9),
+    }
+}
+
+fn watch(reader: &mut Reader<'_>, file: Section<'_>) -> Option<Watch> {
+    #[derive(Deserialize)]
+    struct Only {
+        watch: Watch,
+    }
+    let Some(section) = reader.0.section(file, "watch") else { return load::is_soak(file).then(Watch::default) };
+    reader.0.only(section, &["page", "every", "settle", "p99_tolerance", "series"]);
+    for series in reader.0.tables(section, "series") {
+        reader.0.only(series, &["name", "metric", "per", "unit", "tolerance"]);
+    }
+    match toml::from_str::<Only>(reader.0.text) {
+        Ok(only) => Some(only.watch),
+        // An unknown key has been noted, with the word that was probably meant.
+        Err(error) if error.message().contains("unknown field") => None,
+        Err(error) => {
+            let at = error.span().map_or(section.at, |span| span.start);
+            reader.refuse(at, error.message().trim_end());
+            None
+        }
     }
 }

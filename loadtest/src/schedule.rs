@@ -69,7 +69,7 @@ impl Schedule {
         let (mut before, mut start) = (0.0, Duration::ZERO);
         for phase in &self.phases {
             if requests - before < phase.requests() {
-                return start + Duration::from_secs_f64(seconds_until(phase, requests - before));
+                return start + seconds_until(phase, requests - before);
             }
             before += phase.requests();
             start += phase.duration;

@@ -3,24 +3,20 @@
 use std::error::Error;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
-use cauce_features::time::Timestamp;
 use clap::Args;
 
 use super::Ended;
-use crate::drive::Drive;
+use super::measure::{Measured, Session};
 use crate::duration;
 use crate::limits::Limits;
-use crate::outcome::Outcome;
 use crate::report::{self, Report};
 use crate::scenario::{Scenario, Target};
-use crate::schedule::Schedule;
 use crate::traffic::answers::Answers;
-use crate::traffic::mixed::{Files, Mixed};
+use crate::traffic::mixed::Files;
 
 /// Offer the load of a scenario, and tell what came of it.
 #[derive(Debug, Args)]
@@ -100,32 +96,23 @@ impl Run {
         let mut outputs = Outputs::open(self)?;
         let answers = self.answers.is_some().then(Arc::<Answers>::default);
         let started_at = SystemTime::now();
-        let session =
-            Session { scenario: &scenario, files: &files, answers: answers.clone(), address: address(&scenario)? };
-        let outcome = session.measure()?;
+        let session = Session::new(&scenario, &files, answers.clone(), self.quiet)?;
+        let Measured { outcome, search, watched } = session.measure()?;
         let judged = scenario.limits.judge(&outcome);
-        let command = std::env::args().collect::<Vec<_>>().join(" ");
         let report = Report {
             name: &scenario.name,
             scenario: &scenario.text,
             target: &scenario.target.to_string(),
-            command: &command,
+            command: &std::env::args().collect::<Vec<_>>().join(" "),
             started_at,
             outcome: &outcome,
             limits: &judged,
-            search: None,
-            watched: &[],
+            search: search.as_ref(),
+            watched: &watched,
         };
         print!("{}", report::table(&report));
         outputs.write(&report, answers.as_deref())?;
-        Ok(match scenario.limits.driven(&outcome) {
-            Err(not_driven) => {
-                eprintln!("not driven: {not_driven}");
-                Ended::NotDriven
-            }
-            Ok(()) if judged.iter().any(|judged| !judged.holds) => Ended::Missed,
-            Ok(()) => Ended::Well,
-        })
+        Ok(ended(&scenario, &report))
     }
 
     /// The scenario with what the command line says otherwise.
@@ -151,40 +138,6 @@ impl Run {
         }
         scenario.limits = self.limits.limits().or(std::mem::take(&mut scenario.limits));
         Ok(scenario)
-    }
-}
-
-/// What measures one scenario.
-struct Session<'a> {
-    scenario: &'a Scenario,
-    files: &'a Files,
-    answers: Option<Arc<Answers>>,
-    address: SocketAddr,
-}
-
-impl Session<'_> {
-    fn measure(&self) -> Result<Outcome, Box<dyn Error>> {
-        let Some(schedule) = self.scenario.schedule(self.files.requests(self.scenario)) else {
-            return Err("steps are not there yet".into());
-        };
-        self.drive(&schedule)
-    }
-
-    fn drive(&self, schedule: &Schedule) -> Result<Outcome, Box<dyn Error>> {
-        let scenario = self.scenario;
-        let traffic = Mixed::new(scenario, self.files, schedule, now());
-        let traffic = match &self.answers {
-            Some(answers) => traffic.with_answers(answers.clone()),
-            None => traffic,
-        };
-        let drive = Drive {
-            connections: scenario.connections,
-            threads: scenario.threads,
-            waiting: scenario.waiting,
-            patience: scenario.patience,
-            ..Drive::to(self.address, &traffic, schedule)
-        };
-        drive.run().map_err(|error| format!("cannot drive `{}`: {error}", scenario.target).into())
     }
 }
 
@@ -232,6 +185,22 @@ impl Output {
     }
 }
 
+/// How a run ended; what the figures could not be driven for is said beside them.
+fn ended(scenario: &Scenario, report: &Report<'_>) -> Ended {
+    if let Err(not_driven) = scenario.limits.driven(report.outcome) {
+        eprintln!("not driven: {not_driven}");
+        return Ended::NotDriven;
+    }
+    if report.search.is_some_and(|search| search.limited_by_generator) {
+        eprintln!("not driven: the generator gave way before the service did, whose highest rate is not known");
+        return Ended::NotDriven;
+    }
+    let is_found = report.search.is_none_or(|search| search.highest.is_some());
+    let holds = report.limits.iter().all(|judged| judged.holds);
+    let is_steady = report.watched.iter().all(|series| series.trend.is_none());
+    if is_found && holds && is_steady { Ended::Well } else { Ended::Missed }
+}
+
 /// A file's scenario, or that of a name.
 fn read(scenario: &str) -> Result<Scenario, Box<dyn Error>> {
     let path = Path::new(scenario);
@@ -241,17 +210,6 @@ fn read(scenario: &str) -> Result<Scenario, Box<dyn Error>> {
     }
     let text = fs::read_to_string(path).map_err(|error| format!("cannot read `{scenario}`: {error}"))?;
     Ok(Scenario::parse(scenario, &text, path.parent().unwrap_or(Path::new("")))?)
-}
-
-fn address(scenario: &Scenario) -> Result<SocketAddr, String> {
-    let target = &scenario.target;
-    let mut found = target.authority.to_socket_addrs().map_err(|error| format!("cannot find `{target}`: {error}"))?;
-    found.next().ok_or_else(|| format!("cannot find `{target}`: its name has no address"))
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_millis(since.as_millis() as i64)
 }
 
 fn share(text: &str) -> Result<f64, String> {

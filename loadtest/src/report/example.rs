@@ -159,6 +159,7 @@ fn second(number: u64) -> Second {
         p50: ms(2),
         p99: ms(if number == 7 { 90 } else { 6 }),
         max: ms(100),
+        lag_p99: Duration::from_micros(40),
         lag_max: if number == 5 { ms(40) } else { Duration::from_micros(40) },
     }
 }

@@ -6,6 +6,7 @@ use cauce_features::spec::source::{Section, meant};
 
 use super::read::Reader;
 use crate::schedule::{Pace, Phase, Schedule};
+use crate::search::{Growth, Steps};
 
 /// Rates in requests a second.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,16 +16,9 @@ pub enum Load {
     /// A rate that grows evenly, to find the highest that keeps to the limits.
     Ramp { from: f64, to: f64, duration: Duration, warm_up: Duration },
     /// Rates that are held, each higher than the one before, to find the highest that keeps to the limits.
-    Steps { from: f64, growth: Growth, up_to: f64, hold: Duration, warm_up: Duration },
+    Steps { steps: Steps, hold: Duration, warm_up: Duration },
     /// One rate, and a higher one every so often.
     Burst { rate: f64, burst_rate: f64, every: Duration, length: Duration, duration: Duration, warm_up: Duration },
-}
-
-/// From one step to the next.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Growth {
-    Factor(f64),
-    By(f64),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,19 +43,22 @@ const KEYS: [(Shape, &[&str]); 5] = [
     (Shape::Steady, &["rate", "duration", "warm_up"]),
     (Shape::Soak, &["rate", "duration", "warm_up"]),
     (Shape::Ramp, &["from", "to", "duration", "warm_up"]),
-    (Shape::Steps, &["from", "factor", "by", "up_to", "hold", "warm_up"]),
+    (Shape::Steps, &["from", "factor", "by", "up_to", "halvings", "hold", "warm_up"]),
     (Shape::Burst, &["rate", "burst_rate", "every", "for", "duration", "warm_up"]),
 ];
 
 /// Beyond what any machine sends: a slip of the finger.
 const RATES: std::ops::RangeInclusive<f64> = 0.001..=10_000_000.0;
 
+/// Between the last rate that held and the first that did not: an eighth of the way from one to the other.
+const HALVINGS: u64 = 3;
+
 /// Bursts in one run: each is two phases.
 const BURSTS_MOST: f64 = 10_000.0;
 
 impl Load {
-    /// When requests are due; none where that depends on the answers, as for steps.
-    pub fn schedule(&self, pace: Pace, seed: u64) -> Option<Schedule> {
+    /// When requests are due; of steps, those of the first, since the others depend on the answers.
+    pub fn schedule(&self, pace: Pace, seed: u64) -> Schedule {
         let phases = match *self {
             Self::Steady { rate, duration, warm_up } => with_warm_up(rate, warm_up, [Phase::steady(rate, duration)]),
             Self::Ramp { from, to, duration, warm_up } => {
@@ -70,14 +67,11 @@ impl Load {
             Self::Burst { rate, burst_rate, every, length, duration, warm_up } => {
                 with_warm_up(rate, warm_up, bursts(rate, burst_rate, every, length, duration))
             }
-            Self::Steps { .. } => return None,
+            Self::Steps { steps, hold, warm_up } => {
+                with_warm_up(steps.from, warm_up, [Phase::steady(steps.from, hold)])
+            }
         };
-        Some(Schedule { phases, pace, seed })
-    }
-
-    /// One rate held after a warm-up at the same: a step.
-    pub fn step(rate: f64, hold: Duration, warm_up: Duration, pace: Pace, seed: u64) -> Schedule {
-        Schedule { phases: with_warm_up(rate, warm_up, [Phase::steady(rate, hold)]), pace, seed }
+        Schedule { phases, pace, seed }
     }
 
     /// So many requests at one rate: the run ends between the last one and the one that would follow.
@@ -141,6 +135,12 @@ fn bursts(rate: f64, burst_rate: f64, every: Duration, length: Duration, duratio
     phases
 }
 
+/// Whether the shape is `soak`: whatever is wrong with it is noted elsewhere.
+pub(super) fn is_soak(file: Section<'_>) -> bool {
+    let shape = file.table.get("load").and_then(|load| load.get_ref().as_table()?.get("shape"));
+    shape.and_then(|shape| shape.get_ref().as_str()) == Some("soak")
+}
+
 /// Reads `[load]`. `once` says whether the length follows from a file.
 pub(super) fn read(reader: &mut Reader<'_>, file: Section<'_>, once: bool) -> Option<Load> {
     let Some(section) = reader.0.section(file, "load") else {
@@ -174,7 +174,9 @@ pub(super) fn read(reader: &mut Reader<'_>, file: Section<'_>, once: bool) -> Op
         Shape::Steps => {
             let (from, up_to, hold) = (rate(reader, "from"), rate(reader, "up_to"), length(reader, "hold"));
             let growth = growth(reader, section);
-            Load::Steps { from: from?, growth: growth?, up_to: up_to?, hold: hold?, warm_up }
+            let halvings = reader.count(section, "halvings", 0..=10).unwrap_or(HALVINGS) as usize;
+            let steps = Steps { from: from?, growth: growth?, up_to: up_to?, halvings };
+            Load::Steps { steps, hold: hold?, warm_up }
         }
         Shape::Burst => {
             let (rate, burst_rate) = (rate(reader, "rate"), rate(reader, "burst_rate"));
@@ -227,7 +229,7 @@ fn growth(reader: &mut Reader<'_>, section: Section<'_>) -> Option<Growth> {
 
 fn check(reader: &mut Reader<'_>, section: Section<'_>, load: &Load, once: bool) {
     let wrong = match load {
-        Load::Steps { from, up_to, .. } if from > up_to => "`up_to` is at least `from`",
+        Load::Steps { steps, .. } if steps.from > steps.up_to => "`up_to` is at least `from`",
         Load::Ramp { from, to, .. } if from >= to => "`to` is above `from`",
         Load::Burst { every, length, .. } if length >= every => "`for` is shorter than `every`",
         Load::Burst { every, duration, .. } if duration.div_duration_f64(*every) > BURSTS_MOST => {
