@@ -20,8 +20,6 @@ pub(crate) mod history;
 pub(crate) mod kafka;
 /// A WebSocket client.
 pub(crate) mod live;
-/// Requests at a rate of their own, over many connections.
-pub(crate) mod load;
 /// A receiver of what the service posts.
 pub(crate) mod receiver;
 /// A running `cauce serve`.
