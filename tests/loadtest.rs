@@ -1,0 +1,4 @@
+//! The load test: a real run against a real service, told.
+
+/// The page, in a real browser.
+mod report;
