@@ -44,6 +44,8 @@ pub struct Drive<'a> {
     pub target: SocketAddr,
     pub traffic: &'a dyn Traffic,
     pub schedule: &'a Schedule,
+    /// The number of the first request. A run behind another one goes on with its numbers, or the service would know its requests.
+    pub first: u64,
     pub connections: usize,
     /// Each has its share of the connections and of what is due.
     pub threads: usize,
@@ -83,6 +85,7 @@ impl<'a> Drive<'a> {
             target,
             traffic,
             schedule,
+            first: 0,
             connections: 64,
             threads: 1,
             waiting: 100_000,

@@ -13,9 +13,13 @@
 //!    [`search`] finds the highest rate that keeps to limits, [`watch`] what the service uses meanwhile and [`trend`] whether that grows, [`report`] tells all of it.
 //! 5. [`simulate`]: people with a hidden propensity to default, their events and applications.
 
+pub mod cli;
 pub mod drive;
+pub mod duration;
 pub mod limits;
+pub mod machine;
 pub mod outcome;
+pub mod progress;
 pub mod random;
 pub mod report;
 pub mod scenario;

@@ -1,5 +1,7 @@
 //! The command `cauce-loadtest`.
 
-fn main() {
-    println!("see the library");
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cauce_loadtest::cli::run()
 }

@@ -105,7 +105,7 @@ impl<'a> Record<'a> {
         self.live.counts.due += 1;
         self.second(second, |open| {
             open.figures.due += 1;
-            open.figures.lag_max = open.figures.lag_max.max(lag);
+            open.lag.record(lag);
         });
         due
     }

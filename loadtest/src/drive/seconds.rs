@@ -16,6 +16,7 @@ use crate::traffic::Verdict;
 pub(super) struct Open {
     pub(super) figures: Second,
     pub(super) times: Coarse,
+    pub(super) lag: Coarse,
 }
 
 /// Times by buckets as those of a whole run, to a hundredth instead of a thousandth: an eighth of the memory.
@@ -73,13 +74,14 @@ impl Open {
         self.figures.good += other.figures.good;
         self.figures.refused += other.figures.refused;
         self.figures.failed += other.figures.failed;
-        self.figures.lag_max = self.figures.lag_max.max(other.figures.lag_max);
         self.times.add(&other.times);
+        self.lag.add(&other.lag);
     }
 
     fn settle(self) -> Second {
         let [p50, p99] = [50.0, 99.0].map(|percent| self.times.percentile(percent));
-        Second { p50, p99, max: self.times.max(), ..self.figures }
+        let (lag_p99, lag_max) = (self.lag.percentile(99.0), self.lag.max());
+        Second { p50, p99, max: self.times.max(), lag_p99, lag_max, ..self.figures }
     }
 }
 

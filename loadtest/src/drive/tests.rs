@@ -329,3 +329,27 @@ fn progress_is_told_while_a_run_goes_on_and_a_run_can_be_stopped() {
     assert!((outcome.rate() - 200.0).abs() < 20.0, "{}", outcome.rate());
     assert_eq!(outcome.seconds.len(), outcome.duration.as_secs_f64().ceil() as usize);
 }
+
+#[test]
+fn every_thread_takes_its_own_arrivals_and_together_they_take_all_of_them_once() {
+    let seen = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    struct Noted(Arc<parking_lot::Mutex<Vec<u64>>>);
+    impl Traffic for Noted {
+        fn kinds(&self) -> Vec<String> {
+            vec!["noted".to_owned()]
+        }
+        fn write(&self, number: u64, out: &mut Vec<u8>) -> crate::traffic::Sent {
+            self.0.lock().push(number);
+            requests(b"{}").write(number, out)
+        }
+        fn judge(&self, _: crate::traffic::Sent, status: u16, _: &[u8]) -> Verdict {
+            Verdict::of_status(status)
+        }
+    }
+    let target = serve(|_, stream| say(stream, OK));
+    let (traffic, schedule) = (Noted(Arc::clone(&seen)), Schedule { pace: Pace::Poisson, ..steady(300.0, 500) });
+    Drive { threads: 3, first: 1000, ..Drive::to(target, &traffic, &schedule) }.run().unwrap();
+    let mut numbers = seen.lock().clone();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1000..1000 + schedule.arrivals().count() as u64).collect::<Vec<_>>());
+}

@@ -150,7 +150,7 @@ impl<'a> Worker<'a> {
 
     fn send(&mut self, place: usize, due: Due, now: Instant) {
         self.request.clear();
-        let sent = self.drive.traffic.write(due.number, &mut self.request);
+        let sent = self.drive.traffic.write(self.drive.first + due.number, &mut self.request);
         self.record.sent(&due);
         let connection = &mut self.connections[place];
         connection.state = State::Busy(Pending { sent, due, sent_at: Instant::now() });
