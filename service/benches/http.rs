@@ -7,6 +7,9 @@
 //! Sketch: the bare handler about 15 µs, mostly the kernel's sockets; inference 22 to 24; the rest of a scored request
 //! (exact JSON 2 µs, two visits to a person 1 µs, 40 features 1 µs, answer 2 µs, metrics 0.5 µs) within 8.
 
+#[path = "../../loadtest/baselines/bare/handler.rs"]
+mod bare;
+
 use std::alloc::{GlobalAlloc, Layout};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,12 +17,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
-use actix_web::{App as ActixApp, HttpResponse, HttpServer, web};
 use cauce_service::app::{App, Recovery};
 use cauce_service::config::{Config, Override};
 use cpu_time::{ProcessTime, ThreadTime};
 use mimalloc::MiMalloc;
-use serde::Deserialize;
 
 const PEOPLE: usize = 20_000;
 const EVENTS_EACH: usize = 20;
@@ -55,27 +56,6 @@ unsafe impl GlobalAlloc for Counting {
         ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
         unsafe { MiMalloc.realloc(at, layout, size) }
     }
-}
-
-/// What a request carries, for the bare handler.
-#[derive(Deserialize)]
-#[allow(dead_code, reason = "the bare handler parses and does nothing with it")]
-struct Body {
-    person_id: String,
-    application_id: String,
-    application: Fields,
-}
-
-#[derive(Deserialize)]
-#[allow(dead_code, reason = "the bare handler parses and does nothing with it")]
-struct Fields {
-    monthly_income: f64,
-    amount: f64,
-    credit_score: i64,
-    term_months: i64,
-    purpose: String,
-    employment: String,
-    age: i64,
 }
 
 fn main() {
@@ -160,17 +140,11 @@ fn start_cauce() -> SocketAddr {
 fn start_bare(answer: Vec<u8>) -> SocketAddr {
     let (tell, told) = mpsc::channel();
     thread::spawn(move || {
-        let application = move || {
-            let answer = web::Bytes::from(answer.clone());
-            let handler = move |_: web::Json<Body>| {
-                let answer = answer.clone();
-                async move { HttpResponse::Ok().content_type("application/json").body(answer) }
-            };
-            ActixApp::new().route("/v1/score", web::post().to(handler))
-        };
-        let bound = HttpServer::new(application).workers(1).disable_signals().bind("127.0.0.1:0").expect("a free port");
-        tell.send(bound.addrs()[0]).expect("main waits");
-        actix_web::rt::System::new().block_on(bound.run())
+        actix_web::rt::System::new().block_on(async {
+            let (server, address) = bare::bind("127.0.0.1:0", answer).expect("a free port");
+            tell.send(address).expect("main waits");
+            server.await
+        })
     });
     told.recv().expect("the bare server tells its address")
 }

@@ -42,7 +42,7 @@ const PERCENTILES: [(&str, f64); 3] = [("p50", 50.0), ("p90", 90.0), ("p99", 99.
 const DIFFERENCE_MOST: f64 = 0.05;
 const STALL: Duration = Duration::from_secs(1);
 /// Enough for all that is due during a stall.
-const CONNECTIONS: usize = 800;
+const CONNECTIONS: usize = 600;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tool {
@@ -66,9 +66,8 @@ fn main() -> ExitCode {
     let [ours, theirs] = [Tool::Cauce, Tool::Vegeta].map(|tool| medians(&told[tool.name()]));
     let differences: Vec<f64> = ours.iter().zip(&theirs).map(|(ours, theirs)| ours / theirs - 1.0).collect();
     let stalled = [Tool::Cauce, Tool::Vegeta].map(|tool| {
-        let stall = server.stall_in(Duration::from_secs(seconds) / 2, STALL);
+        server.stall_after((RATE * seconds / 2) as usize, STALL);
         let told = tool.ask(server.address, seconds);
-        stall.join().expect("it only waits");
         println!("{tool:?} beside a stall of {STALL:?}: {told:.2?} ms");
         told
     });

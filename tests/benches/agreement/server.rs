@@ -3,8 +3,8 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 const MEDIAN_MS: f64 = 8.0;
@@ -22,8 +22,14 @@ pub(crate) struct Delaying {
 struct Delays {
     sorted: Vec<Duration>,
     asked: AtomicUsize,
+    stall: Mutex<Stall>,
+}
+
+struct Stall {
+    /// At which request the next one begins, and how long it is.
+    next: Option<(usize, Duration)>,
     /// Nothing is answered before.
-    stalled_until: Mutex<Instant>,
+    until: Instant,
 }
 
 impl Delaying {
@@ -35,7 +41,7 @@ impl Delaying {
         let delays = Arc::new(Delays {
             sorted: (0..DELAYS).map(delay).collect(),
             asked: AtomicUsize::new(0),
-            stalled_until: Mutex::new(Instant::now()),
+            stall: Mutex::new(Stall { next: None, until: Instant::now() }),
         });
         let of_connections = Arc::clone(&delays);
         thread::spawn(move || {
@@ -52,13 +58,10 @@ impl Delaying {
         [500, 900, 990].map(|place| self.delays.sorted[place].as_secs_f64() * 1e3)
     }
 
-    /// Answers nothing for so long, once so much time is over.
-    pub(crate) fn stall_in(&self, after: Duration, stall: Duration) -> JoinHandle<()> {
-        let delays = Arc::clone(&self.delays);
-        thread::spawn(move || {
-            thread::sleep(after);
-            *delays.stalled_until.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + stall;
-        })
+    /// Answers nothing for so long once so many more requests have come.
+    pub(crate) fn stall_after(&self, requests: usize, stall: Duration) {
+        let at = self.delays.asked.load(Ordering::Relaxed) + requests;
+        self.delays.stall().next = Some((at, stall));
     }
 }
 
@@ -74,17 +77,26 @@ impl Delays {
                 continue;
             }
             length = 0;
-            thread::sleep(self.next());
-            let until = *self.stalled_until.lock().unwrap_or_else(PoisonError::into_inner);
-            thread::sleep(until.saturating_duration_since(Instant::now()));
+            thread::sleep(self.delay());
+            thread::sleep(self.stall().until.saturating_duration_since(Instant::now()));
             if stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").is_err() {
                 return;
             }
         }
     }
 
-    fn next(&self) -> Duration {
-        self.sorted[self.asked.fetch_add(1, Ordering::Relaxed) * STEP % DELAYS]
+    /// How long the next answer takes; a stall that begins with its request begins now.
+    fn delay(&self) -> Duration {
+        let asked = self.asked.fetch_add(1, Ordering::Relaxed);
+        let mut stall = self.stall();
+        if let Some((_, length)) = stall.next.take_if(|(at, _)| *at <= asked) {
+            stall.until = Instant::now() + length;
+        }
+        self.sorted[asked * STEP % DELAYS]
+    }
+
+    fn stall(&self) -> MutexGuard<'_, Stall> {
+        self.stall.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,7 +2,7 @@
 //! tenths of it, for four workloads; and whether the generator could have seen more. `SECONDS=` and `REPEATS=` make a smaller run.
 //!
 //! The load is open and latency counts from when requests are due. The service has one worker and the first core, the generator the second,
-//! where there are two. A rate is kept up with if for a while every request is answered as meant, its p99 within [`P99_MOST`]; one that is
+//! where there are two. A rate is kept up with if for a while every request is answered as meant, its p99 within [`GOAL`]; one that is
 //! not is tried once more, since a pause of the machine fails a try and a limit of the service fails both. What the generator was too late for is not told.
 //!
 //! Sketch: a request costs the generator 6 to 10 µs and as much again to make, the bare handler 15, a score 60 on the service's core: the
@@ -29,6 +29,7 @@ use cauce_features::time::Timestamp;
 use cauce_loadtest::drive::Drive;
 use cauce_loadtest::outcome::Outcome;
 use cauce_loadtest::schedule::{Pace, Phase, Schedule};
+use cauce_loadtest::search::{Goal, Growth, Search, Step, Steps};
 use cauce_loadtest::simulate::Bank;
 use common::{keep_to, median, number};
 use serde_json::{Map, Value, json};
@@ -37,12 +38,12 @@ use support::history::{NOW, NOW_MS};
 use support::{Server, repository};
 use workload::{Kind, Workload};
 
-/// The default budget of a score.
-const P99_MOST: Duration = Duration::from_millis(50);
+/// What has to hold at the peak: p99 within the default budget of a score.
+const GOAL: Goal = Goal { p99: Some(Duration::from_millis(50)), error_rate: 0.0 };
 /// Parts of the peak at which latency is told.
 const PARTS: [u32; 4] = [25, 50, 75, 90];
-/// Halvings of the range in which the peak lies: it is found to 4 % of what the service can do at most, and the median of three closer.
-const HALVINGS: u32 = 4;
+/// Halvings between the last step of a fifth that held and the one that did not: the peak is found to 5 %, and the median of three closer.
+const HALVINGS: usize = 2;
 /// More than anything here answers.
 const TOO_MUCH: f64 = 250_000.0;
 
@@ -131,20 +132,19 @@ impl Bench<'_> {
     fn peak(&self, target: SocketAddr, kind: Kind) -> f64 {
         let peak = |_| {
             let most = self.most(target, kind).rate();
-            let (mut holds, mut too_high) = (0.4 * most, 1.1 * most);
-            for _ in 0..HALVINGS {
-                let rate = (holds + too_high) / 2.0;
-                if (0..2).any(|_| self.keeps_up(target, kind, rate)) { holds = rate } else { too_high = rate }
+            let steps = Steps { from: 0.5 * most, growth: Growth::Factor(1.2), up_to: 1.1 * most, halvings: HALVINGS };
+            let search = Search::by_steps(&steps, &GOAL, |rate| {
+                let offer = || self.offer(target, kind, rate, self.hold(), 100_000);
+                let first = offer();
+                Ok(if Step::of(&first, &GOAL).holds { first } else { offer() })
+            });
+            let search = search.expect("the target listens");
+            if search.limited_by_generator {
+                println!("{kind:?}: the generator, not the service, gave way above {:?}/s", search.highest);
             }
-            holds
+            search.highest.unwrap_or(f64::NAN)
         };
         median((0..self.repeats).map(peak).collect())
-    }
-
-    fn keeps_up(&self, target: SocketAddr, kind: Kind, rate: f64) -> bool {
-        let outcome = self.offer(target, kind, rate, self.hold(), 100_000);
-        let p99 = outcome.trusted(&outcome.good().from_due, 99.0);
-        p99.is_ok_and(|p99| p99 <= P99_MOST) && outcome.error_rate() == 0.0
     }
 
     fn hold(&self) -> u64 {
