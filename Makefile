@@ -4,7 +4,7 @@ export ORT_DYLIB_PATH ?= $(CURDIR)/.runtime/onnxruntime/lib/libonnxruntime.so
 # From the folder of the package. Waiting threads sleep: LightGBM's would spin against each other on a busy machine.
 PYTHON = cd model && OMP_WAIT_POLICY=passive ../.venv/bin/python
 
-.PHONY: run test lint bench bench-durable bench-kafka bench-budget bench-kpi compare train check-taiwan check-kafka packages runtime charts kafka promtool python-env
+.PHONY: run test lint bench bench-durable bench-kafka bench-budget bench-kpi bench-loadtest check-loadtest compare soak train check-taiwan check-kafka packages runtime charts kafka promtool python-env
 
 run: packages runtime charts
 	cargo run --release --package cauce -- serve
@@ -46,6 +46,22 @@ bench-kpi: packages runtime
 compare: packages runtime python-env
 	@scripts/python-env .venv-baselines loadtest/baselines/requirements.txt
 	cargo bench --package cauce-tests --bench compare
+
+# The highest rate and the latency at parts of it, for four workloads, and what the generator could see: `make bench-loadtest SECONDS=1` takes less.
+bench-loadtest: packages runtime
+	cargo build --release --package cauce-loadtest --example bare
+	@python3 scripts/bench loadtest --full
+
+# Whether the generator's percentiles are those of another open-loop tool, vegeta; figures in target/bench/agreement.json.
+check-loadtest: packages
+	@scripts/vegeta
+	cargo bench --package cauce-tests --bench agreement
+
+# Load for so many minutes on a service whose bounds are small; fails if memory, handles, log or latency go up and up.
+MINUTES ?= 10
+soak: packages runtime
+	cargo build --release --package cauce --package cauce-loadtest
+	@scripts/soak $(MINUTES)
 
 # Makes a bundle anew: `make train BUNDLE=taiwan`.
 BUNDLE ?= ahorro-valle

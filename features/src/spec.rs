@@ -8,7 +8,7 @@ mod canonical;
 mod feature;
 mod fields;
 mod parse;
-mod source;
+pub mod source;
 #[cfg(test)]
 mod tests;
 mod window;

@@ -13,7 +13,7 @@ use crate::traffic::Verdict;
 pub struct Latency(Histogram<u64>);
 
 /// What came of a run. Warm-up is in none of it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Outcome {
     /// Names of the kinds, as [`crate::traffic::Traffic::kinds`] gives them.
     pub kinds: Vec<String>,

@@ -64,6 +64,19 @@ impl Schedule {
         self.phases.iter().map(|phase| phase.duration).sum()
     }
 
+    /// When so many requests have been due on average; at the end of the last phase for more than there are.
+    pub fn expected_at(&self, requests: f64) -> Duration {
+        let (mut before, mut start) = (0.0, Duration::ZERO);
+        for phase in &self.phases {
+            if requests - before < phase.requests() {
+                return start + seconds_until(phase, requests - before);
+            }
+            before += phase.requests();
+            start += phase.duration;
+        }
+        start
+    }
+
     /// How long what is due is in the figures: without warm-up.
     pub fn measured(&self) -> Duration {
         self.measured_until(Duration::MAX)

@@ -1,5 +1,13 @@
 //! What is sent: each request is made from its number, so that it is the same in every run of a seed, whoever makes it.
 
+pub mod answers;
+pub mod bank;
+pub mod json;
+pub mod mistakes;
+pub mod mixed;
+pub mod replay;
+pub mod template;
+
 use std::fmt;
 
 /// Makes requests, and says what an answer has to be.

@@ -1,7 +1,6 @@
 //! The file as a whole: from text to a [`Specification`], or to all that is wrong with it.
 
 use sha2::{Digest, Sha256};
-use toml::de::DeTable;
 
 use super::source::{Found, Section, Source};
 use super::{EventType, Record, SpecErrors, Specification, feature, fields};
@@ -22,15 +21,11 @@ pub(super) fn parse(file_name: &str, text: &str) -> Result<Specification, SpecEr
         source.refuse(0, "a specification is at most 1 MiB long");
         return Err(source.into_errors(file_name));
     }
-    let (table, syntax_errors) = DeTable::parse_recoverable(text);
-    for error in &syntax_errors {
-        let message = error.message().trim_end().replace('\n', ", ");
-        source.refuse(error.span().map_or(0, |span| span.start), message);
-    }
+    let table = source.document();
     if !source.is_right() {
         return Err(source.into_errors(file_name));
     }
-    let specification = read(&mut source, Section { table: table.get_ref(), at: 0 });
+    let specification = read(&mut source, Section { table: &table, at: 0 });
     match specification {
         Some(specification) if source.is_right() => Ok(specification),
         _ => Err(source.into_errors(file_name)),

@@ -1,48 +1,58 @@
-//! The text of a specification, read by key, with everything wrong noted where it stands.
+//! A TOML file that people write, read by key, with everything wrong noted where it stands: specifications, and scenarios of load.
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+pub use toml::de::{DeTable, DeValue};
 
 use super::{SpecError, SpecErrors};
 use crate::nearest::nearest;
 
-pub(super) type Value<'t> = Spanned<DeValue<'t>>;
+pub type Value<'t> = Spanned<DeValue<'t>>;
 
 /// A table and where it stands.
 #[derive(Clone, Copy)]
-pub(super) struct Section<'v> {
-    pub(super) table: &'v DeTable<'v>,
-    pub(super) at: usize,
+pub struct Section<'v> {
+    pub table: &'v DeTable<'v>,
+    pub at: usize,
 }
 
 /// A value read, and where it stands.
 #[derive(Clone, Copy)]
-pub(super) struct Found<T> {
-    pub(super) value: T,
-    pub(super) at: usize,
+pub struct Found<T> {
+    pub value: T,
+    pub at: usize,
 }
 
 /// The text and what is wrong with it so far, as byte offsets.
-pub(super) struct Source<'t> {
-    pub(super) text: &'t str,
+pub struct Source<'t> {
+    pub text: &'t str,
     wrong: Vec<(usize, String)>,
 }
 
 impl<'t> Source<'t> {
-    pub(super) fn new(text: &'t str) -> Self {
+    pub fn new(text: &'t str) -> Self {
         Self { text, wrong: Vec::new() }
     }
 
-    pub(super) fn refuse(&mut self, at: usize, message: impl Into<String>) {
+    /// The whole of it as a table; what is no TOML is noted and left out.
+    pub fn document(&mut self) -> DeTable<'t> {
+        let (table, syntax_errors) = DeTable::parse_recoverable(self.text);
+        for error in &syntax_errors {
+            let message = error.message().trim_end().replace('\n', ", ");
+            self.refuse(error.span().map_or(0, |span| span.start), message);
+        }
+        table.into_inner()
+    }
+
+    pub fn refuse(&mut self, at: usize, message: impl Into<String>) {
         self.wrong.push((at, message.into()));
     }
 
-    pub(super) fn is_right(&self) -> bool {
+    pub fn is_right(&self) -> bool {
         self.wrong.is_empty()
     }
 
     /// All that is wrong, from the top of the file to its end.
-    pub(super) fn into_errors(mut self, file: &str) -> SpecErrors {
+    pub fn into_errors(mut self, file: &str) -> SpecErrors {
         self.wrong.sort();
         self.wrong.dedup();
         let error = |(at, message): (usize, String)| {
@@ -55,7 +65,7 @@ impl<'t> Source<'t> {
     }
 
     /// Refuses every key that is not among these.
-    pub(super) fn only(&mut self, section: Section<'_>, known: &[&str]) {
+    pub fn only(&mut self, section: Section<'_>, known: &[&str]) {
         for key in section.table.keys() {
             let name: &str = key.get_ref();
             if !known.contains(&name) {
@@ -66,7 +76,7 @@ impl<'t> Source<'t> {
     }
 
     /// The entries of a table of tables in the order of the file.
-    pub(super) fn sections<'v>(&mut self, section: Section<'v>) -> Vec<(Found<&'v str>, Section<'v>)> {
+    pub fn sections<'v>(&mut self, section: Section<'v>) -> Vec<(Found<&'v str>, Section<'v>)> {
         let mut entries: Vec<_> = section.table.iter().collect();
         entries.sort_by_key(|(key, _)| key.span().start);
         let mut sections = Vec::new();
@@ -79,19 +89,29 @@ impl<'t> Source<'t> {
         sections
     }
 
-    pub(super) fn section<'v>(&mut self, section: Section<'v>, key: &str) -> Option<Section<'v>> {
+    /// The tables of a list of tables: `[[key]]`.
+    pub fn tables<'v>(&mut self, section: Section<'v>, key: &str) -> Vec<Section<'v>> {
+        let Some(value) = section.table.get(key) else { return Vec::new() };
+        let DeValue::Array(items) = value.get_ref() else {
+            self.wrong_type::<()>(value, key, "a list of tables", value.get_ref());
+            return Vec::new();
+        };
+        items.iter().filter_map(|item| self.as_section(key, item.span().start, item)).collect()
+    }
+
+    pub fn section<'v>(&mut self, section: Section<'v>, key: &str) -> Option<Section<'v>> {
         let (name, value) = section.table.get_key_value(key)?;
         self.as_section(key, name.span().start, value)
     }
 
-    pub(super) fn as_section<'v>(&mut self, name: &str, at: usize, value: &'v Value<'v>) -> Option<Section<'v>> {
+    pub fn as_section<'v>(&mut self, name: &str, at: usize, value: &'v Value<'v>) -> Option<Section<'v>> {
         match value.get_ref() {
             DeValue::Table(table) => Some(Section { table, at }),
             other => self.wrong_type(value, name, "a table", other),
         }
     }
 
-    pub(super) fn text<'v>(&mut self, section: Section<'v>, key: &str) -> Option<Found<&'v str>> {
+    pub fn text<'v>(&mut self, section: Section<'v>, key: &str) -> Option<Found<&'v str>> {
         let value = section.table.get(key)?;
         match value.get_ref() {
             DeValue::String(text) => Some(Found { value: &**text, at: value.span().start }),
@@ -99,14 +119,14 @@ impl<'t> Source<'t> {
         }
     }
 
-    pub(super) fn required_text<'v>(&mut self, section: Section<'v>, key: &str) -> Option<Found<&'v str>> {
+    pub fn required_text<'v>(&mut self, section: Section<'v>, key: &str) -> Option<Found<&'v str>> {
         if !section.table.contains_key(key) {
             self.refuse(section.at, format!("`{key}` is missing"));
         }
         self.text(section, key)
     }
 
-    pub(super) fn boolean(&mut self, section: Section<'_>, key: &str) -> Option<bool> {
+    pub fn boolean(&mut self, section: Section<'_>, key: &str) -> Option<bool> {
         let value = section.table.get(key)?;
         match value.get_ref() {
             DeValue::Boolean(boolean) => Some(*boolean),
@@ -115,7 +135,7 @@ impl<'t> Source<'t> {
     }
 
     /// A number as it is written, so that a decimal stays exact.
-    pub(super) fn number(&mut self, section: Section<'_>, key: &str) -> Option<Found<String>> {
+    pub fn number(&mut self, section: Section<'_>, key: &str) -> Option<Found<String>> {
         let value = section.table.get(key)?;
         let written = match value.get_ref() {
             DeValue::Integer(number) if number.radix() == 10 => number.as_str(),
@@ -126,7 +146,7 @@ impl<'t> Source<'t> {
         Some(Found { value: plain, at: value.span().start })
     }
 
-    pub(super) fn texts<'v>(&mut self, section: Section<'v>, key: &str) -> Option<Vec<Found<&'v str>>> {
+    pub fn texts<'v>(&mut self, section: Section<'v>, key: &str) -> Option<Vec<Found<&'v str>>> {
         let value = section.table.get(key)?;
         let DeValue::Array(items) = value.get_ref() else {
             return self.wrong_type(value, key, "a list of texts", value.get_ref());
@@ -142,7 +162,7 @@ impl<'t> Source<'t> {
     }
 
     /// A name as specifications use them: `[a-z][a-z0-9_]*`, at most 64 bytes.
-    pub(super) fn check_name(&mut self, what: &str, name: Found<&str>) {
+    pub fn check_name(&mut self, what: &str, name: Found<&str>) {
         let letters = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
         let starts = name.value.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
         if !starts || !name.value.bytes().all(letters) || name.value.len() > 64 {
@@ -170,7 +190,7 @@ fn kind_of(value: &DeValue<'_>) -> &'static str {
 }
 
 /// What an unknown word is followed by: the one that was probably meant, or all there are if they are few.
-pub(super) fn meant<'n>(word: &str, known: impl IntoIterator<Item = &'n str> + Clone) -> String {
+pub fn meant<'n>(word: &str, known: impl IntoIterator<Item = &'n str> + Clone) -> String {
     if let Some(name) = nearest(word, known.clone()) {
         return format!("; did you mean `{name}`?");
     }

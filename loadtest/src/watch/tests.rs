@@ -1,0 +1,154 @@
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::*;
+
+/// Shows a page to whoever asks; `body` is told how often it was asked before.
+fn served(body: impl Fn(u64) -> String + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let authority = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        for (asked, stream) in listener.incoming().flatten().enumerate() {
+            show(stream, &body(asked as u64));
+        }
+    });
+    authority
+}
+
+fn show(mut stream: TcpStream, answer: &str) {
+    let mut request = [0; 1024];
+    let count = stream.read(&mut request).unwrap();
+    assert!(request[..count].starts_with(b"GET /metrics HTTP/1.0\r\n"));
+    let _ = stream.write_all(answer.as_bytes());
+}
+
+fn page(lines: &str) -> String {
+    format!("HTTP/1.0 200 OK\r\ncontent-type: text/plain\r\n\r\n{lines}")
+}
+
+fn watch(text: &str) -> Watch {
+    toml::from_str(text).unwrap()
+}
+
+/// What a watch of a page says, read so often.
+fn watched(text: &str, authority: &str, readings: u32) -> Vec<Series> {
+    let watching = watch(text).begin(authority).unwrap();
+    thread::sleep(Duration::from_millis(100) * readings);
+    watching.end(&Outcome::default())
+}
+
+const HANDLES: &str = r#"
+every = "100ms"
+settle = "1ms"
+[[series]]
+name = "handles"
+metric = "open_fds"
+tolerance = "5%"
+[[series]]
+name = "bytes a record"
+metric = "bytes_total{file=\"log\"}"
+per = "records"
+unit = "B"
+[[series]]
+name = "typo"
+metric = "open_fdz"
+tolerance = "5%"
+"#;
+
+#[test]
+fn growing_figure_fails_its_run_and_a_steady_one_does_not() {
+    let lines = |handles: u64, asked: u64| {
+        page(&format!(
+            "open_fds {handles}\nbytes_total{{file=\"log\"}} {}\nbytes_total{{file=\"x\"}} 9\nrecords {asked}\n",
+            asked * 40
+        ))
+    };
+    for (name, leaks) in [("a leak", true), ("none", false)] {
+        let authority = served(move |asked| lines(if leaks { 100 + 5 * asked } else { 100 + asked % 2 }, asked));
+        let series = watched(HANDLES, &authority, 16);
+        let failures: Vec<_> = series.iter().map(|series| series.trend.as_deref()).collect();
+        assert_eq!(failures[0].is_some_and(|why| why.starts_with("grows by ")), leaks, "{name}: {series:?}");
+        // The first reading is of no records: it has no quotient.
+        assert!(series[1].points.iter().all(|(_, value)| *value == 40.0), "{name}");
+        assert_eq!(failures[1..3], [None, Some("`open_fdz` is not on the page")], "{name}");
+        assert_eq!(series[1].unit, "B");
+    }
+}
+
+#[test]
+fn watch_that_cannot_tell_fails_its_run() {
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let cases = [
+        (gone, "the metrics page cannot be read: "),
+        (served(|_| "HTTP/1.0 404 Not Found\r\n\r\n".to_owned()), "the metrics page is answered with 404"),
+        (served(|_| "open_fds 3\n".to_owned()), "the metrics page is no answer over HTTP"),
+        (served(|_| page("open_fds 3\n")), "too short to tell: "),
+    ];
+    for (authority, expected) in cases {
+        let series = watched(HANDLES, &authority, 3);
+        let trend = series[0].trend.as_deref().unwrap_or_default();
+        assert!(trend.starts_with(expected), "{expected}: {trend}");
+    }
+}
+
+#[test]
+fn service_that_is_slow_for_once_costs_a_reading_and_not_the_watch() {
+    let asked_in_all = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&asked_in_all);
+    let authority = served(move |asked| {
+        counter.store(asked + 1, Ordering::Relaxed);
+        if asked == 2 { String::new() } else { page("open_fds 3\n") }
+    });
+    let series = watched(HANDLES, &authority, 8);
+    assert_eq!(series[0].points.len() as u64 + 1, asked_in_all.load(Ordering::Relaxed));
+}
+
+#[test]
+fn p99_is_a_series_of_its_own() {
+    let second = |place: u64| crate::outcome::Second {
+        is_warm_up: place < 5,
+        good: 100,
+        p99: Duration::from_millis(if place < 5 { 500 } else { 2 + place }),
+        ..Default::default()
+    };
+    let mut outcome = Outcome { due: 1, seconds: (0..60).map(second).collect(), ..Outcome::default() };
+    let of = |outcome: &Outcome| Watch::default().p99_over_time(outcome).unwrap();
+    assert_eq!(of(&outcome).points.len(), 55);
+    assert_eq!(
+        of(&outcome).trend.unwrap(),
+        "not told: the generator looked at only 0 of 1 requests within a second of when they were due"
+    );
+    outcome.lag.record(Duration::from_micros(20));
+    outcome
+        .answered
+        .entry((0, crate::traffic::Verdict::Good, 200))
+        .or_default()
+        .from_due
+        .record(Duration::from_millis(9));
+    assert!(of(&outcome).trend.unwrap().starts_with("grows by "));
+}
+
+#[test]
+fn wrong_section_is_refused_by_what_is_wrong_in_it() {
+    let cases = [
+        ("every = \"10ms\"", "`every` is 100ms at least, not 10ms"),
+        ("every = \"fast\"", "a duration is a number and a unit as `30ms` or `5s`, not `fast`"),
+        ("p99_tolerance = \"5\"", "a tolerance is a share as `5%`, not `5`"),
+        ("often = 1", "unknown field `often`"),
+        ("[[series]]\nname = \"x\"\nmetric = \"a b\"", "a metric is a name as"),
+    ];
+    for (text, expected) in cases {
+        let error = toml::from_str::<Watch>(text).unwrap_err().to_string();
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+    assert_eq!(watch("").series.len(), OF_CAUCE.len() + 1);
+}
+
+#[test]
+fn readings_of_a_long_run_are_thinned() {
+    let mut readings = Readings { points: vec![(0..5).map(|time| (f64::from(time), 1.0)).collect()], problem: None };
+    readings.thin();
+    assert_eq!(readings.points[0], [(0.0, 1.0), (2.0, 1.0), (4.0, 1.0)]);
+}
