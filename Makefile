@@ -68,7 +68,7 @@ soak: packages runtime
 # Makes a bundle anew: `make train BUNDLE=taiwan`.
 BUNDLE ?= ahorro-valle
 train: packages python-env
-	cargo build --release --package cauce
+	cargo build --release --package cauce --package cauce-loadtest
 	$(PYTHON) -m training --bundle $(BUNDLE)
 
 # All 30,000 real applications over HTTP against the training table; figures in target/check/taiwan.json.

@@ -303,10 +303,10 @@ fn page_fits_a_phone_and_can_be_read_in_light_and_dark() {
         browser.picture(&format!("dashboard-phone-{scheme}"));
         browser.resize(DESK.0, DESK.1);
         assert_eq!(browser.evaluate(SEEN_FIRST), true, "{language}");
-        let faint = browser.evaluate(FAINT);
+        let faint = browser.faint();
         assert_eq!(faint, json!([]), "{scheme}");
     }
-    let unnamed = browser.evaluate(UNNAMED);
+    let unnamed = browser.unnamed();
     assert_eq!(unnamed, json!([]));
     assert_eq!(browser.errors(), Vec::<Value>::new());
 }
@@ -360,40 +360,3 @@ fn charts_have_tables_that_stand_alone_where_there_is_no_library() {
 /// Whether the state and all tiles are seen without scrolling.
 const SEEN_FIRST: &str =
     "['state', 'tiles'].every((id) => document.getElementById(id).getBoundingClientRect().bottom <= innerHeight)";
-
-/// Texts whose contrast is below what WCAG 2 asks for at AA: 4.5 to 1, and 3 to 1 where they are large.
-const FAINT: &str = r#"
-(() => {
-  const numbers = (colour) => colour.match(/[\d.]+/g).map(Number);
-  const light = ([red, green, blue]) => {
-    const [r, g, b] = [red, green, blue].map((part) => part / 255).map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const behind = (element) => {
-    for (let at = element; at; at = at.parentElement) {
-      const colour = numbers(getComputedStyle(at).backgroundColor);
-      if (colour.length === 3 || colour[3] === 1) return colour;
-    }
-    return [255, 255, 255];
-  };
-  const faint = [];
-  for (const element of document.querySelectorAll("body *")) {
-    const says = [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.textContent.trim() !== "");
-    if (!says || !element.checkVisibility() || element.closest("noscript, .skip, option")) continue;
-    const style = getComputedStyle(element);
-    const [one, other] = [light(numbers(style.color)), light(behind(element))].sort((a, b) => b - a);
-    const contrast = (one + 0.05) / (other + 0.05);
-    if (contrast < (parseFloat(style.fontSize) >= 24 ? 3 : 4.5)) faint.push(`${element.textContent.trim()}: ${contrast.toFixed(2)}`);
-  }
-  return faint;
-})()
-"#;
-
-/// Controls and pictures that a screen reader has no name for.
-const UNNAMED: &str = r#"
-[...document.querySelectorAll("button, a, input, select, [role=img], [role=region], section")]
-  .filter((element) => element.checkVisibility())
-  .filter((element) => !(element.ariaLabel || element.labels?.length || element.textContent.trim() && element.matches("button, a")
-    || document.getElementById(element.getAttribute("aria-labelledby"))?.textContent.trim()))
-  .map((element) => element.outerHTML.slice(0, 200))
-"#;

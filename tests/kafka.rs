@@ -25,6 +25,8 @@ mod reload;
 mod same_bits;
 /// Applications in, scores out.
 mod scores;
+/// A made-up bank.
+mod simulated;
 
 use serde_json::Value;
 

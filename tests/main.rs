@@ -27,6 +27,8 @@ mod http;
 mod kafka;
 /// How the service says how it does: once, live, and in the words of the Ahorro Valle front-end.
 mod kpis;
+/// The load test against a real service, and what it tells.
+mod loadtest;
 /// Lines of the log and spans: whom they name, and whom they never do.
 mod logs;
 /// What Prometheus and Grafana are given.

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::scenario::BUILT_IN;
+use crate::simulate::command::Simulate;
 use run::Run;
 
 #[derive(Debug, Parser)]
@@ -27,6 +28,7 @@ enum Command {
         /// The one to print.
         name: Option<String>,
     },
+    Simulate(Box<Simulate>),
 }
 
 /// How a command ended.
@@ -44,6 +46,7 @@ pub fn run() -> ExitCode {
     let ended = match Cli::parse().command {
         Command::Run(run) => run.run(),
         Command::Scenarios { name } => scenarios(name.as_deref()),
+        Command::Simulate(simulate) => simulate.run().map(|()| Ended::Well),
     };
     match ended {
         Ok(Ended::Well) => ExitCode::SUCCESS,

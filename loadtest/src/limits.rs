@@ -87,3 +87,71 @@ fn judged<T>(
         Err(not_driven) => Judged { limit, measured: format!("not driven: {not_driven}"), holds: false },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::Answers;
+    use crate::traffic::Verdict;
+
+    /// A hundred good answers of 1 to 100 ms in a second, and a generator that was so late.
+    fn outcome(lag: Duration) -> Outcome {
+        let mut outcome =
+            Outcome { due: 102, duration: Duration::from_secs(1), good_meanwhile: 100, ..Outcome::default() };
+        let mut answers = Answers::default();
+        (1..=100).for_each(|time| answers.from_due.record(Duration::from_millis(time)));
+        (0..102).for_each(|_| outcome.lag.record(lag));
+        outcome.answered.insert((0, Verdict::Good, 200), answers);
+        outcome
+    }
+
+    #[test]
+    fn a_limit_holds_or_is_missed() {
+        let ms = |ms| Some(Duration::from_millis(ms));
+        let none = Limits::default;
+        for (limits, holds) in [
+            (Limits { p50: ms(51), ..none() }, true),
+            (Limits { p50: ms(40), ..none() }, false),
+            (Limits { p99: ms(100), ..none() }, true),
+            (Limits { p99: ms(90), ..none() }, false),
+            (Limits { p999: ms(99), ..none() }, false),
+            (Limits { error_rate: Some(0.02), ..none() }, true),
+            (Limits { error_rate: Some(0.0), ..none() }, false),
+            (Limits { rate: Some(100.0), ..none() }, true),
+            (Limits { rate: Some(101.0), ..none() }, false),
+        ] {
+            let outcome = outcome(Duration::from_micros(10));
+            let judged = limits.judge(&outcome);
+            assert_eq!(judged.iter().map(|judged| judged.holds).collect::<Vec<_>>(), [holds], "{judged:?}");
+            assert_eq!(limits.driven(&outcome), Ok(()), "{limits:?}");
+        }
+    }
+
+    #[test]
+    fn a_figure_that_could_not_be_driven_misses_its_limit_and_says_so() {
+        let outcome = outcome(Duration::from_millis(20));
+        let limits = Limits { p99: Some(Duration::from_secs(9)), ..Limits::default() };
+        let judged = limits.judge(&outcome);
+        assert!(!judged[0].holds && judged[0].measured.starts_with("not driven: the generator was"), "{judged:?}");
+        assert!(limits.driven(&outcome).is_err());
+        // Nobody asked for a percentile.
+        assert_eq!(Limits { rate: Some(1.0), ..Limits::default() }.driven(&outcome), Ok(()));
+    }
+
+    #[test]
+    fn a_service_without_a_good_answer_misses_its_limits() {
+        let limits = Limits { p99: Some(Duration::from_secs(9)), error_rate: Some(0.5), ..Limits::default() };
+        let mut outcome = outcome(Duration::from_micros(10));
+        outcome.answered.clear();
+        assert!(limits.judge(&outcome).iter().all(|judged| !judged.holds));
+        assert_eq!(limits.driven(&outcome), Ok(()));
+    }
+
+    #[test]
+    fn what_the_command_line_says_goes_before_the_file() {
+        let (flag, file) = (Some(Duration::from_millis(1)), Some(Duration::from_millis(2)));
+        let flags = Limits { p99: flag, ..Limits::default() };
+        let merged = flags.or(Limits { p99: file, p50: file, ..Limits::default() });
+        assert_eq!(merged, Limits { p99: flag, p50: file, ..Limits::default() });
+    }
+}

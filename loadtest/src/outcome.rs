@@ -1,6 +1,7 @@
 //! What came of a run, and which of it can be reported.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -137,6 +138,27 @@ impl Latency {
     }
 }
 
+/// In short, for the log of a test or a benchmark: a line for the whole, and one for each kind of answer.
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { due, sent, unsent, dropped, unanswered, unreadable, skipped, closed, lag, .. } = self;
+        write!(
+            f,
+            "{due} due, {sent} sent, {unsent} unsent, {dropped} dropped, {unanswered} unanswered, {unreadable} unreadable, \
+             {skipped} skipped, {closed} closed, generator late by {:.1?} at p99",
+            lag.percentile(99.0)
+        )?;
+        for ((kind, verdict, status), Answers { from_due, from_sent, .. }) in &self.answered {
+            let kind = self.kinds.get(*kind).map_or("?", String::as_str);
+            let [due50, due99] = [50.0, 99.0].map(|percent| from_due.percentile(percent));
+            let [sent50, sent99] = [50.0, 99.0].map(|percent| from_sent.percentile(percent));
+            write!(f, "\n{kind} {verdict} {status}: {} answers, p50 {due50:.1?}", from_due.count())?;
+            write!(f, " p99 {due99:.1?} from due, p50 {sent50:.1?} p99 {sent99:.1?} from sent")?;
+        }
+        Ok(())
+    }
+}
+
 impl NotDriven {
     /// Whether a latency can be told at a percentile where the generator was so late.
     pub fn unless_late(percent: f64, lag: Duration, latency: Duration) -> Result<(), Self> {
@@ -211,9 +233,18 @@ impl Outcome {
         self.of(None, Some(Verdict::Good))
     }
 
+    /// Requests that were due a second.
+    pub fn offered(&self) -> f64 {
+        self.a_second(self.due)
+    }
+
     /// Good answers a second while the load was offered: not of what was answered from a queue afterwards.
     pub fn rate(&self) -> f64 {
-        if self.duration.is_zero() { 0.0 } else { self.good_meanwhile as f64 / self.duration.as_secs_f64() }
+        self.a_second(self.good_meanwhile)
+    }
+
+    fn a_second(&self, count: u64) -> f64 {
+        if self.duration.is_zero() { 0.0 } else { count as f64 / self.duration.as_secs_f64() }
     }
 
     /// Whether rates and shares can be told: nearly all that was due was looked at in time.

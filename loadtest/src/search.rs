@@ -142,9 +142,9 @@ impl Steps {
 impl Step {
     /// What a run at one rate says.
     pub fn of(outcome: &Outcome, goal: &Goal) -> Self {
-        let (offered, times) = (outcome.due as f64 / outcome.duration.as_secs_f64(), outcome.good().from_due);
+        let times = outcome.good().from_due;
         let step = Self {
-            offered,
+            offered: outcome.offered(),
             good: outcome.rate(),
             p50: times.percentile(50.0),
             p99: times.percentile(99.0),

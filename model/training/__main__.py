@@ -26,7 +26,7 @@ def main() -> None:
     specification = ARTIFACTS / recipe.name / bundle.SPECIFICATION
 
     say(f"{recipe.name}: events and applications")
-    source = recipe.source(work, options.csv)
+    source = recipe.source(work, options)
 
     def table(span: str | None) -> Table:
         say("training table" + (f" without the newest {span}" if span else ""))
@@ -49,6 +49,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--csv", type=Path, help="your own copy of the Taiwan table, instead of fetching it")
     parser.add_argument(
         "--cauce", type=Path, default=ROOT / "target" / "release" / "cauce", help="the binary that makes the table"
+    )
+    parser.add_argument(
+        "--loadtest",
+        type=Path,
+        default=ROOT / "target" / "release" / "cauce-loadtest",
+        help="the binary that makes up the people of ahorro-valle",
     )
     parser.add_argument("--out", type=Path, help="where to write the bundle; model/artifacts by default")
     parser.add_argument(

@@ -2,6 +2,7 @@
 card must know.
 """
 
+import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,8 @@ from .people import Source
 class Recipe:
     name: str
     title: str
-    source: Callable[[Path, Path | None], Source]
+    #: Where to write files, and the options of the command.
+    source: Callable[[Path, argparse.Namespace], Source]
     policy: Policy
     #: How much of the newest history to withhold for the curve of staleness.
     withhold: list[str]
@@ -28,7 +30,7 @@ class Recipe:
 TAIWAN = Recipe(
     name="taiwan",
     title="Credit-card default, Taiwan 2005",
-    source=taiwan.source,
+    source=lambda directory, options: taiwan.source(directory, options.csv),
     policy=Policy(
         approve_below=0.20,
         decline_from=0.50,
@@ -66,7 +68,7 @@ engine refuses them in a feature.
 AHORRO_VALLE = Recipe(
     name="ahorro-valle",
     title="Personal loans of Ahorro Valle",
-    source=simulate.source,
+    source=lambda directory, options: simulate.source(directory, options.loadtest),
     policy=Policy(
         approve_below=0.12,
         decline_from=0.35,
@@ -79,12 +81,14 @@ It has the fields of the front-end and the events of the core-banking system, so
 be run, tested and measured.
 """,
     data="""\
-A seeded simulator (`training/simulate.py`) makes 9,000 people with a hidden discipline and, for some, a fall of
-income; their transactions, payments and statements from October 2025 to June 2026; and their applications from
-January 2026 on, with outcomes that depend on both. One person in seven has no history at all, one application in
-three carries only the fields that the front-end always sends, and one transaction in twenty arrives up to a day and a
-half late: the training table has only what was known at each application. All of a person's applications stand in one
-fold.
+A seeded simulator makes 9,000 people with a hidden discipline and, for some, a fall of income; their transactions,
+payments and statements from October 2025 to June 2026; and their applications from the last day of December on, with
+outcomes that depend on both. One person in seven has no history at all, one application in three carries only the
+fields that the front-end always sends, and one transaction in twenty arrives up to a day and a half late: the
+training table has only what was known at each application. All of a person's applications stand in one fold.
+
+The same people are had by `cauce-loadtest simulate --people 9000 --seed 20260701`, with their hidden propensities;
+`loadtest/src/simulate.rs` lists the equations.
 
 Age is accepted because the front-end sends it, and **protected**: kept for the report below, refused by the engine in
 any feature.

@@ -2,24 +2,27 @@
 
 use std::time::{Duration, Instant};
 
+use cauce_loadtest::drive::Drive;
+use cauce_loadtest::outcome::{Answers, Outcome};
+use cauce_loadtest::schedule::{Pace, Phase, Schedule};
+use cauce_loadtest::traffic::{Prepared, Verdict};
+
 use super::{metric, scores, server_with};
 use crate::support::client::{Client, request};
 use crate::support::history::{JSON, application, payment};
-use crate::support::load::{Kind, Load, Report};
 use crate::support::{Answer, Server};
 
-fn load(server: &Server, connections: usize, rate: f64, seconds: u64) -> Report {
-    let score = Kind { weight: 1, requests: scores(100) };
-    Load {
-        authority: server.authority(),
-        connections,
-        rate,
-        poisson: true,
-        duration: Duration::from_secs(seconds),
-        patience: Duration::from_secs(10),
-        kinds: vec![score],
-    }
-    .run()
+/// What comes of so many requests a second; one that is due while no connection is free is not sent.
+fn load(server: &Server, requests: Vec<Vec<u8>>, connections: usize, rate: f64, seconds: u64) -> Outcome {
+    let traffic = Prepared { kind: "score".to_owned(), requests };
+    let phases = vec![Phase::steady(rate, Duration::from_secs(seconds))];
+    let schedule = Schedule { phases, pace: Pace::Poisson, seed: 4711 };
+    let target = server.authority().parse().unwrap();
+    Drive { connections, waiting: 0, ..Drive::to(target, &traffic, &schedule) }.run().unwrap()
+}
+
+fn refused(outcome: &Outcome) -> Answers {
+    outcome.of(None, Some(Verdict::Refused))
 }
 
 #[test]
@@ -34,15 +37,17 @@ fn under_several_times_its_capacity_the_service_answers_in_time_what_it_lets_in(
     assert_eq!(alone, 300, "a client alone is never refused");
     let capacity = 300.0 / begin.elapsed().as_secs_f64();
 
-    let report = load(&server, 150, capacity * 6.0, 3);
-    let (admitted, refused) = (report.of(0, |status| status == 200), report.of(0, |status| status == 503));
-    let said = format!("{capacity:.0} a second alone; {}", report.summary());
+    let outcome = load(&server, scores(100), 150, capacity * 6.0, 3);
+    let (admitted, refused) = (outcome.good(), refused(&outcome));
+    let said = format!("{capacity:.0} a second alone; {outcome}");
     println!("{said}");
-    assert_eq!(report.statuses().len(), 2, "nothing but 200 and 503: {said}");
-    assert_eq!((report.dropped, report.unanswered, report.closed, report.without_retry_after), (0, 0, 0, 0), "{said}");
-    assert!(refused.count() > 100 && admitted.count() > 100, "{said}");
+    let statuses: Vec<_> = outcome.answered.keys().map(|(_, _, status)| *status).collect();
+    assert_eq!(statuses, [200, 503], "{said}");
+    assert_eq!((outcome.dropped, outcome.unanswered, outcome.closed), (0, 0, 0), "{said}");
+    assert_eq!(refused.without_retry_after, 0, "{said}");
+    assert!(refused.from_sent.count() > 100 && admitted.from_sent.count() > 100, "{said}");
     // In a build without optimisation, beside other tests and a generator that takes a core: what a queue of all would take is a multiple.
-    assert!(admitted.after_sent(0.5) < Duration::from_millis(250), "{said}");
+    assert!(admitted.from_sent.percentile(50.0) < Duration::from_millis(250), "{said}");
     assert!(metric(&server, r#"cauce_requests_refused_total{class="interactive",reason="overload"}"#) > 100.0);
 
     std::thread::sleep(Duration::from_secs(2));
@@ -55,13 +60,13 @@ fn under_several_times_its_capacity_the_service_answers_in_time_what_it_lets_in(
 fn while_much_is_refused_health_and_metrics_are_not() {
     let server = server_with(&[]);
     std::thread::scope(|scope| {
-        let loaded = scope.spawn(|| load(&server, 200, 20_000.0, 3));
+        let loaded = scope.spawn(|| load(&server, scores(100), 200, 20_000.0, 3));
         while !loaded.is_finished() {
             for path in ["/livez", "/readyz", "/healthz", "/metrics"] {
                 assert_eq!(server.get(path).status, 200, "{path}");
             }
         }
-        assert!(loaded.join().unwrap().of(0, |status| status == 503).count() > 0);
+        assert!(refused(&loaded.join().unwrap()).from_due.count() > 0);
     });
 }
 
@@ -71,20 +76,9 @@ fn permits_bound_what_waits_for_the_disk_and_slow_bodies_hold_none() {
     let server = server_with(&["admission.in_flight=4", "admission.delay=0ms"]);
     let event = |id: u64| payment("c-1", &id.to_string(), "2026-06-10T12:00:00Z", 0).to_string();
     let requests = (0..5000).map(|id| request("/v1/events", JSON, event(id).as_bytes())).collect();
-    let report = Load {
-        authority: server.authority(),
-        connections: 64,
-        rate: 4000.0,
-        poisson: false,
-        duration: Duration::from_secs(1),
-        patience: Duration::from_secs(10),
-        kinds: vec![Kind { weight: 1, requests }],
-    }
-    .run();
-    let said = report.summary();
-    assert!(report.of(0, |status| status == 201).count() > 0, "{said}");
-    assert!(report.of(0, |status| status == 503).count() > 0, "{said}");
-    assert_eq!((report.dropped, report.without_retry_after), (0, 0), "{said}");
+    let outcome = load(&server, requests, 64, 4000.0, 1);
+    assert!(outcome.good().from_due.count() > 0 && refused(&outcome).from_due.count() > 0, "{outcome}");
+    assert_eq!((outcome.dropped, refused(&outcome).without_retry_after), (0, 0), "{outcome}");
     assert!(metric(&server, r#"cauce_requests_refused_total{class="interactive",reason="permits"}"#) > 0.0);
 
     let head = "POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{";

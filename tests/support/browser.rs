@@ -158,6 +158,16 @@ impl Browser {
         self.events.iter().filter(is_error).cloned().collect()
     }
 
+    /// Texts whose contrast is below what WCAG 2 asks for at AA.
+    pub(crate) fn faint(&mut self) -> Value {
+        self.evaluate(FAINT)
+    }
+
+    /// Controls and pictures that a screen reader has no name for.
+    pub(crate) fn unnamed(&mut self) -> Value {
+        self.evaluate(UNNAMED)
+    }
+
     /// Gives a command and waits for its result; what is told meanwhile is kept.
     #[track_caller]
     fn command(&mut self, method: &str, parameters: Value) -> Value {
@@ -179,6 +189,42 @@ impl Browser {
         }
     }
 }
+
+/// The contrast that WCAG 2 asks for at AA: 4.5 to 1, and 3 to 1 where texts are large.
+const FAINT: &str = r#"
+(() => {
+  const numbers = (colour) => colour.match(/[\d.]+/g).map(Number);
+  const light = ([red, green, blue]) => {
+    const [r, g, b] = [red, green, blue].map((part) => part / 255).map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const colour = numbers(getComputedStyle(at).backgroundColor);
+      if (colour.length === 3 || colour[3] === 1) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const faint = [];
+  for (const element of document.querySelectorAll("body *")) {
+    const says = [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.textContent.trim() !== "");
+    if (!says || !element.checkVisibility() || element.closest("noscript, .skip, option")) continue;
+    const style = getComputedStyle(element);
+    const [one, other] = [light(numbers(style.color)), light(behind(element))].sort((a, b) => b - a);
+    const contrast = (one + 0.05) / (other + 0.05);
+    if (contrast < (parseFloat(style.fontSize) >= 24 ? 3 : 4.5)) faint.push(`${element.textContent.trim()}: ${contrast.toFixed(2)}`);
+  }
+  return faint;
+})()
+"#;
+
+const UNNAMED: &str = r#"
+[...document.querySelectorAll("button, a, input, select, [role=img], [role=region], section")]
+  .filter((element) => element.checkVisibility())
+  .filter((element) => !(element.ariaLabel || element.labels?.length || element.textContent.trim() && element.matches("button, a")
+    || document.getElementById(element.getAttribute("aria-labelledby"))?.textContent.trim()))
+  .map((element) => element.outerHTML.slice(0, 200))
+"#;
 
 /// The process, which ends with this, however far the browser has come.
 struct Process(Child);

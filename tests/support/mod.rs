@@ -20,8 +20,6 @@ pub(crate) mod history;
 pub(crate) mod kafka;
 /// A WebSocket client.
 pub(crate) mod live;
-/// Requests at a rate of their own, over many connections.
-pub(crate) mod load;
 /// A receiver of what the service posts.
 pub(crate) mod receiver;
 /// A running `cauce serve`.
@@ -35,22 +33,24 @@ use std::sync::OnceLock;
 
 pub(crate) use server::{Answer, Server, serve};
 
-/// The binary under test, built on first use with the profile of the tests themselves: cargo builds the binaries of a
-/// package for its own tests only.
+/// The binary under test, built on first use.
 pub(crate) fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--workspace", "--bin", "cauce", "--profile", profile])
-            .current_dir(repository())
-            .status()
-            .expect("cargo runs: it started this test");
-        assert!(built.success(), "`cargo build --bin cauce` failed");
-        let tests = std::env::current_exe().expect("a running program has a path");
-        let profile = tests.parent().and_then(Path::parent).expect("cargo puts tests into `deps`");
-        profile.join("cauce")
-    })
+    BINARY.get_or_init(|| build("cauce"))
+}
+
+/// Builds a binary with the profile of the tests themselves: cargo builds the binaries of a package for its own tests only.
+fn build(name: &str) -> PathBuf {
+    let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--workspace", "--bin", name, "--profile", profile])
+        .current_dir(repository())
+        .status()
+        .expect("cargo runs: it started this test");
+    assert!(built.success(), "`cargo build --bin {name}` failed");
+    let tests = std::env::current_exe().expect("a running program has a path");
+    let profile = tests.parent().and_then(Path::parent).expect("cargo puts tests into `deps`");
+    profile.join(name)
 }
 
 /// The root of the repository.
@@ -58,9 +58,20 @@ pub(crate) fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package stands in the repository's root")
 }
 
-/// `cauce` in the repository. What it posts goes to receivers of its test, never to a proxy that this machine uses.
+/// `cauce` in the repository.
 pub(crate) fn command() -> Command {
-    let mut command = Command::new(binary());
+    within_repository(binary())
+}
+
+/// `cauce-loadtest` in the repository, built on first use.
+pub(crate) fn loadtest_command() -> Command {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    within_repository(BINARY.get_or_init(|| build("cauce-loadtest")))
+}
+
+/// What a binary posts goes to receivers of its test, never to a proxy that this machine uses.
+fn within_repository(binary: &Path) -> Command {
+    let mut command = Command::new(binary);
     command.current_dir(repository());
     for name in ["all_proxy", "http_proxy", "https_proxy"] {
         command.env_remove(name).env_remove(name.to_uppercase());
@@ -70,7 +81,12 @@ pub(crate) fn command() -> Command {
 
 /// Runs `cauce` to its end.
 pub(crate) fn cauce<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Finished {
-    Finished(command().args(arguments).output().expect("the binary was built"))
+    finish(command().args(arguments))
+}
+
+/// Runs a command to its end.
+pub(crate) fn finish(command: &mut Command) -> Finished {
+    Finished(command.output().expect("the binary was built"))
 }
 
 /// A command that has ended.

@@ -40,6 +40,8 @@ pub(super) struct Worker<'a> {
     /// Requests without a connection, in order.
     waiting: VecDeque<Due>,
     waiting_most: usize,
+    /// Sent since answers were read last.
+    in_a_row: usize,
     request: Vec<u8>,
     buffer: Vec<u8>,
     next_round: Instant,
@@ -63,6 +65,7 @@ impl<'a> Worker<'a> {
             connections,
             waiting: VecDeque::new(),
             waiting_most: share(drive.waiting),
+            in_a_row: 0,
             request: Vec::new(),
             buffer: vec![0; READ_BUFFER],
             next_round: Instant::now(),
@@ -93,38 +96,36 @@ impl<'a> Worker<'a> {
         Ok(self.record.end())
     }
 
-    /// Takes its arrivals when they are due; when the last can have been.
+    /// Takes its arrivals when they are due; when no more was offered.
     fn offer(&mut self, begin: Instant) -> io::Result<Instant> {
         let (threads, number) = (self.drive.threads as u64, self.number as u64);
-        let mut in_a_row = 0;
         for arrival in self.drive.schedule.arrivals().filter(|arrival| arrival.number % threads == number) {
-            let due = begin + arrival.due;
-            let mut now = Instant::now();
-            while now < due || in_a_row == SEND_AT_ONCE {
-                if self.is_stopped() {
-                    self.record.stop(now);
-                    return Ok(now);
-                }
-                in_a_row = 0;
-                self.receive(now, due)?;
-                now = Instant::now();
+            if !self.read_until(begin + arrival.due)? {
+                return Ok(Instant::now());
             }
-            in_a_row += 1;
+            let now = Instant::now();
             let due = self.record.due(arrival, now);
             self.take(due, now);
+            self.in_a_row += 1;
         }
-        // Load was offered until the end of the schedule, though nothing was due in its last moments.
-        let end = begin + self.drive.schedule.duration();
+        // Load is offered until the end of the schedule, though nothing is due in its last moments.
+        self.read_until(begin + self.drive.schedule.duration())?;
+        Ok(Instant::now())
+    }
+
+    /// Reads until then, however late it is once after every few requests; false if the run is stopped.
+    fn read_until(&mut self, until: Instant) -> io::Result<bool> {
         loop {
             let now = Instant::now();
-            if now >= end {
-                return Ok(now);
+            if now >= until && self.in_a_row < SEND_AT_ONCE {
+                return Ok(true);
             }
             if self.is_stopped() {
                 self.record.stop(now);
-                return Ok(now);
+                return Ok(false);
             }
-            self.receive(now, end)?;
+            self.in_a_row = 0;
+            self.receive(now, until)?;
         }
     }
 

@@ -158,7 +158,11 @@ impl Clients {
         is_same_kind: &dyn Fn(u64) -> bool,
         random: &mut Random,
     ) -> Option<(u64, u32, Role, Random)> {
-        let newest = number.checked_sub(random.random_range(self.window.clone()).min(number.max(self.window.start)))?;
+        let most = self.window.end.min(number + 1);
+        if most <= self.window.start {
+            return None;
+        }
+        let newest = number - random.random_range(self.window.start..most);
         let oldest = newest.saturating_sub(LOOKED_AT_MOST);
         (oldest..=newest).rev().filter(|number| is_same_kind(*number)).find_map(|number| {
             let (role, random) = self.role(items, number, place);

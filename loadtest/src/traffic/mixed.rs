@@ -266,3 +266,6 @@ fn occurrences(body: &[u8], text: &[u8]) -> u32 {
     }
     count
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,40 +1,11 @@
-import json
-
-import pytest
-
 from training import simulate
+from training.people import write_lines
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("bank")
-    return simulate.source(directory, people=60)
-
-
-def lines(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def test_the_same_seed_makes_the_same_bank(made, tmp_path):
-    again = simulate.source(tmp_path, people=60)
-    assert again.events.read_bytes() == made.events.read_bytes()
-    assert again.applications.read_bytes() == made.applications.read_bytes()
-
-
-def test_event_ids_are_numbers_that_rise_with_time(made):
-    events = lines(made.events)
-    assert [int(event["event_id"]) for event in events] == list(range(1, len(events) + 1))
-    assert [event["time"] for event in events] == sorted(event["time"] for event in events)
-
-
-def test_nothing_arrives_before_it_happened(made):
-    late = [event for event in lines(made.events) if "arrived_at" in event]
-    assert late and all(event["arrived_at"] > event["time"] for event in late)
-
-
-def test_people_without_history_and_forms_with_only_the_certain_fields_are_among_them(made):
-    known = {event["person_id"] for event in lines(made.events)}
-    applications = lines(made.applications)
-    assert any(line["person_id"] not in known for line in applications)
-    assert any("term_months" not in line["application"] for line in applications)
-    assert {line["label"] for line in applications} == {0, 1}
+def test_applications_of_one_person_belong_together_and_to_the_group_of_their_age(tmp_path):
+    ages = [("av-1", 29), ("av-2", 30), ("av-1", 29), ("av-3", 55)]
+    lines = [{"person_id": person, "application": {"age": age}} for person, age in ages]
+    write_lines(tmp_path / "applications.ndjson", lines)
+    source = simulate.read(tmp_path)
+    assert source.groups.tolist() == ["av-1", "av-2", "av-1", "av-3"]
+    assert source.segments["age"].tolist() == ["under 30", "30 to 39", "under 30", "55 and over"]

@@ -26,12 +26,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use cache::metric;
-use common::{keep_to, number};
+use cauce_loadtest::outcome::{Latency, Outcome};
+use cauce_loadtest::traffic::{Prepared, Verdict};
+use common::{keep_to, number, offer};
 use reload::Bundles;
 use serde_json::json;
 use support::client::request;
 use support::history::{JSON, NOW, Random, application_of};
-use support::load::{Kind, Latencies, Load, Report};
 use support::{Server, repository};
 
 const PEOPLE: u64 = 10_000;
@@ -56,14 +57,14 @@ fn main() {
     let peak = bench.peak();
     println!("peak: {peak:.0} answers/s");
     let normal = bench.offer(peak / 2.0, bench.seconds);
-    println!("half of it:\n{}", normal.summary());
+    println!("half of it:\n{normal}");
     let memory_before = resident_bytes(&server);
     let over = bench.offer(peak * 10.0, seconds);
     let memory_after = resident_bytes(&server);
-    println!("ten times of it:\n{}", over.summary());
+    println!("ten times of it:\n{over}");
     println!(
         "{:.0} offered and {:.0} sent a second; memory {} MiB before, {} MiB after",
-        (over.sent + over.unsent) as f64 / seconds as f64,
+        over.due as f64 / seconds as f64,
         over.sent as f64 / seconds as f64,
         memory_before >> 20,
         memory_after >> 20
@@ -71,12 +72,12 @@ fn main() {
     let recovery = bench.recovery(peak / 2.0, &scored(&normal));
     let slow = bench.beside_slow_clients(peak / 2.0, number("SLOW", 2_000) as usize);
     let reloaded = bench.beside_reloads(&bundles, peak / 2.0, number("RELOADS", 100));
-    let (admitted, refused) = (scored(&over), over.of(0, |status| status == 503));
+    let (admitted, refused) = (scored(&over), over.of(None, Some(Verdict::Refused)).from_sent);
     report(&json!({
         "overload_goodput_ratio": admitted.count() as f64 / seconds as f64 / peak,
-        "admitted_p99_ms": millis(admitted.after_sent(0.99)),
+        "admitted_p99_ms": millis(admitted.percentile(99.0)),
         "budget_ms": BUDGET_MS,
-        "refused_p99_ms": millis(refused.after_sent(0.99)),
+        "refused_p99_ms": millis(refused.percentile(99.0)),
         "recovery_s": recovery.map_or(NOT_RECOVERED_S, |recovery| recovery.as_secs_f64()),
         "over_budget": metric(&server, "cauce_over_budget_total"),
         "dropped_connections": over.dropped + normal.dropped + reloaded.dropped,
@@ -118,20 +119,17 @@ impl Bench<'_> {
         let mut answered: Vec<f64> = (0..3)
             .map(|_| {
                 let few = Bench { connections: BUSY_CLIENTS, seconds: self.seconds.min(5), ..*self };
-                let report = few.offer(100_000.0, few.seconds);
-                let scored = scored(&report).count() as f64 / few.seconds as f64;
-                println!(
-                    "{BUSY_CLIENTS} busy clients: {scored:.0} scored a second, p99 {:.2} ms",
-                    millis(self::scored(&report).after_sent(0.99))
-                );
-                scored
+                let outcome = few.offer(100_000.0, few.seconds);
+                let p99 = millis(scored(&outcome).percentile(99.0));
+                println!("{BUSY_CLIENTS} busy clients: {:.0} scored a second, p99 {p99:.2} ms", outcome.rate());
+                outcome.rate()
             })
             .collect();
         answered.sort_by(f64::total_cmp);
         answered[1]
     }
 
-    fn offer(&self, rate: f64, seconds: u64) -> Report {
+    fn offer(&self, rate: f64, seconds: u64) -> Outcome {
         let mut random = Random(3);
         // Without an id of its own, or the second time it would be answered as before.
         let body = |person| {
@@ -139,29 +137,21 @@ impl Bench<'_> {
             application.as_object_mut().expect("an application is an object").remove("application_id");
             application.to_string()
         };
-        let requests: Vec<_> = (0..PEOPLE).map(body).map(|body| request("/v1/score", JSON, body.as_bytes())).collect();
-        Load {
-            authority: self.server.authority(),
-            connections: self.connections,
-            rate,
-            poisson: true,
-            duration: Duration::from_secs(seconds),
-            patience: Duration::from_secs(5),
-            kinds: vec![Kind { weight: 1, requests }],
-        }
-        .run()
+        let requests = (0..PEOPLE).map(body).map(|body| request("/v1/score", JSON, body.as_bytes())).collect();
+        let traffic = Prepared { kind: "score".to_owned(), requests };
+        offer(self.server.authority(), &traffic, self.connections, rate, Duration::from_secs(seconds))
     }
 
     /// How long after an overload a second of normal load is as it was before, and nothing is refused.
-    fn recovery(&self, rate: f64, normal: &Latencies) -> Option<Duration> {
+    fn recovery(&self, rate: f64, normal: &Latency) -> Option<Duration> {
         self.offer(rate * 20.0, 3);
         let begin = Instant::now();
         (0..10).find_map(|_| {
             let since = begin.elapsed();
-            let report = self.offer(rate, 1);
-            let scored = scored(&report);
-            let is_normal = scored.after_sent(0.99) <= normal.after_sent(0.99) * 2 + Duration::from_millis(2);
-            (is_normal && report.statuses().len() == 1).then_some(since)
+            let outcome = self.offer(rate, 1);
+            let scored = scored(&outcome);
+            let is_normal = scored.percentile(99.0) <= normal.percentile(99.0) * 2 + Duration::from_millis(2);
+            (is_normal && scored.count() == answered(&outcome)).then_some(since)
         })
     }
 
@@ -170,22 +160,22 @@ impl Bench<'_> {
         let before = self.offer(rate, self.seconds);
         let done = AtomicBool::new(false);
         let (load, refused) = bundles.swap_during(self.server, reloads, &done, || {
-            let mut reports = Vec::new();
+            let mut outcomes = Vec::new();
             while !done.load(Ordering::Relaxed) {
-                reports.push(self.offer(rate, 2));
+                outcomes.push(self.offer(rate, 2));
             }
-            reports
+            outcomes
         });
-        let lost = |report: &Report| report.dropped + report.unanswered + (report.sent - answered(report));
-        let unscored = |report: &Report| answered(report) - scored(report).count() as u64;
-        let p99 = |report: &Report| scored(report).after_sent(0.99).as_secs_f64();
-        load.iter().for_each(|report| print!("{}", report.summary()));
+        // Whatever became of a request that was sent, but for a score.
+        let unscored = |outcome: &Outcome| outcome.sent - scored(outcome).count();
+        let p99 = |outcome: &Outcome| scored(outcome).percentile(99.0).as_secs_f64();
+        load.iter().for_each(|outcome| println!("{outcome}"));
         let mut during: Vec<f64> = load.iter().map(p99).collect();
         during.sort_by(f64::total_cmp);
         Reloaded {
             reloads,
-            failed: refused + load.iter().map(|report| unscored(report) + lost(report)).sum::<u64>(),
-            dropped: load.iter().map(|report| report.dropped).sum(),
+            failed: refused + load.iter().map(unscored).sum::<u64>(),
+            dropped: load.iter().map(|outcome| outcome.dropped).sum(),
             p99_ratio: during[during.len() / 2] / p99(&before),
         }
     }
@@ -214,7 +204,7 @@ impl Bench<'_> {
     /// The p99 in milliseconds while each of these sends a byte a second.
     fn beside(&self, rate: f64, slow: &mut [TcpStream]) -> f64 {
         let stop = AtomicBool::new(false);
-        let report = thread::scope(|scope| {
+        let outcome = thread::scope(|scope| {
             scope.spawn(|| {
                 let pause = Duration::from_secs(1) / slow.len().max(1) as u32;
                 let mut due = Instant::now();
@@ -230,11 +220,11 @@ impl Bench<'_> {
                     }
                 }
             });
-            let report = self.offer(rate, self.seconds);
+            let outcome = self.offer(rate, self.seconds);
             stop.store(true, Ordering::Relaxed);
-            report
+            outcome
         });
-        millis(scored(&report).after_sent(0.99))
+        millis(scored(&outcome).percentile(99.0))
     }
 }
 
@@ -242,12 +232,12 @@ fn connect(address: &str, count: usize) -> Vec<TcpStream> {
     (0..count).map(|_| TcpStream::connect(address).expect("it listens")).collect()
 }
 
-fn scored(report: &Report) -> Latencies {
-    report.of(0, |status| status == 200)
+fn scored(outcome: &Outcome) -> Latency {
+    outcome.good().from_sent
 }
 
-fn answered(report: &Report) -> u64 {
-    report.statuses().values().map(|count| *count as u64).sum()
+fn answered(outcome: &Outcome) -> u64 {
+    outcome.of(None, None).from_sent.count()
 }
 
 fn millis(duration: Duration) -> f64 {

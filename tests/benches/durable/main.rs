@@ -23,8 +23,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use cauce_loadtest::outcome::Latency;
 use events::{EACH, Load};
-use pace::{Latencies, Pace, median};
+use pace::{Pace, median, ms, told};
 use serde_json::{Value, json};
 use support::client::Client;
 use support::crash::{Crash, Report};
@@ -62,9 +63,9 @@ fn main() {
         "acknowledged_lost": crashes.acknowledged_lost,
         "applied_twice": crashes.applied_twice,
         "batch_events_per_s": rate,
-        "ack_p50_ms": ack.ms(0.5),
-        "ack_p99_ms": ack.ms(0.99),
-        "fdatasync_p50_ms": sync.ms(0.5),
+        "ack_p50_ms": ms(&ack, 50.0),
+        "ack_p99_ms": ms(&ack, 99.0),
+        "fdatasync_p50_ms": ms(&sync, 50.0),
         "restart_s": restart_s,
         "people": people,
         "bytes_per_person": memory / people as f64,
@@ -145,9 +146,9 @@ fn settled_bytes(directory: &Path) -> f64 {
 
 /// Single events under load, in turns with the machine's own syncs, and with requests that need no disk: what those take at the same
 /// pace is not durability's doing. All count from when they were due, so that a pause of the disk is felt alike.
-fn acknowledgement(server: &Server, data: &Directory, people: u64) -> (Latencies, Latencies) {
-    let pace = Pace { per_second: 1_000, connections: 32, expected: 201 };
-    let (mut acknowledged, mut syncs, mut plain) = (Latencies::default(), Latencies::default(), Latencies::default());
+fn acknowledgement(server: &Server, data: &Directory, people: u64) -> (Latency, Latency) {
+    let pace = Pace { per_second: 1_000.0, connections: 32, expected: 201 };
+    let (mut acknowledged, mut syncs, mut plain) = (Latency::default(), Latency::default(), Latency::default());
     for round in 0..=10 {
         let probe = sync_alone(&data.path("probe"), Duration::from_secs(1));
         let live = Pace { expected: 200, ..pace }.run(server.authority(), Duration::from_secs(1), |_| events::live());
@@ -156,34 +157,36 @@ fn acknowledgement(server: &Server, data: &Directory, people: u64) -> (Latencies
         });
         // The first round wakes everything up.
         if round > 0 {
-            syncs.add(probe);
-            plain.add(live);
-            acknowledged.add(posted);
+            syncs.add(&probe);
+            plain.add(&live);
+            acknowledged.add(&posted);
         }
     }
-    println!("single events: {acknowledged}; fdatasync: {syncs}; `GET /livez` at the same pace: {plain}");
-    let times = |quantile| acknowledged.ms(quantile) / syncs.ms(quantile);
-    println!("acknowledged in {:.1} × fdatasync at p50, {:.1} × at p99 (aim: 2.5)", times(0.5), times(0.99));
+    let [single, sync, live] = [&acknowledged, &syncs, &plain].map(told);
+    println!("single events: {single}; fdatasync: {sync}; `GET /livez` at the same pace: {live}");
+    let times = |percent| ms(&acknowledged, percent) / ms(&syncs, percent);
+    println!("acknowledged in {:.1} × fdatasync at p50, {:.1} × at p99 (aim: 2.5)", times(50.0), times(99.0));
     (acknowledged, syncs)
 }
 
 /// Appends 4 KiB and syncs, at a steady pace for so long.
-fn sync_alone(path: &Path, span: Duration) -> Latencies {
+fn sync_alone(path: &Path, span: Duration) -> Latency {
     let mut file = File::options().create(true).append(true).open(path).expect("the directory is writable");
     let (begin, gap) = (Instant::now(), Duration::from_millis(5));
     let due = (0..).map(|number| begin + gap * number).take_while(|due| due.duration_since(begin) < span);
-    let taken = due.map(|due| {
+    let mut taken = Latency::default();
+    for due in due {
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         file.write_all(&[7; 4096]).expect("there is space");
         file.sync_data().expect("the disk is well");
-        due.elapsed()
-    });
-    Latencies::of(taken.collect())
+        taken.record(due.elapsed());
+    }
+    taken
 }
 
 /// p99 of scoring while everybody is written to disk, over p99 just before; the median of three.
 fn scoring_ratio(server: &Server, load: &Load) -> f64 {
-    let pace = Pace { per_second: 500, connections: 8, expected: 200 };
+    let pace = Pace { per_second: 500.0, connections: 8, expected: 200 };
     let mut ratios = Vec::new();
     for turn in 0..3 {
         // One more event of everybody, so that everybody has to be written.
@@ -191,8 +194,9 @@ fn scoring_ratio(server: &Server, load: &Load) -> f64 {
         let score = |offset: u64| move |number: u64| events::score(number * 7919 % load.people(), offset + number);
         let before = pace.run(server.authority(), Duration::from_secs(5), score(turn << 32));
         let (during, took) = pace.run_beside(server.authority(), score(turn << 32 | 1 << 31), || checkpoint(server));
-        println!("checkpoint of everybody: {:.1} s; scoring: {during}; before: {before}", took.as_secs_f64());
-        ratios.push(during.ms(0.99) / before.ms(0.99));
+        let [said, said_before] = [&during, &before].map(told);
+        println!("checkpoint of everybody: {:.1} s; scoring: {said}; before: {said_before}", took.as_secs_f64());
+        ratios.push(ms(&during, 99.0) / ms(&before, 99.0));
     }
     median(ratios)
 }

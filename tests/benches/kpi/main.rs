@@ -26,11 +26,11 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use common::{keep_to, median, number};
+use cauce_loadtest::traffic::Prepared;
+use common::{keep_to, median, number, offer};
 use serde_json::{Map, Value, json};
 use support::client::request;
 use support::history::{BUNDLE, JSON, NOW, Random, application_of};
-use support::load::{Kind, Load};
 use support::{Server, repository};
 use watch::Watching;
 
@@ -40,7 +40,7 @@ const BUSY_CLIENTS: usize = 24;
 
 fn main() {
     let (pairs, clients) = (number("PAIRS", 60), number("CLIENTS", 10) as usize);
-    let turns = Turns { duration: Duration::from_secs(number("SECONDS", 1)), requests: requests() };
+    let turns = Turns { duration: Duration::from_secs(number("SECONDS", 1)), traffic: requests() };
     keep_to(std::process::id(), 1);
     let (watched, alone) = (start(&[]), start(&["--set", "kpi.window=0s"]));
     // What is done once, and what the first people cost, is in no figure.
@@ -109,19 +109,20 @@ fn start(settings: &[&str]) -> Server {
 }
 
 /// Applications without an id of their own: the second time they would be answered as before.
-fn requests() -> Vec<Vec<u8>> {
+fn requests() -> Prepared {
     let mut random = Random(3);
     let body = |person| {
         let mut application = application_of(&mut random, person, "a");
         application.as_object_mut().expect("an application is an object").remove("application_id");
         application.to_string()
     };
-    (0..PEOPLE).map(body).map(|body| request("/v1/score", JSON, body.as_bytes())).collect()
+    let requests = (0..PEOPLE).map(body).map(|body| request("/v1/score", JSON, body.as_bytes())).collect();
+    Prepared { kind: "score".to_owned(), requests }
 }
 
 struct Turns {
     duration: Duration,
-    requests: Vec<Vec<u8>>,
+    traffic: Prepared,
 }
 
 /// What a turn gave.
@@ -153,23 +154,12 @@ impl Turns {
 
     fn run(&self, server: &Server) -> Turn {
         let before = cpu_time(server);
-        let report = Load {
-            authority: server.authority(),
-            connections: BUSY_CLIENTS,
-            // More than can be answered: a connection that is free is used at once.
-            rate: 100_000.0,
-            poisson: true,
-            duration: self.duration,
-            patience: Duration::from_secs(5),
-            kinds: vec![Kind { weight: 1, requests: self.requests.clone() }],
-        }
-        .run();
+        // More than can be answered: a connection that is free is used at once.
+        let outcome = offer(server.authority(), &self.traffic, BUSY_CLIENTS, 100_000.0, self.duration);
         let spent = cpu_time(server) - before;
-        let statuses = report.statuses();
-        let scored = statuses.get(&200).copied().unwrap_or_default() as f64;
-        let others = statuses.iter().filter(|(status, _)| **status != 200).map(|(_, count)| count).sum::<usize>();
-        assert!(others as f64 <= scored / 100.0, "nearly all are scored:\n{}", report.summary());
-        Turn { per_second: scored / report.elapsed.as_secs_f64(), cpu_us: spent.as_secs_f64() * 1e6 / scored }
+        let (scored, all) = (outcome.good().from_sent.count() as f64, outcome.of(None, None).from_sent.count() as f64);
+        assert!(all - scored <= scored / 100.0, "nearly all are scored:\n{outcome}");
+        Turn { per_second: outcome.rate(), cpu_us: spent.as_secs_f64() * 1e6 / scored }
     }
 }
 
