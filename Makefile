@@ -50,7 +50,6 @@ bench-kpi: packages runtime
 
 # The highest rate and the latency at parts of it, for four workloads, and what the generator could see: `make bench-loadtest SECONDS=1` takes less.
 bench-loadtest: packages runtime
-	cargo build --release --package cauce-loadtest --example bare
 	cargo bench --package cauce-tests --bench loadtest
 	@scripts/bench-report loadtest
 
