@@ -49,7 +49,6 @@ compare: packages runtime python-env
 
 # The highest rate and the latency at parts of it, for four workloads, and what the generator could see: `make bench-loadtest SECONDS=1` takes less.
 bench-loadtest: packages runtime
-	cargo build --release --package cauce-loadtest --example bare
 	@python3 scripts/bench loadtest --full
 
 # Whether the generator's percentiles are those of another open-loop tool, vegeta; figures in target/bench/agreement.json.

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use cauce_features::time::Span;
 use serde::{Deserialize, Deserializer};
 
-use crate::outcome::Outcome;
+use crate::outcome::{NotDriven, Outcome, Second};
 use crate::trend::Trend;
 pub use page::{Page, Selector};
 
@@ -54,6 +54,7 @@ pub struct Watch {
     #[serde(deserialize_with = "settling")]
     pub settle: Option<Duration>,
     /// How much the p99 of good answers may grow over the run; without, it is not judged.
+    #[serde(default)]
     pub p99_tolerance: Option<Tolerance>,
     pub series: Vec<Figure>,
 }
@@ -190,21 +191,27 @@ impl Watching {
                 _ => failure(points, watch.settle, tolerance),
             }),
         });
-        judged.chain(watch.p99_over_time(outcome)).collect()
+        judged.chain([watch.p99_over_time(outcome)]).collect()
     }
 }
 
 impl Watch {
-    fn p99_over_time(&self, outcome: &Outcome) -> Option<Series> {
+    /// The p99 by the second, of those in which it was the service's: the generator's own pauses say nothing about it.
+    fn p99_over_time(&self, outcome: &Outcome) -> Series {
         let measured = outcome.seconds.iter().enumerate().filter(|(_, second)| !second.is_warm_up && second.good > 0);
-        let points: Vec<_> = measured.map(|(time, second)| (time as f64, second.p99.as_secs_f64() * 1e3)).collect();
-        // The p99 of the generator's own pauses says nothing about the service.
-        let judge = |tolerance| match outcome.trusted(&outcome.good().from_due, 99.0) {
-            Err(reason) => Some(format!("not told: {reason}")),
-            Ok(_) => failure(&points, self.settle, tolerance),
+        let (driven, late): (Vec<_>, Vec<_>) =
+            measured.partition(|(_, second)| NotDriven::unless_late(99.0, second.lag_p99, second.p99).is_ok());
+        let point = |(time, second): &(usize, &Second)| (*time as f64, second.p99.as_secs_f64() * 1e3);
+        let points: Vec<_> = driven.iter().map(point).collect();
+        let judge = |tolerance| match failure(&points, self.settle, tolerance) {
+            Some(_) if late.len() > driven.len() => {
+                let all = late.len() + driven.len();
+                Some(format!("not told: the generator was late itself in {} of {all} seconds", late.len()))
+            }
+            failure => failure,
         };
         let trend = self.p99_tolerance.and_then(judge);
-        Some(Series { name: "latency p99".to_owned(), unit: "ms".to_owned(), points, trend })
+        Series { name: "latency p99".to_owned(), unit: "ms".to_owned(), points, trend }
     }
 }
 

@@ -27,8 +27,6 @@ body = "{{line}}"
 [watch]
 every = "100ms"
 settle = "500ms"
-# A machine that is busy with other tests makes answers slower.
-p99_tolerance = "1000%"
 [[watch.series]]
 name = "open handles"
 metric = "process_open_fds"

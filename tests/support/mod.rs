@@ -36,21 +36,22 @@ pub(crate) use server::{Answer, Server, serve};
 /// The binary under test, built on first use.
 pub(crate) fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| build("cauce"))
+    BINARY.get_or_init(|| build(&["--workspace", "--bin", "cauce"], "cauce"))
 }
 
-/// Builds a binary with the profile of the tests themselves: cargo builds the binaries of a package for its own tests only.
-fn build(name: &str) -> PathBuf {
+/// Builds a program with the profile of the tests themselves: cargo builds the binaries of a package for its own tests only.
+pub(crate) fn build(what: &[&str], path: &str) -> PathBuf {
     let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
     let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--workspace", "--bin", name, "--profile", profile])
+        .args(["build", "--quiet", "--profile", profile])
+        .args(what)
         .current_dir(repository())
         .status()
         .expect("cargo runs: it started this test");
-    assert!(built.success(), "`cargo build --bin {name}` failed");
+    assert!(built.success(), "`cargo build` of `{path}` failed");
     let tests = std::env::current_exe().expect("a running program has a path");
     let profile = tests.parent().and_then(Path::parent).expect("cargo puts tests into `deps`");
-    profile.join(name)
+    profile.join(path)
 }
 
 /// The root of the repository.
@@ -66,7 +67,7 @@ pub(crate) fn command() -> Command {
 /// `cauce-loadtest` in the repository, built on first use.
 pub(crate) fn loadtest_command() -> Command {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    within_repository(BINARY.get_or_init(|| build("cauce-loadtest")))
+    within_repository(BINARY.get_or_init(|| build(&["--workspace", "--bin", "cauce-loadtest"], "cauce-loadtest")))
 }
 
 /// What a binary posts goes to receivers of its test, never to a proxy that this machine uses.

@@ -106,28 +106,28 @@ fn service_that_is_slow_for_once_costs_a_reading_and_not_the_watch() {
 }
 
 #[test]
-fn p99_is_a_series_of_its_own() {
-    let second = |place: u64| crate::outcome::Second {
-        is_warm_up: place < 5,
-        good: 100,
-        p99: Duration::from_millis(if place < 5 { 500 } else { 2 + place }),
-        ..Default::default()
-    };
-    let mut outcome = Outcome { due: 1, seconds: (0..60).map(second).collect(), ..Outcome::default() };
-    let of = |outcome: &Outcome| Watch::default().p99_over_time(outcome).unwrap();
-    assert_eq!(of(&outcome).points.len(), 55);
-    assert_eq!(
-        of(&outcome).trend.unwrap(),
-        "not told: the generator looked at only 0 of 1 requests within a second of when they were due"
-    );
-    outcome.lag.record(Duration::from_micros(20));
-    outcome
-        .answered
-        .entry((0, crate::traffic::Verdict::Good, 200))
-        .or_default()
-        .from_due
-        .record(Duration::from_millis(9));
-    assert!(of(&outcome).trend.unwrap().starts_with("grows by "));
+fn p99_is_a_series_of_its_own_without_the_seconds_that_the_generator_was_late_in() {
+    // (how late it was at p99 in every third second and in the others, what is said)
+    let (in_time, late) = (Duration::from_micros(100), Duration::from_millis(20));
+    for (third, others, points, expected) in [
+        (in_time, in_time, 55, "grows by "),
+        (late, in_time, 37, "grows by "),
+        (late, late, 0, "not told: the generator was late itself in 55 of 55 seconds"),
+    ] {
+        let second = |place: u64| crate::outcome::Second {
+            is_warm_up: place < 5,
+            good: 100,
+            p99: Duration::from_millis(2 + place),
+            lag_p99: if place.is_multiple_of(3) { third } else { others },
+            ..Default::default()
+        };
+        let outcome = Outcome { seconds: (0..60).map(second).collect(), ..Outcome::default() };
+        let series = Watch::default().p99_over_time(&outcome);
+        assert_eq!(series.points.len(), points);
+        assert!(series.trend.as_deref().is_some_and(|why| why.starts_with(expected)), "{:?}", series.trend);
+        let unjudged = Watch { p99_tolerance: None, ..Watch::default() };
+        assert_eq!(unjudged.p99_over_time(&outcome).trend, None);
+    }
 }
 
 #[test]

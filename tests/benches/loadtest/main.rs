@@ -9,6 +9,7 @@
 //! peak is 12,000 to 15,000/s, and the generator would see four times that.
 
 #[path = "../common/mod.rs"]
+#[allow(dead_code, reason = "it is made for all benchmarks")]
 mod common;
 #[path = "../common/figures.rs"]
 mod figures;
@@ -193,16 +194,13 @@ impl Bare {
         let file = repository().join("target/bench/bare-answer.json");
         fs::create_dir_all(repository().join("target/bench")).expect("the target directory can be written");
         fs::write(&file, answer).expect("it can be written");
-        let cargo = ["run", "--quiet", "--release", "--package", "cauce-loadtest", "--example", "bare", "--"];
-        // Cargo becomes the program that it runs.
-        let mut process = Command::new(env!("CARGO"))
-            .args(cargo)
-            .arg("127.0.0.1:0")
-            .arg(&file)
-            .current_dir(repository())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("cargo runs: it started this benchmark");
+        let mut process =
+            Command::new(support::build(&["--package", "cauce-loadtest", "--example", "bare"], "examples/bare"))
+                .arg("127.0.0.1:0")
+                .arg(&file)
+                .stdout(Stdio::piped())
+                .spawn()
+                .expect("it was built");
         let mut said = String::new();
         BufReader::new(process.stdout.take().expect("it is piped"))
             .read_line(&mut said)
