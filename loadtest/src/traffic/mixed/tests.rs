@@ -14,14 +14,24 @@ fn scenario(traffic: &str) -> Scenario {
     let text = format!(
         "name = \"s\"\nseed = 3\n[load]\nshape = \"steady\"\nrate = 1000\nduration = \"100s\"\n[people]\ncount = 1000\nzipf = 1.0\n{traffic}"
     );
-    Scenario::parse("s.toml", &text, directory()).unwrap_or_else(|wrong| panic!("{wrong}"))
+    Scenario::parse("s.toml", &text, "").unwrap_or_else(|wrong| panic!("{wrong}"))
 }
 
-/// Where the files of these tests stand.
-fn directory() -> PathBuf {
-    let directory = std::env::temp_dir().join(format!("cauce-loadtest-{}", std::process::id()));
-    std::fs::create_dir_all(&directory).unwrap();
-    directory
+/// A file, which goes with it.
+struct Records(PathBuf);
+
+impl Records {
+    fn new(name: &str, text: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("cauce-loadtest-{}-{name}.ndjson", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Records {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 fn mixed(traffic: &str) -> Mixed {
@@ -221,11 +231,11 @@ fn an_answer_is_good_if_it_is_what_its_request_was_meant_to_get() {
 
 #[test]
 fn lines_of_a_file_are_sent_in_order_and_their_answers_noted() {
-    let path = directory().join("replay.ndjson");
-    std::fs::write(&path, "{\"a\":1}\n\n  {\"a\":\"x\"}\r\n{\"b\":3}\n").unwrap();
-    let traffic = mixed(
-        "[[traffic]]\nkind = \"replay\"\nfile = \"replay.ndjson\"\npath = \"/p\"\nbatch = 2\nitem = '<{{/a or 0}}>'\nbody = '[{{items}}] {{line}} {{number}}'\nanswer = \"/s\"",
-    );
+    let records = Records::new("lines", "{\"a\":1}\n\n  {\"a\":\"x\"}\r\n{\"b\":3}\n");
+    let traffic = mixed(&format!(
+        "[[traffic]]\nkind = \"replay\"\nfile = {:?}\npath = \"/p\"\nbatch = 2\nitem = '<{{{{/a or 0}}}}>'\nbody = '[{{{{items}}}}] {{{{line}}}} {{{{number}}}}'\nanswer = \"/s\"",
+        records.0
+    ));
     let answers = Arc::<Answers>::default();
     let traffic = traffic.with_answers(answers.clone());
     let (first, body_of_first) = body(&traffic, 0);
@@ -258,12 +268,10 @@ fn a_file_that_cannot_be_sent_is_named_with_its_line() {
         ),
         ("absent", Some("{\"a\":1}\n{\"b\":1}"), "{{/a}}", "absent.ndjson`, line 2: there is no `/a`"),
     ] {
-        if let Some(text) = text {
-            std::fs::write(directory().join(format!("{name}.ndjson")), text).unwrap();
-        }
-        let scenario = scenario(&format!(
-            "[[traffic]]\nkind = \"replay\"\nfile = \"{name}.ndjson\"\npath = \"/p\"\nbody = '{body}'"
-        ));
+        let records = text.map(|text| Records::new(name, text));
+        let path = records.as_ref().map_or_else(|| PathBuf::from("none.ndjson"), |records| records.0.clone());
+        let scenario =
+            scenario(&format!("[[traffic]]\nkind = \"replay\"\nfile = {path:?}\npath = \"/p\"\nbody = '{body}'"));
         let said = Files::load(&scenario).unwrap_err().to_string();
         assert!(said.contains(message), "{said}");
     }
