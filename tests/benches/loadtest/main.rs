@@ -1,5 +1,5 @@
 //! What the service does on this machine: the highest rate that it keeps up with, and its latency at a quarter, half, three quarters and nine
-//! tenths of it, for four workloads; and whether the generator could have seen more. `SECONDS=` and `REPEATS=` make a smaller run.
+//! tenths of it, for four workloads; and whether the generator could have seen more. `SECONDS=` and `TURNS=` make a smaller run.
 //!
 //! The load is open and latency counts from when requests are due. The service has one worker and the first core, the generator the second,
 //! where there are two. A rate is kept up with if for a while every request is answered as meant, its p99 within [`GOAL`]; one that is
@@ -50,7 +50,7 @@ const TOO_MUCH: f64 = 250_000.0;
 
 fn main() {
     let seconds = number("SECONDS", 15);
-    let repeats = number("REPEATS", if seconds < 5 { 1 } else { 3 }) as usize;
+    let repeats = number("TURNS", if seconds < 5 { 1 } else { 3 }) as usize;
     let day_ms = 86_400_000;
     let bank = Bank {
         seed: 11,
