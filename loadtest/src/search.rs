@@ -38,7 +38,7 @@ pub struct Step {
     pub p99: Duration,
     pub error_rate: f64,
     pub holds: bool,
-    /// Why the step says nothing about the service; its figures are not told then.
+    /// Why its figures are not told: the generator's own lateness is in them. A step can hold all the same.
     pub not_driven: Option<NotDriven>,
 }
 
@@ -84,7 +84,7 @@ impl Search {
         while let Some(rate) = steps.next(&tried) {
             let step = Step::of(&drive(rate)?, goal);
             tried.push((rate, step.holds));
-            search.limited_by_generator = step.not_driven.is_some();
+            search.limited_by_generator = step.is_of_generator(goal);
             search.steps.push(step);
             if search.limited_by_generator {
                 break;
@@ -101,7 +101,7 @@ impl Search {
         for second in outcome.seconds.iter().filter(|second| !second.is_warm_up && second.due > 0) {
             let step = Step::of_second(second, goal);
             missed = if step.holds { 0 } else { missed + 1 };
-            search.limited_by_generator = step.not_driven.is_some();
+            search.limited_by_generator = step.is_of_generator(goal);
             search.steps.push(step);
             if missed == MISSES || search.limited_by_generator {
                 break;
@@ -163,13 +163,20 @@ impl Step {
         step.judged(NotDriven::unless_late(99.0, second.lag_p99, second.p99), goal)
     }
 
+    /// Whether it missed, and nobody knows if the service did: what is refused or fails is the service's doing however late it was asked.
+    fn is_of_generator(&self, goal: &Goal) -> bool {
+        let is_behind = matches!(self.not_driven, Some(NotDriven::Behind { .. }));
+        !self.holds && self.not_driven.is_some() && (is_behind || self.error_rate <= goal.error_rate)
+    }
+
     fn judged(mut self, told: Result<(), NotDriven>, goal: &Goal) -> Self {
         // A service that answers nothing as meant has given way itself.
         if self.not_driven.is_none() {
             self.not_driven = told.err().filter(|why| *why != NotDriven::NoAnswers);
         }
+        // The generator's own lateness is in these times: a limit that they keep to is kept to, though they are not told.
         let keeps_up = self.good >= self.offered * (1.0 - goal.error_rate) * KEPT_UP;
-        self.holds = self.not_driven.is_none()
+        self.holds = !matches!(self.not_driven, Some(NotDriven::Behind { .. }))
             && self.good > 0.0
             && keeps_up
             && self.error_rate <= goal.error_rate

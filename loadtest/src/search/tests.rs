@@ -88,12 +88,23 @@ fn step_holds_where_all_that_is_asked_of_it_does() {
 #[test]
 fn step_that_the_generator_could_not_drive_ends_the_search_and_says_so() {
     let steps = Steps { from: 100.0, growth: Growth::Factor(2.0), up_to: 1e6, halvings: 6 };
-    let late = |rate: f64| if rate > 300.0 { MS } else { MS / 10 };
-    let search =
-        Search::by_steps(&steps, &GOAL, |rate| Ok(outcome(rate as u64, rate as u64, MS * 2, late(rate)))).unwrap();
+    let times = |rate: f64| if rate > 300.0 { (MS * 6, MS) } else { (MS * 2, MS / 10) };
+    let run = |rate: f64, (took, lag)| Ok(outcome(rate as u64, rate as u64, took, lag));
+    let search = Search::by_steps(&steps, &GOAL, |rate| run(rate, times(rate))).unwrap();
     assert_eq!((search.highest, search.limited_by_generator, search.steps.len()), (Some(200.0), true, 3));
     assert!(matches!(search.steps[2].not_driven, Some(NotDriven::Late { .. })), "{:?}", search.steps[2]);
     assert_eq!(search.peak(), Some(200.0));
+}
+
+#[test]
+fn goal_that_is_kept_to_with_the_generators_own_lateness_is_kept_to_by_the_service() {
+    let late = Step::of(&outcome(100, 100, MS * 4, MS), &GOAL);
+    assert!(late.holds && late.not_driven.is_some(), "{late:?}");
+    // What the service refused or failed is not the generator's, however late it was.
+    let steps = Steps { from: 100.0, growth: Growth::Factor(2.0), up_to: 200.0, halvings: 0 };
+    let failing = |rate: f64| Ok(outcome(rate as u64, if rate > 150.0 { 150 } else { 100 }, MS * 4, MS));
+    let search = Search::by_steps(&steps, &GOAL, failing).unwrap();
+    assert_eq!((search.highest, search.limited_by_generator), (Some(100.0), false));
 }
 
 #[test]
@@ -127,7 +138,7 @@ fn ramp_ends_where_three_seconds_in_a_row_miss() {
             "{slow:?}"
         );
     }
-    let search = Search::along_ramp(&ramp(&[], MS * 2), &GOAL);
+    let search = Search::along_ramp(&ramp(&[0], MS * 2), &GOAL);
     assert_eq!((search.highest, search.limited_by_generator), (None, true));
 }
 
