@@ -50,7 +50,7 @@ pub struct Watch {
     pub page: String,
     #[serde(deserialize_with = "interval")]
     pub every: Duration,
-    /// How long it takes until all that is bounded is full; a third of the run where it is not said.
+    /// How long it takes until all that is bounded is full; half of the run where it is not said.
     #[serde(deserialize_with = "settling")]
     pub settle: Option<Duration>,
     /// How much the p99 of good answers may grow over the run; without, it is not judged.
@@ -86,7 +86,7 @@ const OF_CAUCE: [(&str, &str, &str, Option<f64>); 6] = [
     ("resident memory", "process_resident_memory_bytes", "B", Some(0.10)),
     ("memory of histories", "cauce_history_memory_bytes", "B", Some(0.10)),
     ("open handles", "process_open_fds", "", Some(0.05)),
-    ("threads", "process_threads", "", Some(0.0)),
+    ("threads", "process_threads", "", Some(0.05)),
     ("log on disk", "cauce_log_bytes", "B", Some(0.10)),
     ("state on disk", "cauce_state_disk_bytes", "B", None),
 ];
@@ -219,7 +219,7 @@ impl Watch {
 /// Why a series fails, if it does.
 fn failure(points: &[(f64, f64)], settle: Option<Duration>, tolerance: Tolerance) -> Option<String> {
     let last_s = points.last().map_or(0.0, |point| point.0);
-    let settled_s = settle.map_or(last_s / 3.0, |settle| settle.as_secs_f64());
+    let settled_s = settle.map_or(last_s / 2.0, |settle| settle.as_secs_f64());
     match Trend::of(points, settled_s, tolerance.0) {
         Trend::Steady => None,
         grows @ Trend::Grows { .. } => Some(format!("{grows}, {} % are tolerated", tolerance.0 * 100.0)),
