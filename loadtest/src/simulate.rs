@@ -40,6 +40,7 @@ mod run;
 mod write;
 
 pub use people::Person;
+pub(crate) use write::number as write_number;
 
 use cauce_features::time::Timestamp;
 

@@ -110,6 +110,8 @@ const KINDS_MOST: usize = 32;
 /// As many as make a request of some megabytes.
 const ITEMS_MOST: u64 = 10_000;
 const ITEMS: u64 = 100;
+/// What is sent for the first time is searched for among what is not.
+const REPEATED_MOST: f64 = 0.99;
 const EVENTS: u64 = 20;
 
 /// Reads all `[[traffic]]`.
@@ -178,6 +180,7 @@ fn applications(reader: &mut Reader<'_>, section: Section<'_>, batch: Option<u32
     }
     let has = |key: &str| omitted.iter().all(|omitted| omitted.value != key);
     let [repeated, invalid] = shares(reader, section, ["repeated", "invalid"]);
+    check_repeated(reader, section, "repeated", repeated, invalid);
     let mode = reader.word(section, "mode", &MODES).map(str::to_owned);
     Applications { batch, repeated, invalid, has_person: has("person_id"), has_id: has("application_id"), mode }
 }
@@ -185,6 +188,7 @@ fn applications(reader: &mut Reader<'_>, section: Section<'_>, batch: Option<u32
 fn events(reader: &mut Reader<'_>, section: Section<'_>) -> Events {
     let size = reader.count(section, "size", 1..=ITEMS_MOST).unwrap_or(EVENTS) as u32;
     let [late, duplicate, invalid] = shares(reader, section, ["late", "duplicate", "invalid"]);
+    check_repeated(reader, section, "duplicate", duplicate, invalid);
     Events { size, late, duplicate, invalid }
 }
 
@@ -198,13 +202,26 @@ fn shares<const N: usize>(reader: &mut Reader<'_>, section: Section<'_>, keys: [
     shares
 }
 
+/// What is sent again was sent before, and was not made to be refused.
+fn check_repeated(reader: &mut Reader<'_>, section: Section<'_>, key: &str, repeated: f64, invalid: f64) {
+    if repeated > 0.0 && repeated + invalid > REPEATED_MOST + 1e-9 {
+        let message =
+            format!("`{key}` and `invalid` are together at most {REPEATED_MOST}: the rest is what can be sent again");
+        reader.refuse(section.at, message);
+    }
+}
+
 fn replay(reader: &mut Reader<'_>, section: Section<'_>) -> Option<Replay> {
     reader.require(section, "file");
     let batch = reader.count(section, "batch", 1..=ITEMS_MOST).unwrap_or(1) as u32;
     let content_type =
         reader.text(section, "content_type", header_value).unwrap_or_else(|| "application/json".to_owned());
     let is_lines = content_type.contains("ndjson") || content_type.contains("jsonl");
-    let default_body = if batch == 1 { "{{line}}" } else { "{{items}}" };
+    let default_body = match batch {
+        1 => "{{line}}",
+        _ if is_lines => "{{items}}",
+        _ => "[{{items}}]",
+    };
     let body = template(reader, section, "body", default_body)?;
     let item = template(reader, section, "item", "{{line}}")?;
     if item.has_items() {

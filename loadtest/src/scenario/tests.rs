@@ -75,6 +75,14 @@ fn what_is_wrong_is_named_where_it_stands_with_the_word_that_was_meant() {
             "s.toml:7:1: the shares `repeated`, `invalid` are together at most 1",
         ),
         (
+            "kind = \"score\" => kind = \"score\"\nrepeated = 1",
+            "s.toml:7:1: `repeated` and `invalid` are together at most 0.99",
+        ),
+        (
+            "kind = \"score\" => kind = \"events\"\nduplicate = 0.5\ninvalid = 0.5",
+            "s.toml:7:1: `duplicate` and `invalid` are together at most 0.99",
+        ),
+        (
             "kind = \"score\" => kind = \"score\"\nomit = [\"person\"]",
             "s.toml:9:9: `person` cannot be left out; did you mean `person_id`?",
         ),
