@@ -62,7 +62,8 @@ fn mixed_traffic_gets_the_answers_that_it_was_meant_to_get() {
         headers = { X-Latency-Budget-Ms = "30000" }
         "#,
     );
-    let path = directory.path("figures.json");
+    // Of an earlier run that had more to say.
+    let path = directory.write("figures.json", &"x".repeat(1 << 20));
     let finished =
         run(scenario.to_str().unwrap(), &server.url(""), &["--json", path.to_str().unwrap()]).expect_success();
     let figures = figures(&directory);
@@ -122,6 +123,10 @@ fn what_is_given_wrong_ends_with_2_before_anything_is_sent() {
         assert_eq!(finished.code(), Some(2), "{scenario} {arguments:?}: {}", finished.stderr());
         assert!(finished.stderr().contains(message), "{scenario} {arguments:?}: {}", finished.stderr());
     }
+    let earlier = directory.write("earlier.json", "of an earlier run");
+    let failed = run("score", right, &["--json", earlier.to_str().unwrap()]);
+    assert_eq!(failed.code(), Some(2), "{}", failed.stderr());
+    assert_eq!(std::fs::read(&earlier).unwrap(), b"of an earlier run");
 }
 
 #[test]

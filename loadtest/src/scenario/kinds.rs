@@ -16,7 +16,7 @@ pub struct Kind {
     /// How many of the requests are of this kind, beside the weights of the others.
     pub weight: f64,
     pub path: String,
-    /// Beside `Host`, `Content-Type` and `Content-Length`.
+    /// Beside `Host`, `Content-Type` and `Content-Length`. Their values are not told.
     pub headers: Vec<(String, String)>,
     pub what: What,
 }
@@ -116,7 +116,7 @@ const EVENTS: u64 = 20;
 
 /// Reads all `[[traffic]]`.
 pub(super) fn read(reader: &mut Reader<'_>, file: Section<'_>) -> Vec<Kind> {
-    let sections = reader.0.tables(file, "traffic");
+    let sections = reader.source.tables(file, "traffic");
     if sections.is_empty() && !file.table.contains_key("traffic") {
         reader.refuse(file.at, "`[[traffic]]` is missing: it says what is sent");
     }
@@ -143,7 +143,7 @@ fn kind(reader: &mut Reader<'_>, section: Section<'_>) -> Option<Kind> {
     let word = reader.word(section, "kind", &WORDS)?;
     let keys = KEYS.iter().find(|(of, _)| *of == word).map_or(&[][..], |(_, keys)| keys);
     let known: Vec<_> = COMMON.iter().chain(keys).copied().collect();
-    reader.0.only(section, &known);
+    reader.source.only(section, &known);
     let (what, path) = match word {
         Word::Score => (What::Applications(applications(reader, section, None)), "/v1/score"),
         Word::Batch => {
@@ -171,7 +171,7 @@ fn kind(reader: &mut Reader<'_>, section: Section<'_>) -> Option<Kind> {
 }
 
 fn applications(reader: &mut Reader<'_>, section: Section<'_>, batch: Option<u32>) -> Applications {
-    let omitted = reader.0.texts(section, "omit").unwrap_or_default();
+    let omitted = reader.source.texts(section, "omit").unwrap_or_default();
     for Found { value, at } in &omitted {
         if !matches!(*value, "person_id" | "application_id") {
             let offer = meant(value, ["person_id", "application_id"]);
@@ -240,7 +240,7 @@ fn replay(reader: &mut Reader<'_>, section: Section<'_>) -> Option<Replay> {
             .text(section, "separator", |text| Ok(text.to_owned()))
             .unwrap_or_else(|| if is_lines { "\n" } else { "," }.to_owned()),
         batch,
-        once: reader.0.boolean(section, "once").unwrap_or(false),
+        once: reader.source.boolean(section, "once").unwrap_or(false),
         status: statuses(reader, section),
         answer: reader.text(section, "answer", Pointer::parse),
     })
@@ -268,7 +268,7 @@ fn statuses(reader: &mut Reader<'_>, section: Section<'_>) -> Vec<u16> {
 fn headers(reader: &mut Reader<'_>, section: Section<'_>) -> Vec<(String, String)> {
     let mut headers = Vec::new();
     for (name, value) in
-        reader.0.section(section, "headers").map(|_| reader.named_texts(section, "headers")).unwrap_or_default()
+        reader.source.section(section, "headers").map(|_| reader.secrets(section, "headers")).unwrap_or_default()
     {
         if name.value.is_empty()
             || !name.value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
