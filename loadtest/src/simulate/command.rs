@@ -28,7 +28,7 @@ use crate::cli::share;
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("destination").args(["out", "kafka"]).required(true)))]
 pub struct Simulate {
-    /// How many people there are.
+    /// How many people there are. A day of all of them is held in memory.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=PERSON_DAYS_AT_ONCE))]
     people: u64,
     #[arg(long, default_value_t = 1)]

@@ -151,8 +151,8 @@ impl Pace {
         Self { rate, begin: None, sent: 0 }
     }
 
-    /// Of the next record, as it is now. What is missed is caught up with for as long as a second; beyond that the pace begins anew, or
-    /// what comes after a pause would be as fast as it goes.
+    /// When the next record is due. One that is late by up to a second is caught up with; beyond that the pace begins anew, or all that was
+    /// due in a pause would follow it at once.
     pub(super) fn due(&mut self, now: Instant) -> Instant {
         let begin = *self.begin.get_or_insert(now);
         let due = begin + Duration::from_secs_f64(self.sent as f64 / self.rate);
