@@ -94,13 +94,13 @@ mod tests {
     use crate::outcome::Answers;
     use crate::traffic::Verdict;
 
-    /// A hundred good answers of 1 to 100 ms in a second, and a generator that was so late.
+    /// A thousand good answers of 0.1 to 100 ms in a second, twenty that were not, and a generator that was so late.
     fn outcome(lag: Duration) -> Outcome {
         let mut outcome =
-            Outcome { due: 102, duration: Duration::from_secs(1), good_meanwhile: 100, ..Outcome::default() };
+            Outcome { due: 1020, duration: Duration::from_secs(1), good_meanwhile: 1000, ..Outcome::default() };
         let mut answers = Answers::default();
-        (1..=100).for_each(|time| answers.from_due.record(Duration::from_millis(time)));
-        (0..102).for_each(|_| outcome.lag.record(lag));
+        (1..=1000).for_each(|time| answers.from_due.record(Duration::from_micros(time * 100)));
+        (0..1020).for_each(|_| outcome.lag.record(lag));
         outcome.answered.insert((0, Verdict::Good, 200), answers);
         outcome
     }
@@ -117,8 +117,8 @@ mod tests {
             (Limits { p999: ms(99), ..none() }, false),
             (Limits { error_rate: Some(0.02), ..none() }, true),
             (Limits { error_rate: Some(0.0), ..none() }, false),
-            (Limits { rate: Some(100.0), ..none() }, true),
-            (Limits { rate: Some(101.0), ..none() }, false),
+            (Limits { rate: Some(1000.0), ..none() }, true),
+            (Limits { rate: Some(1001.0), ..none() }, false),
         ] {
             let outcome = outcome(Duration::from_micros(10));
             let judged = limits.judge(&outcome);

@@ -100,6 +100,7 @@ impl<'a> Record<'a> {
         let lag = now.saturating_duration_since(due.at);
         if !is_warm_up {
             self.outcome.due += 1;
+            self.outcome.late += u64::from(!self.is_measured(now));
             self.outcome.lag.record(lag);
         }
         self.live.counts.due += 1;
@@ -140,6 +141,10 @@ impl<'a> Record<'a> {
             answers.from_sent.record(now.saturating_duration_since(*sent_at));
         }
         self.outcome.good_meanwhile += u64::from(is_good && self.is_measured(now));
+        if is_good {
+            // Beyond the last second that is told it is told of none.
+            self.second(now.saturating_duration_since(self.begin).as_secs() as usize, |open| open.figures.came_in += 1);
+        }
         let counts = &mut self.live.counts;
         *match verdict {
             Verdict::Good => &mut counts.good,

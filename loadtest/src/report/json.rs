@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json as value};
 
 use super::Report;
-use super::figures::{Figures, PERCENTILES, Row, Times, Told, time_of, told};
+use super::figures::{Figures, PERCENTILES, Row, Times, Told, told};
 use crate::machine::Machine;
 use crate::outcome::Second;
 use crate::search::Search;
@@ -118,7 +118,7 @@ pub fn json(report: &Report) -> Value {
         "watched": report.watched.iter().map(|series| {
             value!({ "name": series.name, "unit": series.unit, "points": series.points, "trend": series.trend })
         }).collect::<Vec<_>>(),
-        "seconds": outcome.seconds.iter().map(|of| second(of, figures.all())).collect::<Vec<_>>(),
+        "seconds": outcome.seconds.iter().map(second).collect::<Vec<_>>(),
     });
     add_times(&mut all, figures.all());
     all
@@ -163,8 +163,8 @@ fn search(search: &Search) -> Value {
         value!({
             "offered_per_s": step.offered,
             "good_per_s": told(step, step.good).ok(),
-            "latency_ms_p50": time_of(step, step.p50).ok().map(millis),
-            "latency_ms_p99": time_of(step, step.p99).ok().map(millis),
+            "latency_ms_p50": step.p50.as_ref().ok().copied().map(millis),
+            "latency_ms_p99": step.p99.as_ref().ok().copied().map(millis),
             "error_rate": told(step, step.error_rate).ok(),
             "holds": step.holds,
             "not_driven": step.not_driven.as_ref().map(ToString::to_string),
@@ -177,8 +177,8 @@ fn search(search: &Search) -> Value {
     })
 }
 
-fn second(second: &Second, all: &Row) -> Value {
-    let times = Times::of(second, all);
+fn second(second: &Second) -> Value {
+    let times = Times::of(second);
     value!({
         "is_warm_up": second.is_warm_up,
         "due": second.due,
