@@ -160,6 +160,7 @@ fn page_of_a_real_run_is_read_on_a_phone_and_a_desk_in_light_and_dark() {
         limit: limit.into(),
         measured: "as it was".into(),
         holds,
+        not_driven: None,
     });
     let target = format!("http://{}", server.authority());
     let report = Report {

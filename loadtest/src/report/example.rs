@@ -154,7 +154,7 @@ fn second(number: u64) -> Second {
 }
 
 fn judged(limit: &str, measured: &str, holds: bool) -> Judged {
-    Judged { limit: limit.into(), measured: measured.into(), holds }
+    Judged { limit: limit.into(), measured: measured.into(), holds, not_driven: None }
 }
 
 /// Three rates that held, one that did not, and one that the generator gave way at.

@@ -5,7 +5,7 @@
 
 use super::figures::{Figures, P99, PERCENTILES, Row, Told, Window, held, highest, told, verdict, windows, worded};
 use super::markup::{escaped, is_figure, rows_of, section, terms_of};
-use super::{Report, draw, format};
+use super::{Conclusion, Report, draw, format};
 use crate::machine::Machine;
 use crate::outcome::Outcome;
 use crate::search::Search;
@@ -49,6 +49,13 @@ const FOOTER: &str = "<footer class=\"quiet\"><p>When requests are due is fixed 
 
 fn head(report: &Report, figures: &Figures) -> String {
     let verdict = match (figures.missed, figures.trends) {
+        _ if report.outcome.due == 0 => "<span class=\"pill missed\">nothing was due</span>".to_owned(),
+        _ if matches!(report.conclusion(), Conclusion::NotDriven(_)) => {
+            "<span class=\"pill missed\">not driven</span>".to_owned()
+        }
+        (0, 0) if report.conclusion() == Conclusion::Missed => {
+            "<span class=\"pill missed\">no rate held</span>".to_owned()
+        }
         (0, 0) if report.limits.is_empty() => "<span class=\"pill\">no limits stated</span>".to_owned(),
         (0, 0) => "<span class=\"pill holds\">limits hold</span>".to_owned(),
         (0, grown) => format!("<span class=\"pill missed\">{grown} grew</span>"),
@@ -351,7 +358,7 @@ mod tests {
     fn run_without_answers_is_a_page_too() {
         for example in [Example::new(&["score"]), Example::new(&[])] {
             let page = html(&example.report());
-            assert!(page.contains("No answer was good.") && page.contains("no limits stated"), "{page}");
+            assert!(page.contains("No answer was good.") && page.contains("nothing was due"), "{page}");
             assert_eq!(times(&page, "NaN") + times(&page, "inf") + times(&page, "not driven"), 0, "{page}");
         }
     }

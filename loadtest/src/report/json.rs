@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json as value};
 
-use super::Report;
 use super::figures::{Figures, PERCENTILES, Row, Times, Told, told};
+use super::{Conclusion, Report};
 use crate::machine::Machine;
 use crate::outcome::Second;
 use crate::search::Search;
@@ -22,7 +22,10 @@ pub const KEYS: [(&str, &str); 66] = [
     ("machine.memory_bytes", "of the machine"),
     ("machine.kernel", "name and release"),
     ("duration_s", "how long load was offered, warm-up aside"),
-    ("holds", "whether all limits hold and nothing grew"),
+    (
+        "holds",
+        "whether all limits hold, a rate was found and nothing grew; `null` where the generator leaves nothing to be told",
+    ),
     ("not_driven[]", "why figures are `null`"),
     ("due", "requests that were due"),
     ("sent", "with or without an answer"),
@@ -91,7 +94,11 @@ pub fn json(report: &Report) -> Value {
         "started_at": report.date(),
         "machine": Machine::here(),
         "duration_s": outcome.duration.as_secs_f64(),
-        "holds": figures.missed == 0 && figures.trends == 0,
+        "holds": match report.conclusion() {
+            Conclusion::Holds => Some(true),
+            Conclusion::Missed => Some(false),
+            Conclusion::NotDriven(_) => None,
+        },
         "not_driven": figures.reasons,
         "due": outcome.due,
         "sent": outcome.sent,

@@ -264,7 +264,10 @@ mod tests {
     #[test]
     fn what_was_not_driven_is_no_number() {
         let text = table(&Example::late().report());
-        assert_eq!(line(&text, "score    "), ["score", "good", "200", "970", "97.0 %", "970", "2.00 ms", "not driven"]);
+        assert_eq!(
+            line(&text, "score    "),
+            ["score", "good", "200", "1,940", "97.0 %", "1,940", "2.00 ms", "not driven"]
+        );
         assert!(text.contains("  not driven: the generator was 12.0ms late itself at p99"), "{text}");
         let text = table(&Example::behind().report());
         assert_eq!(line(&text, "due 20"), ["due 20.0/s over 10 s · good not driven · errors not driven"]);
