@@ -78,7 +78,7 @@ enum Role {
 }
 
 impl Clients {
-    /// `started_at` makes the ids of a run its own.
+    /// `started_at` makes the ids and the applications of a run its own.
     pub fn new(
         people: &People,
         clock: Option<Timestamp>,
@@ -195,7 +195,8 @@ impl Clients {
                     out.extend_from_slice(br#"","#);
                 }
                 out.extend_from_slice(br#""application":"#);
-                person.write_application(index, out);
+                // One that another run has asked about, or another step of a search, is no new one to the service.
+                person.write_application(self.ids.wrapping_add(index), out);
                 out.push(b'}');
             }
         }

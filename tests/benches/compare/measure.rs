@@ -72,7 +72,7 @@ impl Bench {
     /// Doubles the rate until it is too high, then halves the gap.
     pub(crate) fn peak(&self, subject: &Subject<'_>) -> Peak {
         let growth = Growth::Factor(2.0);
-        let steps = Steps { from: subject.first_rate, growth, up_to: RATE_MAX, halvings: HALVINGS };
+        let steps = Steps { from: subject.first_rate, growth, up_to: RATE_MAX, halvings: HALVINGS, tries: 1 };
         let (mut tried, mut is_of_generator) = (Vec::new(), false);
         while let Some(rate) = steps.next(&tried) {
             let kept = self.keeps_up(subject, rate);

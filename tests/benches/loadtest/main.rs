@@ -143,7 +143,13 @@ impl Bench<'_> {
     fn peak(&self, target: SocketAddr, kind: Kind) -> Option<f64> {
         let peak = |_| {
             let most = self.most(target, kind).rate();
-            let steps = Steps { from: 0.5 * most, growth: Growth::Factor(1.2), up_to: 1.1 * most, halvings: HALVINGS };
+            let steps = Steps {
+                from: 0.5 * most,
+                growth: Growth::Factor(1.2),
+                up_to: 1.1 * most,
+                halvings: HALVINGS,
+                tries: 1,
+            };
             let search = Search::by_steps(&steps, &GOAL, |rate| {
                 let offer = || self.offer(target, kind, rate, self.hold(), 100_000);
                 let first = offer();
