@@ -60,6 +60,8 @@ pub struct Steps {
     pub up_to: f64,
     /// How often what is between the last that held and the first that missed is halved.
     pub halvings: usize,
+    /// How often a rate is tried until it holds, once at least: a pause of the machine fails a try, a limit of the service all of them.
+    pub tries: usize,
 }
 
 /// From one rate to the next.
@@ -82,7 +84,13 @@ impl Search {
     pub fn by_steps(steps: &Steps, goal: &Goal, mut drive: impl FnMut(f64) -> io::Result<Outcome>) -> io::Result<Self> {
         let (mut search, mut tried) = (Self::default(), Vec::new());
         while let Some(rate) = steps.next(&tried) {
-            let step = Step::of(&drive(rate)?, goal);
+            let mut step = Step::of(&drive(rate)?, goal);
+            for _ in 1..steps.tries {
+                if step.holds {
+                    break;
+                }
+                step = Step::of(&drive(rate)?, goal);
+            }
             tried.push((rate, step.holds));
             search.limited_by_generator = step.is_of_generator(goal);
             search.steps.push(step);

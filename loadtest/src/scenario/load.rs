@@ -175,7 +175,7 @@ pub(super) fn read(reader: &mut Reader<'_>, file: Section<'_>, once: bool) -> Op
             let (from, up_to, hold) = (rate(reader, "from"), rate(reader, "up_to"), length(reader, "hold"));
             let growth = growth(reader, section);
             let halvings = reader.count(section, "halvings", 0..=10).unwrap_or(HALVINGS) as usize;
-            let steps = Steps { from: from?, growth: growth?, up_to: up_to?, halvings };
+            let steps = Steps { from: from?, growth: growth?, up_to: up_to?, halvings, tries: 1 };
             Load::Steps { steps, hold: hold?, warm_up }
         }
         Shape::Burst => {

@@ -29,7 +29,7 @@ fn service(rate: f64) -> Outcome {
 
 #[test]
 fn rates_grow_until_one_misses_and_then_what_is_between_is_halved() {
-    let by_factor = Steps { from: 100.0, growth: Growth::Factor(2.0), up_to: 1000.0, halvings: 2 };
+    let by_factor = Steps { from: 100.0, growth: Growth::Factor(2.0), up_to: 1000.0, halvings: 2, tries: 1 };
     let by = Steps { growth: Growth::By(300.0), ..by_factor };
     let cases: [(Steps, Tried<'_>, Option<f64>); 11] = [
         (by_factor, &[], Some(100.0)),
@@ -51,7 +51,7 @@ fn rates_grow_until_one_misses_and_then_what_is_between_is_halved() {
 
 #[test]
 fn highest_rate_is_found_between_the_last_step_that_held_and_the_first_that_missed() {
-    let steps = Steps { from: 100.0, growth: Growth::Factor(2.0), up_to: 1e6, halvings: 6 };
+    let steps = Steps { from: 100.0, growth: Growth::Factor(2.0), up_to: 1e6, halvings: 6, tries: 1 };
     let search = Search::by_steps(&steps, &GOAL, |rate| Ok(service(rate))).unwrap();
     let highest = search.highest.unwrap();
     assert!((980.0..=1000.0).contains(&highest), "{highest}");
@@ -87,7 +87,7 @@ fn step_holds_where_all_that_is_asked_of_it_does() {
 
 #[test]
 fn step_that_the_generator_could_not_drive_ends_the_search_and_says_so() {
-    let steps = Steps { from: 100.0, growth: Growth::Factor(2.0), up_to: 1e6, halvings: 6 };
+    let steps = Steps { from: 100.0, growth: Growth::Factor(2.0), up_to: 1e6, halvings: 6, tries: 1 };
     let times = |rate: f64| if rate > 300.0 { (MS * 6, MS) } else { (MS * 2, MS / 10) };
     let run = |rate: f64, (took, lag)| Ok(outcome(rate as u64, rate as u64, took, lag));
     let search = Search::by_steps(&steps, &GOAL, |rate| run(rate, times(rate))).unwrap();
@@ -101,7 +101,7 @@ fn goal_that_is_kept_to_with_the_generators_own_lateness_is_kept_to_by_the_servi
     let late = Step::of(&outcome(100, 100, MS * 4, MS), &GOAL);
     assert!(late.holds && late.not_driven.is_some(), "{late:?}");
     // What the service refused or failed is not the generator's, however late it was.
-    let steps = Steps { from: 100.0, growth: Growth::Factor(2.0), up_to: 200.0, halvings: 0 };
+    let steps = Steps { from: 100.0, growth: Growth::Factor(2.0), up_to: 200.0, halvings: 0, tries: 1 };
     let failing = |rate: f64| Ok(outcome(rate as u64, if rate > 150.0 { 150 } else { 100 }, MS * 4, MS));
     let search = Search::by_steps(&steps, &GOAL, failing).unwrap();
     assert_eq!((search.highest, search.limited_by_generator), (Some(100.0), false));
@@ -109,7 +109,7 @@ fn goal_that_is_kept_to_with_the_generators_own_lateness_is_kept_to_by_the_servi
 
 #[test]
 fn drive_that_fails_ends_the_search_with_its_error() {
-    let steps = Steps { from: 100.0, growth: Growth::Factor(2.0), up_to: 1e6, halvings: 6 };
+    let steps = Steps { from: 100.0, growth: Growth::Factor(2.0), up_to: 1e6, halvings: 6, tries: 1 };
     assert!(Search::by_steps(&steps, &GOAL, |_| Err(io::Error::other("gone"))).is_err());
 }
 
