@@ -111,7 +111,8 @@ impl Compare {
         let path = self.directory.path("answer.json");
         fs::write(&path, answer).expect("the directory can be written");
         let system = System::start("bare", &self.directory, |address| {
-            let mut command = Command::new(build(&["--package", "cauce-loadtest", "--example", "bare"], "examples/bare"));
+            let mut command =
+                Command::new(build(&["--package", "cauce-loadtest", "--example", "bare"], "examples/bare"));
             command.arg(address.to_string()).arg(&path);
             command
         });
