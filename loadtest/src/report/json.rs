@@ -22,7 +22,7 @@ pub const KEYS: [(&str, &str); 66] = [
     ("machine.memory_bytes", "of the machine"),
     ("machine.kernel", "name and release"),
     ("duration_s", "how long load was offered, warm-up aside"),
-    ("holds", "whether all limits hold and nothing grew"),
+    ("holds", "whether all limits hold and all that is watched is steady"),
     ("not_driven[]", "why figures are `null`"),
     ("due", "requests that were due"),
     ("sent", "with or without an answer"),
