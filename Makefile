@@ -4,7 +4,7 @@ export ORT_DYLIB_PATH ?= $(CURDIR)/.runtime/onnxruntime/lib/libonnxruntime.so
 # From the folder of the package. Waiting threads sleep: LightGBM's would spin against each other on a busy machine.
 PYTHON = cd model && OMP_WAIT_POLICY=passive ../.venv/bin/python
 
-.PHONY: run test lint bench bench-durable bench-kafka bench-budget bench-kpi bench-loadtest check-loadtest compare soak train check-taiwan check-kafka packages runtime charts kafka promtool python-env
+.PHONY: run test lint bench bench-durable bench-kafka bench-budget bench-kpi bench-loadtest check-loadtest compare load soak train check-taiwan check-kafka packages runtime charts kafka promtool python-env
 
 run: packages runtime charts
 	cargo run --release --package cauce -- serve
@@ -55,6 +55,11 @@ bench-loadtest: packages runtime
 check-loadtest: packages
 	@scripts/vegeta
 	cargo bench --package cauce-tests --bench agreement
+
+# Offers the load of a scenario to a running service: `make load SCENARIO=mixed ARGS="--rate 500 --html report.html"`.
+SCENARIO ?= score
+load: packages
+	cargo run --release --package cauce-loadtest -- run $(SCENARIO) $(ARGS)
 
 # Load for so many minutes on a service whose bounds are small; fails if memory, handles, log or latency go up and up.
 MINUTES ?= 10

@@ -50,7 +50,7 @@ pub struct Watch {
     pub page: String,
     #[serde(deserialize_with = "interval")]
     pub every: Duration,
-    /// How long it takes until all that is bounded is full; a third of the whole run where it is not said.
+    /// How long it takes until all that is bounded is full; half of the whole run where it is not said.
     #[serde(deserialize_with = "settling")]
     pub settle: Option<Duration>,
     /// How much the p99 of good answers may grow over the run; without, it is not judged.
@@ -86,7 +86,7 @@ const OF_CAUCE: [(&str, &str, &str, Option<f64>); 6] = [
     ("resident memory", "process_resident_memory_bytes", "B", Some(0.10)),
     ("memory of histories", "cauce_history_memory_bytes", "B", Some(0.10)),
     ("open handles", "process_open_fds", "", Some(0.05)),
-    ("threads", "process_threads", "", Some(0.0)),
+    ("threads", "process_threads", "", Some(0.05)),
     ("log on disk", "cauce_log_bytes", "B", Some(0.10)),
     ("state on disk", "cauce_state_disk_bytes", "B", None),
 ];
@@ -213,7 +213,7 @@ impl Watch {
     }
 
     fn settled_s(&self, length: Duration) -> f64 {
-        self.settle.unwrap_or(length / 3).as_secs_f64()
+        self.settle.unwrap_or(length / 2).as_secs_f64()
     }
 
     /// How long before the end of a run the last reading may be: what happened since is not known.

@@ -116,9 +116,9 @@ fn run_that_was_not_seen_to_its_end_fails() {
         (540, 600, None),
         (530, 600, Some("not seen after 530 s: the page says 503")),
         (10, 600, Some("not seen after 10 s: the page says 503")),
-        // A third of the run is left out, not of what was seen of it.
+        // Half of the run is left out, not of what was seen of it.
         (95, 105, None),
-        (55, 62, Some("too short to tell: 7 readings since it settled, 8 are needed")),
+        (75, 82, Some("too short to tell: 7 readings since it settled, 8 are needed")),
     ] {
         let points: Vec<_> = (0..=last).step_by(5).map(|second| (f64::from(second), 7.0)).collect();
         let problem = Some("the page says 503".to_owned());
