@@ -11,13 +11,13 @@ run: packages runtime charts
 
 test: packages runtime charts kafka promtool python-env
 	cargo test --workspace
-	@$(PYTHON) -m pytest --quiet training ../scripts/bench
+	@$(PYTHON) -m pytest --quiet training ../scripts
 
 lint: packages python-env
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- --deny warnings
-	@$(PYTHON) -m ruff check --config training/ruff.toml training ../scripts/bench ../loadtest/baselines
-	@$(PYTHON) -m ruff format --check --config training/ruff.toml training ../scripts/bench ../loadtest/baselines
+	@$(PYTHON) -m ruff check --config training/ruff.toml training ../scripts ../loadtest/baselines
+	@$(PYTHON) -m ruff format --check --config training/ruff.toml training ../scripts ../loadtest/baselines
 	@if cargo deny --version > /dev/null 2>&1; then cargo deny check licenses bans sources; \
 	else echo "licences and sources are not checked: cargo install --locked cargo-deny"; fi
 
