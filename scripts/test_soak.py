@@ -1,5 +1,6 @@
 """What a soak leaves behind, and how it ends, with stand-ins for the service and its load."""
 
+import contextlib
 import os
 import pathlib
 import shutil
@@ -33,10 +34,8 @@ def soak(tmp_path):
 
     yield start
     for process in started:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
 
 def awaited(condition):
