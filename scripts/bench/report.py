@@ -38,8 +38,8 @@ def row(figure: Figure, now: Figures, earlier: list[Figures], known: Figures, fu
 
 
 def fails(row: Row) -> bool:
-    """Whether a worse figure is believed. Where all is noise, one of 66 figures is worse in five of six runs after five,
-    and one of the 16 ratios in one of forty after as many as make a whole band."""
+    """Whether a worse figure is believed. Where all is noise, one of 66 figures is worse in five of six runs after
+    five, and one of the 16 ratios in one of forty after as many as make a whole band."""
     return row.verdict == "worse" and row.figure.kind == "ratio" and row.band.runs == BAND_RUNS
 
 
