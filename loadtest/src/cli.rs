@@ -76,6 +76,12 @@ fn built_in(name: &str) -> Result<&'static str, String> {
     })
 }
 
+/// A part of a whole.
+pub(crate) fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| format!("a share is a number from 0 to 1, as `0.05`, not `{text}`"))
+}
+
 /// The first sentence of its comment.
 fn about(text: &str) -> String {
     let comment = text.lines().map_while(|line| line.strip_prefix("# ")).collect::<Vec<_>>().join(" ");
@@ -90,6 +96,28 @@ mod tests {
     fn the_command_line_is_consistent() {
         use clap::CommandFactory;
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_simulation_that_is_asked_for_wrong_is_told_what_would_be_right() {
+        let people = "--people=8388609";
+        for (arguments, message) in [
+            (vec![], "<--out <OUT>|--kafka <BROKERS>>"),
+            (vec!["--out", "d", "--kafka", "b:1"], "cannot be used with"),
+            (vec!["--out", "d", people], "is not in 1..=8388608"),
+            (vec!["--out", "-", "--rate", "1e-20"], "a rate is a number of records a second from 0.001"),
+            (vec!["--out", "d", "--late-share", "2"], "a share is a number from 0 to 1, as `0.05`, not `2`"),
+            (vec!["--out", "d", "--to", "2025-10-01"], "`--to` is not a day or more behind `--from`"),
+            (vec!["--out", "d", "--to", "2199-01-01"], "there are 63279 days: a history has at most 36500"),
+        ] {
+            let parsed = Cli::try_parse_from([&["cauce-loadtest", "simulate"], arguments.as_slice()].concat());
+            let said = match parsed.map(|cli| cli.command) {
+                Ok(Command::Simulate(simulate)) => simulate.run().unwrap_err().to_string(),
+                Ok(_) => panic!("{arguments:?}"),
+                Err(error) => error.to_string(),
+            };
+            assert!(said.contains(message), "{arguments:?}: {said}");
+        }
     }
 
     #[test]

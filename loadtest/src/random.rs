@@ -1,5 +1,7 @@
 //! Random draws that are the same for the same seed on every machine.
 //!
+//! What is made of them by `exp` and `ln` is so to the last bit only where these are the same: they are the platform's own.
+//!
 //! Xoshiro256++ (D. Blackman and S. Vigna, 2018), seeded through SplitMix64 as its authors advise. A stream for each number of a seed
 //! makes request or person N without those before it.
 

@@ -45,7 +45,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cauce_features::spec::SpecErrors;
-use cauce_features::spec::source::{Section, Source};
+use cauce_features::spec::source::Section;
 use cauce_features::time::Timestamp;
 use serde::Deserialize;
 
@@ -61,7 +61,7 @@ use read::Reader;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scenario {
     pub name: String,
-    /// The file as it was read.
+    /// The file as it was read, but for the values of headers, which may be secrets.
     pub text: String,
     /// What the files that it names count from.
     pub directory: PathBuf,
@@ -139,18 +139,18 @@ const PACES: [(&str, Pace); 2] = [("poisson", Pace::Poisson), ("constant", Pace:
 impl Scenario {
     /// Reads a scenario; `origin` is what errors call it, `directory` where the files that it names are looked for.
     pub fn parse(origin: &str, text: &str, directory: impl Into<PathBuf>) -> Result<Self, SpecErrors> {
-        let mut reader = Reader(Source::new(text));
+        let mut reader = Reader::new(text);
         if text.len() > TEXT_MOST {
             reader.refuse(0, "a scenario is at most 1 MiB long");
-            return Err(reader.0.into_errors(origin));
+            return Err(reader.source.into_errors(origin));
         }
-        let document = reader.0.document();
-        if !reader.0.is_right() {
-            return Err(reader.0.into_errors(origin));
+        let document = reader.source.document();
+        if !reader.source.is_right() {
+            return Err(reader.source.into_errors(origin));
         }
-        match read(&mut reader, Section { table: &document, at: 0 }, text, directory.into()) {
-            Some(scenario) if reader.0.is_right() => Ok(scenario),
-            _ => Err(reader.0.into_errors(origin)),
+        match read(&mut reader, Section { table: &document, at: 0 }, directory.into()) {
+            Some(scenario) if reader.source.is_right() => Ok(scenario),
+            _ => Err(reader.source.into_errors(origin)),
         }
     }
 
@@ -188,8 +188,8 @@ impl std::fmt::Display for Target {
 }
 
 /// What could be read; whatever is missing in it has been noted as wrong.
-fn read(reader: &mut Reader<'_>, file: Section<'_>, text: &str, directory: PathBuf) -> Option<Scenario> {
-    reader.0.only(file, &KEYS);
+fn read(reader: &mut Reader<'_>, file: Section<'_>, directory: PathBuf) -> Option<Scenario> {
+    reader.source.only(file, &KEYS);
     reader.require(file, "name");
     let name = reader.text(file, "name", |text| Ok(text.to_owned()));
     let target = reader.text(file, "target", Target::parse);
@@ -202,7 +202,7 @@ fn read(reader: &mut Reader<'_>, file: Section<'_>, text: &str, directory: PathB
     let load = load::read(reader, file, traffic.iter().any(is_once));
     let scenario = Scenario {
         name: name?,
-        text: text.to_owned(),
+        text: reader.told(),
         directory,
         target: target.unwrap_or_else(|| Target { authority: "127.0.0.1:8080".to_owned() }),
         seed,
@@ -226,8 +226,8 @@ fn read(reader: &mut Reader<'_>, file: Section<'_>, text: &str, directory: PathB
 
 fn people(reader: &mut Reader<'_>, file: Section<'_>, seed: u64) -> People {
     let default = People { count: 10_000, zipf: 0.0, seed };
-    let Some(section) = reader.0.section(file, "people") else { return default };
-    reader.0.only(section, &["count", "zipf", "seed"]);
+    let Some(section) = reader.source.section(file, "people") else { return default };
+    reader.source.only(section, &["count", "zipf", "seed"]);
     People {
         count: reader.count(section, "count", 1..=1_000_000_000).unwrap_or(default.count),
         zipf: reader.number(section, "zipf", 0.0..=10.0).unwrap_or(default.zipf),
@@ -236,8 +236,8 @@ fn people(reader: &mut Reader<'_>, file: Section<'_>, seed: u64) -> People {
 }
 
 fn limits(reader: &mut Reader<'_>, file: Section<'_>) -> Limits {
-    let Some(section) = reader.0.section(file, "limits") else { return Limits::default() };
-    reader.0.only(section, &["p50", "p99", "p999", "error_rate", "rate"]);
+    let Some(section) = reader.source.section(file, "limits") else { return Limits::default() };
+    reader.source.only(section, &["p50", "p99", "p999", "error_rate", "rate"]);
     Limits {
         p50: reader.duration(section, "p50"),
         p99: reader.duration(section, "p99"),
@@ -252,12 +252,12 @@ fn watch(reader: &mut Reader<'_>, file: Section<'_>) -> Option<Watch> {
     struct Only {
         watch: Watch,
     }
-    let Some(section) = reader.0.section(file, "watch") else { return load::is_soak(file).then(Watch::default) };
-    reader.0.only(section, &["page", "every", "settle", "p99_tolerance", "series"]);
-    for series in reader.0.tables(section, "series") {
-        reader.0.only(series, &["name", "metric", "per", "unit", "tolerance"]);
+    let Some(section) = reader.source.section(file, "watch") else { return load::is_soak(file).then(Watch::default) };
+    reader.source.only(section, &["page", "every", "settle", "p99_tolerance", "series"]);
+    for series in reader.source.tables(section, "series") {
+        reader.source.only(series, &["name", "metric", "per", "unit", "tolerance"]);
     }
-    match toml::from_str::<Only>(reader.0.text) {
+    match toml::from_str::<Only>(reader.source.text) {
         Ok(only) => Some(only.watch),
         // An unknown key has been noted, with the word that was probably meant.
         Err(error) if error.message().contains("unknown field") => None,

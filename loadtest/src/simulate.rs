@@ -4,7 +4,10 @@
 //! bank's own data are: the shapes are those of real events, and whether somebody defaults depends on what the events show.
 //!
 //! Everything is drawn from the seed and a person's number alone (and, within a person, the day): any thread can make any part of it, and
-//! the same seed gives the same bytes. `Z` is a standard normal draw, `U` a uniform one, `t` a day of the history, which has `T` days.
+//! the same seed gives the same bytes (on machines whose mathematical library rounds alike). `Z` is a standard normal draw, `U` a uniform one, `t` a day of the history, which has `T` days.
+//!
+//! Nobody recovers from a shock: towards its end a history is gloomier than at its begin, with more defaults and later payments. A model that
+//! is trained on the first part of it and tested on the last sees that as drift.
 //!
 //! | what | how it is drawn |
 //! |---|---|
@@ -40,6 +43,7 @@ mod run;
 mod write;
 
 pub use people::Person;
+pub(crate) use write::number as write_number;
 
 use cauce_features::time::Timestamp;
 

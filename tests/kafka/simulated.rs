@@ -63,6 +63,6 @@ fn simulated_bank_is_scored_whole_and_what_is_invalid_in_it_told_apart() {
 fn simulation_says_what_is_missing_at_the_broker() {
     let topics = Topics::named("simulated-nowhere", 1);
     let said = simulate(&topics, &[]);
-    assert_eq!(said.code(), Some(1));
+    assert_eq!(said.code(), Some(2));
     assert!(said.stderr().contains("there is no topic `simulated-nowhere.events`"), "{}", said.stderr());
 }

@@ -19,7 +19,9 @@ fn figures(directory: &Directory) -> Value {
 
 #[test]
 fn mixed_traffic_gets_the_answers_that_it_was_meant_to_get() {
-    let (server, directory) = (Server::start::<&str>([]), Directory::new("loadtest-mixed"));
+    // However slow the machine, each gets its score: no budget, queue or breaker cuts it short.
+    let patient = ["--set", "admission.delay=10s", "--set", "breaker.calls=1000000"];
+    let (server, directory) = (Server::start(patient), Directory::new("loadtest-mixed"));
     let scenario = directory.write(
         "mixed.toml",
         r#"
@@ -36,9 +38,11 @@ fn mixed_traffic_gets_the_answers_that_it_was_meant_to_get() {
         weight = 4
         repeated = 0.2
         invalid = 0.1
+        headers = { X-Latency-Budget-Ms = "30000" }
         [[traffic]]
         kind = "events"
         weight = 3
+        headers = { X-Latency-Budget-Ms = "30000" }
         late = 0.1
         duplicate = 0.1
         invalid = 0.1
@@ -47,6 +51,7 @@ fn mixed_traffic_gets_the_answers_that_it_was_meant_to_get() {
         name = "event"
         size = 1
         weight = 2
+        headers = { X-Latency-Budget-Ms = "30000" }
         duplicate = 0.2
         invalid = 0.1
         [[traffic]]
@@ -54,9 +59,11 @@ fn mixed_traffic_gets_the_answers_that_it_was_meant_to_get() {
         size = 20
         repeated = 0.1
         invalid = 0.1
+        headers = { X-Latency-Budget-Ms = "30000" }
         "#,
     );
-    let path = directory.path("figures.json");
+    // Of an earlier run that had more to say.
+    let path = directory.write("figures.json", &"x".repeat(1 << 20));
     let finished =
         run(scenario.to_str().unwrap(), &server.url(""), &["--json", path.to_str().unwrap()]).expect_success();
     let figures = figures(&directory);
@@ -116,6 +123,10 @@ fn what_is_given_wrong_ends_with_2_before_anything_is_sent() {
         assert_eq!(finished.code(), Some(2), "{scenario} {arguments:?}: {}", finished.stderr());
         assert!(finished.stderr().contains(message), "{scenario} {arguments:?}: {}", finished.stderr());
     }
+    let earlier = directory.write("earlier.json", "of an earlier run");
+    let failed = run("score", right, &["--json", earlier.to_str().unwrap()]);
+    assert_eq!(failed.code(), Some(2), "{}", failed.stderr());
+    assert_eq!(std::fs::read(&earlier).unwrap(), b"of an earlier run");
 }
 
 #[test]

@@ -76,7 +76,7 @@ impl<'t> Source<'t> {
     }
 
     /// The entries of a table of tables in the order of the file.
-    pub fn sections<'v>(&mut self, section: Section<'v>) -> Vec<(Found<&'v str>, Section<'v>)> {
+    pub(crate) fn sections<'v>(&mut self, section: Section<'v>) -> Vec<(Found<&'v str>, Section<'v>)> {
         let mut entries: Vec<_> = section.table.iter().collect();
         entries.sort_by_key(|(key, _)| key.span().start);
         let mut sections = Vec::new();
@@ -104,7 +104,7 @@ impl<'t> Source<'t> {
         self.as_section(key, name.span().start, value)
     }
 
-    pub fn as_section<'v>(&mut self, name: &str, at: usize, value: &'v Value<'v>) -> Option<Section<'v>> {
+    pub(crate) fn as_section<'v>(&mut self, name: &str, at: usize, value: &'v Value<'v>) -> Option<Section<'v>> {
         match value.get_ref() {
             DeValue::Table(table) => Some(Section { table, at }),
             other => self.wrong_type(value, name, "a table", other),
@@ -119,7 +119,7 @@ impl<'t> Source<'t> {
         }
     }
 
-    pub fn required_text<'v>(&mut self, section: Section<'v>, key: &str) -> Option<Found<&'v str>> {
+    pub(crate) fn required_text<'v>(&mut self, section: Section<'v>, key: &str) -> Option<Found<&'v str>> {
         if !section.table.contains_key(key) {
             self.refuse(section.at, format!("`{key}` is missing"));
         }
@@ -162,7 +162,7 @@ impl<'t> Source<'t> {
     }
 
     /// A name as specifications use them: `[a-z][a-z0-9_]*`, at most 64 bytes.
-    pub fn check_name(&mut self, what: &str, name: Found<&str>) {
+    pub(crate) fn check_name(&mut self, what: &str, name: Found<&str>) {
         let letters = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
         let starts = name.value.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
         if !starts || !name.value.bytes().all(letters) || name.value.len() > 64 {

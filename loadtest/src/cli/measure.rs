@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -132,8 +132,12 @@ impl<'a> Session<'a> {
 
 fn address(scenario: &Scenario) -> Result<SocketAddr, String> {
     let target = &scenario.target;
-    let mut found = target.authority.to_socket_addrs().map_err(|error| format!("cannot find `{target}`: {error}"))?;
-    found.next().ok_or_else(|| format!("cannot find `{target}`: its name has no address"))
+    let found = target.authority.to_socket_addrs().map_err(|error| format!("cannot find `{target}`: {error}"))?;
+    let found: Vec<_> = found.collect();
+    // A name may have addresses at which nobody listens: `localhost` is `::1` first. Where none answers, the first one tells why.
+    let answers = |address: &&SocketAddr| TcpStream::connect_timeout(address, scenario.patience).is_ok();
+    let answering = if found.len() > 1 { found.iter().find(answers) } else { None };
+    answering.or(found.first()).copied().ok_or_else(|| format!("cannot find `{target}`: its name has no address"))
 }
 
 fn now() -> Timestamp {

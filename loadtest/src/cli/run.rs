@@ -1,7 +1,7 @@
 //! `cauce-loadtest run`: a scenario, what the command line says otherwise, and what came of it.
 
 use std::error::Error;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use clap::Args;
 
-use super::Ended;
 use super::measure::{Measured, Session};
+use super::{Ended, share};
 use crate::duration;
 use crate::limits::Limits;
 use crate::report::{self, Report};
@@ -103,7 +103,7 @@ impl Run {
             name: &scenario.name,
             scenario: &scenario.text,
             target: &scenario.target.to_string(),
-            command: &std::env::args().collect::<Vec<_>>().join(" "),
+            command: &command(),
             started_at,
             outcome: &outcome,
             limits: &judged,
@@ -175,14 +175,27 @@ impl Outputs {
 
 impl Output {
     fn create(path: &Path) -> Result<Self, String> {
-        let file = File::create(path).map_err(|error| format!("cannot write `{}`: {error}", path.display()))?;
+        // What an earlier run wrote stays there until this one has something to say.
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
+        let file = file.map_err(|error| format!("cannot write `{}`: {error}", path.display()))?;
         Ok(Self { path: path.to_owned(), file: BufWriter::new(file) })
     }
 
     fn write(&mut self, write: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>) -> Result<(), String> {
-        let written = write(&mut self.file).and_then(|()| self.file.flush());
+        let written = self.clear().and_then(|()| write(&mut self.file)).and_then(|()| self.file.flush());
         written.map_err(|error| format!("cannot write `{}`: {error}", self.path.display()))
     }
+
+    /// A pipe or a terminal has no length.
+    fn clear(&self) -> std::io::Result<()> {
+        let file = self.file.get_ref();
+        if file.metadata()?.is_file() { file.set_len(0) } else { Ok(()) }
+    }
+}
+
+/// The command line, also one that is no UTF-8.
+fn command() -> String {
+    std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
 }
 
 /// How a run ended; what the figures could not be driven for is said beside them.
@@ -210,9 +223,4 @@ fn read(scenario: &str) -> Result<Scenario, Box<dyn Error>> {
     }
     let text = fs::read_to_string(path).map_err(|error| format!("cannot read `{scenario}`: {error}"))?;
     Ok(Scenario::parse(scenario, &text, path.parent().unwrap_or(Path::new("")))?)
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
-    share.ok_or_else(|| format!("a share is a number from 0 to 1, not `{text}`"))
 }

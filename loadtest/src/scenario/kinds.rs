@@ -16,7 +16,7 @@ pub struct Kind {
     /// How many of the requests are of this kind, beside the weights of the others.
     pub weight: f64,
     pub path: String,
-    /// Beside `Host`, `Content-Type` and `Content-Length`.
+    /// Beside `Host`, `Content-Type` and `Content-Length`. Their values are not told.
     pub headers: Vec<(String, String)>,
     pub what: What,
 }
@@ -110,11 +110,13 @@ const KINDS_MOST: usize = 32;
 /// As many as make a request of some megabytes.
 const ITEMS_MOST: u64 = 10_000;
 const ITEMS: u64 = 100;
+/// What is sent for the first time is searched for among what is not.
+const REPEATED_MOST: f64 = 0.99;
 const EVENTS: u64 = 20;
 
 /// Reads all `[[traffic]]`.
 pub(super) fn read(reader: &mut Reader<'_>, file: Section<'_>) -> Vec<Kind> {
-    let sections = reader.0.tables(file, "traffic");
+    let sections = reader.source.tables(file, "traffic");
     if sections.is_empty() && !file.table.contains_key("traffic") {
         reader.refuse(file.at, "`[[traffic]]` is missing: it says what is sent");
     }
@@ -141,7 +143,7 @@ fn kind(reader: &mut Reader<'_>, section: Section<'_>) -> Option<Kind> {
     let word = reader.word(section, "kind", &WORDS)?;
     let keys = KEYS.iter().find(|(of, _)| *of == word).map_or(&[][..], |(_, keys)| keys);
     let known: Vec<_> = COMMON.iter().chain(keys).copied().collect();
-    reader.0.only(section, &known);
+    reader.source.only(section, &known);
     let (what, path) = match word {
         Word::Score => (What::Applications(applications(reader, section, None)), "/v1/score"),
         Word::Batch => {
@@ -169,7 +171,7 @@ fn kind(reader: &mut Reader<'_>, section: Section<'_>) -> Option<Kind> {
 }
 
 fn applications(reader: &mut Reader<'_>, section: Section<'_>, batch: Option<u32>) -> Applications {
-    let omitted = reader.0.texts(section, "omit").unwrap_or_default();
+    let omitted = reader.source.texts(section, "omit").unwrap_or_default();
     for Found { value, at } in &omitted {
         if !matches!(*value, "person_id" | "application_id") {
             let offer = meant(value, ["person_id", "application_id"]);
@@ -178,6 +180,7 @@ fn applications(reader: &mut Reader<'_>, section: Section<'_>, batch: Option<u32
     }
     let has = |key: &str| omitted.iter().all(|omitted| omitted.value != key);
     let [repeated, invalid] = shares(reader, section, ["repeated", "invalid"]);
+    check_repeated(reader, section, "repeated", repeated, invalid);
     let mode = reader.word(section, "mode", &MODES).map(str::to_owned);
     Applications { batch, repeated, invalid, has_person: has("person_id"), has_id: has("application_id"), mode }
 }
@@ -185,6 +188,7 @@ fn applications(reader: &mut Reader<'_>, section: Section<'_>, batch: Option<u32
 fn events(reader: &mut Reader<'_>, section: Section<'_>) -> Events {
     let size = reader.count(section, "size", 1..=ITEMS_MOST).unwrap_or(EVENTS) as u32;
     let [late, duplicate, invalid] = shares(reader, section, ["late", "duplicate", "invalid"]);
+    check_repeated(reader, section, "duplicate", duplicate, invalid);
     Events { size, late, duplicate, invalid }
 }
 
@@ -198,13 +202,26 @@ fn shares<const N: usize>(reader: &mut Reader<'_>, section: Section<'_>, keys: [
     shares
 }
 
+/// What is sent again was sent before, and was not made to be refused.
+fn check_repeated(reader: &mut Reader<'_>, section: Section<'_>, key: &str, repeated: f64, invalid: f64) {
+    if repeated > 0.0 && repeated + invalid > REPEATED_MOST + 1e-9 {
+        let message =
+            format!("`{key}` and `invalid` are together at most {REPEATED_MOST}: the rest is what can be sent again");
+        reader.refuse(section.at, message);
+    }
+}
+
 fn replay(reader: &mut Reader<'_>, section: Section<'_>) -> Option<Replay> {
     reader.require(section, "file");
     let batch = reader.count(section, "batch", 1..=ITEMS_MOST).unwrap_or(1) as u32;
     let content_type =
         reader.text(section, "content_type", header_value).unwrap_or_else(|| "application/json".to_owned());
     let is_lines = content_type.contains("ndjson") || content_type.contains("jsonl");
-    let default_body = if batch == 1 { "{{line}}" } else { "{{items}}" };
+    let default_body = match batch {
+        1 => "{{line}}",
+        _ if is_lines => "{{items}}",
+        _ => "[{{items}}]",
+    };
     let body = template(reader, section, "body", default_body)?;
     let item = template(reader, section, "item", "{{line}}")?;
     if item.has_items() {
@@ -223,7 +240,7 @@ fn replay(reader: &mut Reader<'_>, section: Section<'_>) -> Option<Replay> {
             .text(section, "separator", |text| Ok(text.to_owned()))
             .unwrap_or_else(|| if is_lines { "\n" } else { "," }.to_owned()),
         batch,
-        once: reader.0.boolean(section, "once").unwrap_or(false),
+        once: reader.source.boolean(section, "once").unwrap_or(false),
         status: statuses(reader, section),
         answer: reader.text(section, "answer", Pointer::parse),
     })
@@ -251,7 +268,7 @@ fn statuses(reader: &mut Reader<'_>, section: Section<'_>) -> Vec<u16> {
 fn headers(reader: &mut Reader<'_>, section: Section<'_>) -> Vec<(String, String)> {
     let mut headers = Vec::new();
     for (name, value) in
-        reader.0.section(section, "headers").map(|_| reader.named_texts(section, "headers")).unwrap_or_default()
+        reader.source.section(section, "headers").map(|_| reader.secrets(section, "headers")).unwrap_or_default()
     {
         if name.value.is_empty()
             || !name.value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')

@@ -143,7 +143,7 @@ pub(super) fn is_soak(file: Section<'_>) -> bool {
 
 /// Reads `[load]`. `once` says whether the length follows from a file.
 pub(super) fn read(reader: &mut Reader<'_>, file: Section<'_>, once: bool) -> Option<Load> {
-    let Some(section) = reader.0.section(file, "load") else {
+    let Some(section) = reader.source.section(file, "load") else {
         if !file.table.contains_key("load") {
             reader.refuse(file.at, "`[load]` is missing: it says when requests are due");
         }

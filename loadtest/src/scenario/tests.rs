@@ -75,6 +75,14 @@ fn what_is_wrong_is_named_where_it_stands_with_the_word_that_was_meant() {
             "s.toml:7:1: the shares `repeated`, `invalid` are together at most 1",
         ),
         (
+            "kind = \"score\" => kind = \"score\"\nrepeated = 1",
+            "s.toml:7:1: `repeated` and `invalid` are together at most 0.99",
+        ),
+        (
+            "kind = \"score\" => kind = \"events\"\nduplicate = 0.5\ninvalid = 0.5",
+            "s.toml:7:1: `duplicate` and `invalid` are together at most 0.99",
+        ),
+        (
             "kind = \"score\" => kind = \"score\"\nomit = [\"person\"]",
             "s.toml:9:9: `person` cannot be left out; did you mean `person_id`?",
         ),
@@ -133,6 +141,24 @@ fn what_is_wrong_is_named_where_it_stands_with_the_word_that_was_meant() {
         let said = wrong(change);
         assert!(said.contains(message), "{change}\n{said}");
     }
+}
+
+#[test]
+fn headers_may_come_from_the_environment_and_are_not_told() {
+    let headers = "kind = \"score\" => kind = \"score\"\n[traffic.headers]\nX-Key = 'hunter2' # mine\nAuthorization = \"hunter3\"";
+    let parsed = Scenario::parse("s.toml", &scenario(headers), "").unwrap();
+    let given = [("X-Key", "hunter2"), ("Authorization", "hunter3")];
+    assert_eq!(parsed.traffic[0].headers, given.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    assert!(parsed.text.contains("X-Key = \"***\" # mine\nAuthorization = \"***\"\n"), "{}", parsed.text);
+
+    // Cargo gives it to tests.
+    let variable = scenario("kind = \"score\" => kind = \"score\"\nheaders = { X-Key = \"env:CARGO_PKG_NAME\" }");
+    let parsed = Scenario::parse("s.toml", &variable, "").unwrap();
+    assert_eq!(parsed.traffic[0].headers, [("X-Key".to_owned(), "cauce-loadtest".to_owned())]);
+    assert_eq!(parsed.text, variable);
+
+    let said = wrong("kind = \"score\" => kind = \"score\"\nheaders = { X-Key = \"env:CAUCE_NOT_SET\" }");
+    assert_eq!(said, "s.toml:9:21: there is no variable `CAUCE_NOT_SET` in the environment");
 }
 
 #[test]

@@ -6,25 +6,30 @@ use std::thread;
 use std::time::Instant;
 
 use cauce_features::time::Timestamp;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::counts::Counts;
-use super::error::Error;
+use super::error::{DAYS_MOST, Error};
 use super::faults::Faults;
-use super::kafka::{Producing, Target};
+use super::kafka::{self, Producing, Target};
 use super::live::{self, Pipe};
-use super::run::{Order, Run};
+use super::run::{Order, PERSON_DAYS_AT_ONCE, Run};
 use super::{Bank, files};
+use crate::cli::share;
 
 /// Make up a bank: people with a hidden propensity to default, their events and applications, as files, a stream or records of Kafka.
 ///
 /// The same seed gives the same bytes. A directory gets `events.ndjson` and `applications.ndjson`, which `cauce backfill` reads, and
 /// `people.ndjson` and `labels.ndjson` with what nobody sees.
+///
+/// A service whose clock is today's refuses what is older than its horizon, and what is yet to come: for one that takes the stream, from
+/// `--out -` or by `--kafka`, let `--from` and `--to` give a history that ends about now.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("destination").args(["out", "kafka"]).required(true)))]
 pub struct Simulate {
-    /// How many people there are.
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    /// How many people there are. A day of all of them is held in memory.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=PERSON_DAYS_AT_ONCE))]
     people: u64,
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -35,7 +40,7 @@ pub struct Simulate {
     #[arg(long, default_value = "2026-07-01", value_parser = instant)]
     to: Timestamp,
     /// A directory for the files; or `-` for events on standard output, in the order of their arrival, as `/v1/events/batch` takes them.
-    #[arg(long, required_unless_present = "kafka", conflicts_with = "kafka")]
+    #[arg(long)]
     out: Option<PathBuf>,
     /// Brokers (`host:port,…`) to send everything to, in the order of its arrival and keyed by person.
     #[arg(long, value_name = "BROKERS")]
@@ -46,9 +51,9 @@ pub struct Simulate {
     /// The topic of applications.
     #[arg(long, default_value = "cauce.applications", requires = "kafka")]
     applications_topic: String,
-    /// A further property of librdkafka, as `security.protocol=SSL`; as often as you like.
-    #[arg(long, value_name = "NAME=VALUE", value_parser = property, requires = "kafka")]
-    kafka_property: Vec<(String, String)>,
+    /// A file of further properties of librdkafka, as the service's `kafka.properties`: lines like `security.protocol=SSL`.
+    #[arg(long, value_name = "FILE", requires = "kafka")]
+    kafka_properties: Option<PathBuf>,
     /// At most so many records a second, to standard output or to Kafka; as fast as it goes without.
     #[arg(long, value_parser = rate)]
     rate: Option<f64>,
@@ -85,8 +90,10 @@ impl Simulate {
 
     fn as_run(&self) -> Result<Run, Error> {
         let bank = Bank { seed: self.seed, start: self.from, end: self.to };
-        if !(1..=36_500).contains(&bank.days()) {
-            return Err(Error::Days);
+        match bank.days() {
+            0 => return Err(Error::Days),
+            days if days > DAYS_MOST => return Err(Error::TooManyDays(days)),
+            _ => {}
         }
         let is_live = self.kafka.is_some() || self.is_pipe();
         if self.rate.is_some() && !is_live {
@@ -114,7 +121,12 @@ impl Simulate {
                     brokers: brokers.clone(),
                     events: self.topic.clone(),
                     applications: (!self.events_only).then(|| self.applications_topic.clone()),
-                    properties: self.kafka_property.clone(),
+                    properties: self
+                        .kafka_properties
+                        .as_deref()
+                        .map(kafka::properties)
+                        .transpose()?
+                        .unwrap_or_default(),
                 })?;
                 live::send(run, &faults, self.events_only, self.rate, &mut producing, progress)
             }
@@ -138,17 +150,7 @@ fn instant(text: &str) -> Result<Timestamp, String> {
     if time.millis() % 1_000 == 0 { Ok(time) } else { Err("a history begins and ends with a whole second".to_owned()) }
 }
 
-fn share(text: &str) -> Result<f64, String> {
-    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
-    share.ok_or_else(|| "a share is a number from 0 to 1, as `0.05`".to_owned())
-}
-
 fn rate(text: &str) -> Result<f64, String> {
-    let rate = text.parse().ok().filter(|rate: &f64| *rate > 0.0 && rate.is_finite());
-    rate.ok_or_else(|| "a rate is a number of records a second above 0, as `500`".to_owned())
-}
-
-fn property(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("a property is its name, `=` and its value")?;
-    Ok((name.to_owned(), value.to_owned()))
+    let rate = text.parse().ok().filter(|rate| (0.001..=1e9).contains(rate));
+    rate.ok_or_else(|| "a rate is a number of records a second from 0.001 to 1000000000, as `500`".to_owned())
 }

@@ -5,15 +5,24 @@ use std::path::Path;
 
 use rdkafka::error::KafkaError;
 
+/// The longest history.
+pub(super) const DAYS_MOST: u32 = 36_500;
+
 /// Of a simulation.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
-    #[error("`--to` is not a day or more behind `--from`: a history has whole days, and at most 36500 of them")]
+    #[error("`--to` is not a day or more behind `--from`: a history has whole days")]
     Days,
+    #[error("from `--from` to `--to` there are {0} days: a history has at most {DAYS_MOST}")]
+    TooManyDays(u32),
     #[error("`--rate` is for standard output and for Kafka: files are written as fast as it goes")]
     Rate,
     #[error("cannot write `{path}`: {cause}")]
     Write { path: String, cause: io::Error },
+    #[error("cannot read `{path}`: {cause}")]
+    Read { path: String, cause: io::Error },
+    #[error("`{path}`, line {line}: a property is written `name=value`")]
+    Property { path: String, line: usize },
     #[error("nobody reads any more")]
     NobodyReads,
     #[error("no broker at `{brokers}` answers: {cause}")]

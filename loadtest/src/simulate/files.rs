@@ -1,7 +1,7 @@
 //! A bank's history in files: what `cauce backfill` reads, and beside it what nobody sees.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use super::counts::Counts;
@@ -36,6 +36,9 @@ pub(super) fn write(
     fs::create_dir_all(directory).map_err(|cause| Error::write(directory, cause))?;
     let mut events = Output::create(directory.join(EVENTS))?;
     let mut others = if events_only {
+        // Those of another history would be taken for this one's.
+        remove(&directory.join(APPLICATIONS))?;
+        remove(&directory.join(LABELS))?;
         None
     } else {
         Some((Output::create(directory.join(APPLICATIONS))?, Output::create(directory.join(LABELS))?))
@@ -91,6 +94,13 @@ fn form(records: &[Record], faults: &Faults, events_only: bool) -> Formed {
         formed.counts.add(record, behind);
     }
     formed
+}
+
+fn remove(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(cause) if cause.kind() != ErrorKind::NotFound => Err(Error::write(path, cause)),
+        _ => Ok(()),
+    }
 }
 
 fn write_people(bank: &Bank, people: u64, path: PathBuf) -> Result<(), Error> {

@@ -4,6 +4,8 @@
 //! then plays a history back as it was; one that takes the broker's (`LogAppendTime`, as `cauce topics create` has it) sees all of it
 //! arrive now, so it should be a history that ends about now, or most of it is too old.
 
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -33,6 +35,18 @@ pub(super) struct Target {
     pub(super) applications: Option<String>,
     /// Further properties of librdkafka: TLS, SASL.
     pub(super) properties: Vec<(String, String)>,
+}
+
+/// What a file of properties says: lines `name=value`, and comments behind `#`; as the service reads its own.
+pub(super) fn properties(path: &Path) -> Result<Vec<(String, String)>, Error> {
+    let told = path.display().to_string();
+    let text = fs::read_to_string(path).map_err(|cause| Error::Read { path: told.clone(), cause })?;
+    let lines = (1..).zip(text.lines().map(str::trim)).filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    let property = |(line, text): (usize, &str)| {
+        let (name, value) = text.split_once('=').ok_or_else(|| Error::Property { path: told.clone(), line })?;
+        Ok((name.trim().to_owned(), value.trim().to_owned()))
+    };
+    lines.map(property).collect()
 }
 
 /// Sends, and counts what all replicas in sync have.
@@ -129,9 +143,9 @@ impl Sink for Producing {
         self.sent += 1;
         if self.sent.is_multiple_of(1_024) {
             self.producer.poll(Duration::ZERO);
-            self.check()?;
         }
-        Ok(())
+        // Of a slow stream a failure is heard of while it rests.
+        self.check()
     }
 
     fn rest(&mut self, time: Duration) {

@@ -58,7 +58,7 @@ pub(super) fn send(
     mut progress: impl FnMut(),
 ) -> Result<Counts, Error> {
     let mut counts = Counts::default();
-    let mut flow = Flow { sink, held: Held::default(), begin: Instant::now(), sent: 0, rate };
+    let mut flow = Flow { sink, held: Held::default(), pace: rate.map(Pace::new) };
     run.each(
         |records| form(records, faults, events_only),
         |Piece { formed, end, is_last }| {
@@ -135,9 +135,31 @@ struct Held {
 struct Flow<'a, S> {
     sink: &'a mut S,
     held: Held,
-    begin: Instant,
+    pace: Option<Pace>,
+}
+
+/// When the next record is due: so many a second from the first on.
+pub(super) struct Pace {
+    rate: f64,
+    begin: Option<Instant>,
+    /// Since then.
     sent: u64,
-    rate: Option<f64>,
+}
+
+impl Pace {
+    pub(super) fn new(rate: f64) -> Self {
+        Self { rate, begin: None, sent: 0 }
+    }
+
+    /// When the next record is due. One that is late by up to a second is caught up with; beyond that the pace begins anew, or all that was
+    /// due in a pause would follow it at once.
+    pub(super) fn due(&mut self, now: Instant) -> Instant {
+        let begin = *self.begin.get_or_insert(now);
+        let due = begin + Duration::from_secs_f64(self.sent as f64 / self.rate);
+        let is_lost = now.saturating_duration_since(due) > Duration::from_secs(1);
+        (self.begin, self.sent) = if is_lost { (Some(now), 1) } else { (Some(begin), self.sent + 1) };
+        if is_lost { now } else { due }
+    }
 }
 
 impl<S: Sink> Flow<'_, S> {
@@ -171,13 +193,12 @@ impl<S: Sink> Flow<'_, S> {
     }
 
     fn take(&mut self, live: Live<'_>) -> Result<(), Error> {
-        if let Some(rate) = self.rate {
-            let due = self.begin + Duration::from_secs_f64(self.sent as f64 / rate);
+        if let Some(pace) = &mut self.pace {
+            let due = pace.due(Instant::now());
             while let Some(wait) = due.checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero()) {
                 self.sink.rest(wait);
             }
         }
-        self.sent += 1;
         self.sink.take(live)
     }
 }

@@ -119,7 +119,7 @@ impl Person {
         }
     }
 
-    /// How badly they are doing on a day: 0 is ordinary, 1 two months behind a shock.
+    /// How badly they are doing on a day: 0 is ordinary, 1 two months behind a shock and from then on.
     pub fn strain(&self, day: f64) -> f64 {
         self.shock_day.map_or(0.0, |shock| ((day - shock) / 60.0).clamp(0.0, 1.0))
     }

@@ -1,7 +1,8 @@
 //! All that happens at the bank, in order: slices of days are made by several threads and come out one behind the other.
 //!
-//! Memory holds a few slices and no more, however long the history is: one has a quarter of a million person-days (or a day of more
-//! people than that), which are some 100,000 records. The number of threads changes nothing in what comes out.
+//! Memory holds a slice for each thread and no more, however long the history is: one has a quarter of a million person-days (or a day of
+//! more people than that), which are some 100,000 records. Where days are large there are fewer threads, so that it is never more than
+//! [`PERSON_DAYS_AT_ONCE`]: some hundreds of megabytes. The number of threads changes nothing in what comes out.
 
 use std::ops::Range;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
@@ -14,6 +15,8 @@ use super::{Bank, Record};
 
 /// Of a slice, where there are not more people.
 const PERSON_DAYS: u64 = 1 << 18;
+/// Of all slices that are made at the same time (S5); so many people there are at most.
+pub(super) const PERSON_DAYS_AT_ONCE: u64 = 1 << 23;
 /// Records that are handed over at once.
 const PIECE: usize = 4_096;
 
@@ -57,7 +60,7 @@ impl Run {
         form: impl Fn(&[Record]) -> T + Sync,
         mut take: impl FnMut(Piece<T>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let threads = self.threads.clamp(1, self.slices().max(1) as usize);
+        let threads = self.threads_at_once();
         thread::scope(|scope| {
             let (starts, turns): (Vec<_>, Vec<_>) = (0..threads).map(|_| mpsc::channel()).unzip();
             // The first number of the first slice; whoever goes is missed by the next one, so nobody waits for ever.
@@ -72,6 +75,12 @@ impl Run {
             drop(starts);
             in_order(self.slices() as usize, &pieces, &mut take)
         })
+    }
+
+    pub(super) fn threads_at_once(&self) -> usize {
+        let slices = PERSON_DAYS_AT_ONCE / self.people.max(PERSON_DAYS);
+        let most = slices.min(self.slices().into()).max(1) as usize;
+        self.threads.clamp(1, most)
     }
 
     fn days_of_slice(&self) -> u32 {

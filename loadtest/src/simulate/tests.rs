@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cauce_features::application::{Application, HistoricApplication, StreamedApplication};
 use cauce_features::event::Event;
@@ -11,8 +11,8 @@ use proptest::prelude::*;
 
 use super::error::Error;
 use super::faults::Faults;
-use super::live::{Live, Sink};
-use super::run::{Order, Run};
+use super::live::{Live, Pace, Sink};
+use super::run::{Order, PERSON_DAYS_AT_ONCE, Run};
 use super::*;
 
 const RIGHT: Faults = Faults { seed: 1, duplicate_share: 0.0, invalid_share: 0.0 };
@@ -250,6 +250,61 @@ fn faults_stand_beside_the_history_and_change_nothing_in_it() {
     assert!((1.08..1.12).contains(&share(valid.len())), "{}", valid.len());
     valid.dedup();
     assert_eq!(valid, right);
+}
+
+#[test]
+fn a_day_of_many_people_is_made_by_fewer_threads() {
+    for (people, threads) in [(1, 32), (1 << 18, 32), (1 << 20, 8), (PERSON_DAYS_AT_ONCE, 1)] {
+        let most = run(people, Order::Time, 1_000).threads_at_once();
+        assert!(most <= threads && most as u64 * people <= PERSON_DAYS_AT_ONCE, "{people}: {most}");
+    }
+}
+
+#[test]
+fn a_pace_begins_with_the_first_record_and_makes_up_for_no_pause() {
+    let (begin, at) = (Instant::now(), Duration::from_millis);
+    let mut pace = Pace::new(10.0);
+    for (now, due) in [
+        // Whenever the first one is there; then a tenth of a second between them, also if one is a little late …
+        (5_000, 5_000),
+        (5_000, 5_100),
+        (5_150, 5_200),
+        (6_000, 5_300),
+        // … but not what was due in a minute at once.
+        (66_000, 66_000),
+        (66_000, 66_100),
+    ] {
+        assert_eq!(pace.due(begin + at(now)).duration_since(begin), at(due), "at {now} ms");
+    }
+}
+
+#[test]
+fn events_alone_leave_no_applications_of_another_history_beside_them() {
+    let directory = Directory::new("alone");
+    for events_only in [false, true] {
+        files::write(&run(20, Order::Time, 2), &RIGHT, events_only, &directory.0, || ()).unwrap();
+        for name in ["applications.ndjson", "labels.ndjson"] {
+            assert_eq!(directory.0.join(name).exists(), !events_only, "{name}");
+        }
+    }
+    assert!(!directory.read("events.ndjson").is_empty());
+}
+
+#[test]
+fn properties_are_read_line_by_line() {
+    let directory = Directory::new("properties");
+    fs::create_dir_all(&directory.0).unwrap();
+    let read = |text: &str| {
+        let path = directory.0.join("kafka.properties");
+        fs::write(&path, text).unwrap();
+        kafka::properties(&path).map_err(|error| error.to_string())
+    };
+    let expected = [("security.protocol", "SASL_SSL"), ("sasl.password", "a=b")];
+    let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    assert_eq!(read("# comment\n\nsecurity.protocol = SASL_SSL\nsasl.password=a=b\n"), Ok(expected));
+    // What stands there may be a secret.
+    let wrong = read("#\nhunter2").unwrap_err();
+    assert!(wrong.ends_with("kafka.properties`, line 2: a property is written `name=value`"), "{wrong}");
 }
 
 #[test]

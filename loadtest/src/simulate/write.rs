@@ -210,7 +210,7 @@ fn money(cents: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(&[b'.', tens, ones]);
 }
 
-fn number(mut value: u64, out: &mut Vec<u8>) {
+pub(crate) fn number(mut value: u64, out: &mut Vec<u8>) {
     let mut digits = [0; 20];
     let mut first = digits.len();
     loop {

@@ -1,8 +1,9 @@
 //! What the simulator's people send: applications and events, each made from its number alone.
 //!
 //! A number decides by a random stream of its own what an item is (sent for the first time, a repetition, late, invalid), whose, and when.
-//! A repetition is the same bytes as an earlier item: one of the same kind that was due from a second to a minute before, found by going
-//! back from a random one among them to the first that was not itself a repetition. So it needs no memory of what was sent.
+//! A repetition is the same bytes as an earlier item: one of the same kind, as many requests before as are due in a second to a minute at
+//! the run's mean rate (in a burst or late in a ramp that is sooner), found by going back from a random one among them to the first that
+//! was not itself a repetition. So it needs no memory of what was sent.
 
 use std::ops::Range;
 
@@ -10,17 +11,20 @@ use cauce_features::time::Timestamp;
 use rand::RngExt;
 use rand_distr::{Distribution, Zipf};
 
-use super::{json, mistakes};
+use super::mistakes;
 use crate::random::{self, Random};
 use crate::scenario::People;
 use crate::schedule::Schedule;
-use crate::simulate::Bank;
+use crate::simulate::{Bank, write_number};
 
 /// Streams of random draws, apart from those of schedules and people.
 const ITEM_STREAM: u64 = 32;
 
 /// How far back a repetition looks at most, in requests: a kind that is rarer than this among the requests is not repeated.
 const LOOKED_AT_MOST: u64 = 10_000;
+
+/// Items a millisecond, at the highest rate of a run, up to which its ids stay below 2^47: such cost the service least.
+const SHORT_IDS_MOST: f64 = 512.0;
 
 /// Event times: so much before an event is due …
 const JITTER_MS: Range<i64> = 1_000..10_000;
@@ -86,6 +90,7 @@ impl Clients {
         let duration = schedule.duration().as_secs_f64().max(1e-3);
         let rate = schedule.phases.iter().map(|phase| phase.requests()).sum::<f64>() / duration;
         let least = rate.ceil().max(1.0) as u64;
+        let highest = schedule.phases.iter().map(|phase| phase.from.max(phase.to)).fold(0.0, f64::max);
         Self {
             seed: schedule.seed,
             bank: Bank { seed: people.seed, start: Timestamp::from_millis(base.millis() - 90 * 86_400_000), end: base },
@@ -93,8 +98,7 @@ impl Clients {
             schedule: schedule.clone(),
             base,
             is_standing: clock.is_some(),
-            // 37 bits of milliseconds are four years, and a thousand ids for each stay below 2^47: ids that cost the service least.
-            ids: (started_at.millis() as u64 & ((1 << 37) - 1)) << 10,
+            ids: first_id(started_at, highest / 1_000.0 * stride as f64),
             stride,
             window: least..least.saturating_mul(60),
         }
@@ -172,7 +176,7 @@ impl Clients {
 
     fn write_first(&self, of: Of, role: Role, number: u64, place: u32, mut random: Random, out: &mut Vec<u8>) {
         let index = number.wrapping_mul(self.stride) + u64::from(place);
-        let person = self.bank.person(self.people.sample(&mut random) as u64 - 1);
+        let person = self.bank.person(self.people.sample(&mut random) as u64);
         match of {
             Of::Events => {
                 let time = self.time(role, number, &mut random);
@@ -197,12 +201,13 @@ impl Clients {
         }
     }
 
-    /// When an event happened: just before it is due on average, which its number tells.
+    /// When an event happened: just before it is due on average, which its number tells. Arrivals of a Poisson process are ahead of that by
+    /// some roots of their number, which is taken off: an event that is sent before it happened is refused.
     fn time(&self, role: Role, number: u64, random: &mut Random) -> Timestamp {
         let before = if self.is_standing { STANDING_MS } else { JITTER_MS };
         let mut millis = self.base.millis() - random.random_range(before);
         if !self.is_standing {
-            millis += self.schedule.expected_at(number as f64).as_millis() as i64;
+            millis += self.schedule.expected_at(number as f64 - 4.0 * (number as f64).sqrt()).as_millis() as i64;
         }
         if role == Role::Late {
             // Evenly over orders of magnitude: hours as often as weeks.
@@ -217,13 +222,15 @@ fn pick(table: &[(&str, &'static str)], random: &mut Random) -> &'static str {
     table[random.random_range(0..table.len())].1
 }
 
-fn write_number(number: u64, out: &mut Vec<u8>) {
-    use std::io::Write;
-    // Writing to memory cannot fail.
-    let _ = write!(out, "{number}");
-}
-
-/// Whether a batch was answered as meant: `member` counts items that are so many.
-pub(super) fn counts(body: &[u8], member: &[u8], expected: u32) -> bool {
-    json::behind(body, member).and_then(json::leading_number) == Some(u64::from(expected))
+/// The first id of a run that begins then and sends at most so many items a millisecond: fewer than there are ids for each, so that the ids
+/// of a run that begins after its end are others.
+fn first_id(started_at: Timestamp, items_a_millisecond: f64) -> u64 {
+    let millis = started_at.millis() as u64;
+    if items_a_millisecond <= SHORT_IDS_MOST {
+        // 37 bits of milliseconds are four years, with a thousand ids for each.
+        (millis & ((1 << 37) - 1)) << 10
+    } else {
+        // 41 bits of milliseconds are seventy, with four million ids for each; none is below 2^47.
+        (millis & ((1 << 41) - 1)) << 22
+    }
 }

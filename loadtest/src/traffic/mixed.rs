@@ -6,7 +6,7 @@ use cauce_features::time::Timestamp;
 use rand::RngExt;
 
 use super::answers::{Answers, Note};
-use super::bank::{Clients, Items, Of, counts};
+use super::bank::{Clients, Items, Of};
 use super::json::{self, Pointer};
 use super::replay::{Records, ReplayError};
 use super::template::Numbers;
@@ -17,6 +17,13 @@ use crate::schedule::Schedule;
 
 /// The stream of draws that decide about kinds.
 const KIND_STREAM: u64 = 31;
+
+/// In an answer: that of an application, and the events of a batch that were refused.
+const PROBABILITY: &[u8] = br#""probability_of_default":"#;
+const REFUSED: &[u8] = br#""refused":"#;
+
+/// Statuses that say that what was sent is wrong, not who sent it or where to.
+const TOLD_INVALID: [u16; 4] = [400, 413, 415, 422];
 
 /// How many digits a body's length has at most: it is written to the right in so many places, since the head goes before the body.
 const LENGTH_DIGITS: usize = 10;
@@ -55,17 +62,9 @@ enum Makes {
 /// What a good answer has in it.
 #[derive(Debug)]
 struct Expected {
-    /// The member that counts what was taken, or what was refused.
-    count: Option<Count>,
     /// `"mode":"full"`.
     mode: Option<Vec<u8>>,
     answer: Option<Pointer>,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Count {
-    Scored,
-    Refused,
 }
 
 impl Files {
@@ -139,23 +138,20 @@ impl Mixed {
 
     fn is_good(&self, sent: Sent, status: u16, body: &[u8]) -> bool {
         match &self.makers[sent.kind].what {
-            Makes::One(..) if sent.is_invalid => (400..500).contains(&status),
-            Makes::One(items, expected) => {
-                let has_score = || json::behind(body, br#""probability_of_default":"#).and_then(json::leading_number);
-                (200..300).contains(&status)
-                    && (items.of == Of::Events || has_score().is_some())
-                    && expected.mode.as_deref().is_none_or(|mode| json::behind(body, mode).is_some())
-            }
-            Makes::Many(items, expected) => {
+            Makes::One(..) if sent.is_invalid => TOLD_INVALID.contains(&status),
+            Makes::One(items, expected) | Makes::Many(items, expected) => {
                 let invalid = self.clients.invalid(items, sent.number);
                 let valid = items.size - invalid;
-                (200..300).contains(&status)
-                    && match expected.count {
-                        Some(Count::Scored) => counts(body, br#""scored":"#, valid),
-                        Some(Count::Refused) => counts(body, br#""refused":"#, invalid),
-                        None => true,
+                let is_meant = || match items.of {
+                    // `refer` is an answer, but no score.
+                    Of::Applications { .. } => occurrences(body, PROBABILITY, is_number) == valid,
+                    Of::Events if items.size == 1 => true,
+                    Of::Events => {
+                        json::behind(body, REFUSED).and_then(json::leading_number) == Some(u64::from(invalid))
                     }
-                    && expected.mode.as_deref().is_none_or(|mode| occurrences(body, mode) == valid)
+                };
+                let is_mode = |mode: &[u8]| occurrences(body, mode, |_| true) == valid;
+                (200..300).contains(&status) && is_meant() && expected.mode.as_deref().is_none_or(is_mode)
             }
             Makes::Records(records) => records.is_good(status, body),
         }
@@ -201,8 +197,9 @@ impl Traffic for Mixed {
     fn judge(&self, sent: Sent, status: u16, body: &[u8]) -> Verdict {
         self.note(sent, status, body);
         match status {
-            429 | 503 => Verdict::Refused,
+            // First of all: a replay may ask for any status.
             _ if self.is_good(sent, status, body) => Verdict::Good,
+            429 | 503 => Verdict::Refused,
             _ => Verdict::Failed,
         }
     }
@@ -235,13 +232,13 @@ fn makes(kind: &Kind, records: &Option<Arc<Records>>) -> Makes {
             let items = Items { of, invalid, repeated, late: 0.0, size: batch.unwrap_or(1) };
             let mode = mode.as_ref().map(|mode| format!(r#""mode":"{mode}""#).into_bytes());
             let answer = if batch.is_some() { "/results" } else { "/probability_of_default" };
-            let expected = Expected { count: Some(Count::Scored), mode, answer: Pointer::parse(answer).ok() };
+            let expected = Expected { mode, answer: Pointer::parse(answer).ok() };
             if batch.is_some() { Makes::Many(items, expected) } else { Makes::One(items, expected) }
         }
         (What::Events(events), _) => {
             let Events { size, late, duplicate, invalid } = *events;
             let items = Items { of: Of::Events, invalid, repeated: duplicate, late, size };
-            let expected = Expected { count: Some(Count::Refused), mode: None, answer: None };
+            let expected = Expected { mode: None, answer: None };
             if size > 1 { Makes::Many(items, expected) } else { Makes::One(items, expected) }
         }
         (What::Replay(_), Some(records)) => Makes::Records(records.clone()),
@@ -258,13 +255,18 @@ fn size(kind: &Kind) -> u32 {
     }
 }
 
-fn occurrences(body: &[u8], text: &[u8]) -> u32 {
+/// How often a text is in a body with what is behind it as asked.
+fn occurrences(body: &[u8], text: &[u8], is_meant: impl Fn(&[u8]) -> bool) -> u32 {
     let (mut rest, mut count) = (body, 0);
     while let Some(behind) = json::behind(rest, text) {
         rest = behind;
-        count += 1;
+        count += u32::from(is_meant(behind));
     }
     count
+}
+
+fn is_number(json: &[u8]) -> bool {
+    json::leading_number(json).is_some()
 }
 
 #[cfg(test)]
