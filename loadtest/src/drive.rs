@@ -18,11 +18,12 @@ mod record;
 mod seconds;
 mod worker;
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicBool;
-use std::thread::{self, ScopedJoinHandle};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, ScopedJoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use crate::outcome::Outcome;
@@ -44,8 +45,6 @@ pub struct Drive<'a> {
     pub target: SocketAddr,
     pub traffic: &'a dyn Traffic,
     pub schedule: &'a Schedule,
-    /// The number of the first request. A run behind another one goes on with its numbers, or the service would know its requests.
-    pub first: u64,
     pub connections: usize,
     /// Each has its share of the connections and of what is due.
     pub threads: usize,
@@ -85,7 +84,6 @@ impl<'a> Drive<'a> {
             target,
             traffic,
             schedule,
-            first: 0,
             connections: 64,
             threads: 1,
             waiting: 100_000,
@@ -118,8 +116,9 @@ impl<'a> Drive<'a> {
         let begin = Instant::now() + PREPARATION;
         let teller = thread::current();
         let run = |worker: Worker<'_>| {
+            let ending = Ending { has_failed: &shared.has_failed, teller: &teller, is_well: Cell::new(false) };
             let outcome = worker.run(begin);
-            teller.unpark();
+            ending.is_well.set(outcome.is_ok());
             outcome
         };
         let run = &run;
@@ -160,6 +159,22 @@ impl<'a> Drive<'a> {
     fn not_connected(&self, error: &io::Error) -> io::Error {
         let (target, connections) = (self.target, self.connections);
         io::Error::new(error.kind(), format!("`{target}` does not take {connections} connections: {error}"))
+    }
+}
+
+/// The end of a thread, as it is told to the others: an error, or a panic, ends them, too.
+struct Ending<'a> {
+    has_failed: &'a AtomicBool,
+    teller: &'a Thread,
+    is_well: Cell<bool>,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        if !self.is_well.get() {
+            self.has_failed.store(true, Ordering::Relaxed);
+        }
+        self.teller.unpark();
     }
 }
 

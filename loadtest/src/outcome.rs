@@ -31,6 +31,8 @@ pub struct Outcome {
     pub unreadable: u64,
     /// Never sent, since the generator looked at them so late itself that patience was at its end.
     pub skipped: u64,
+    /// Looked at by the generator only when the load was over, though due before.
+    pub late: u64,
     /// Good answers that came while the load was offered, warm-up aside, whichever requests they are of: what the service got through.
     pub good_meanwhile: u64,
     /// Connections that the service closed after an answer or between two, as it may.
@@ -65,37 +67,47 @@ pub struct Answers {
 pub struct Second {
     pub is_warm_up: bool,
     pub due: u64,
+    /// Of those, as are the next two, whenever it was known.
     pub good: u64,
     pub refused: u64,
     /// Failed, unreadable, dropped, unsent, unanswered or skipped.
     pub failed: u64,
+    /// Good answers that came in it, whenever their requests were due: what the service got through.
+    pub came_in: u64,
     /// Of good answers, from when their requests were due; zero where there are none.
     pub p50: Duration,
     pub p99: Duration,
     pub max: Duration,
     /// How late the generator was itself.
+    pub lag_p50: Duration,
     pub lag_p99: Duration,
     pub lag_max: Duration,
 }
 
-/// Why a figure is not told: the generator, not the service, would be in it.
+/// Why a figure is not told: the generator, not the service, would be in it, or it would be another one than its name says.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum NotDriven {
     #[error(
         "the generator was {lag:.1?} late itself at p{percent}, and may be {bound:.1?} late where {latency:.1?} are told"
     )]
     Late { percent: f64, lag: Duration, bound: Duration, latency: Duration },
-    #[error("the generator looked at only {in_time} of {due} requests within a second of when they were due")]
+    #[error(
+        "the generator looked at only {in_time} of {due} requests in time: within a second, and while load was offered"
+    )]
     Behind { in_time: u64, due: u64 },
+    #[error("of {count} answers, p{percent} would be the longest")]
+    TooFew { percent: f64, count: u64 },
     #[error("there are no answers that it could be told of")]
     NoAnswers,
 }
 
-/// The generator's own lateness at a percentile of a latency may be so long …
-const LAG_ALLOWED: Duration = Duration::from_micros(500);
-/// … or this part of that latency, whichever is longer.
+/// The generator's own lateness at a percentile of a latency may be this part of it …
 const LAG_ALLOWED_PART: f64 = 0.1;
-/// Of what is due, this part has to be looked at within `LOOKED_AT_WITHIN`.
+/// … or so long, if that is longer and not most of it.
+const LAG_ALLOWED: Duration = Duration::from_micros(500);
+const LAG_ALLOWED_PART_MOST: f64 = 0.5;
+/// Of what is due, this part has to be looked at within `LOOKED_AT_WITHIN`, and while load is offered: in a short run the rate would be
+/// the generator's before it is as late as that.
 const LOOKED_AT_PART: f64 = 0.99;
 const LOOKED_AT_WITHIN: Duration = Duration::from_secs(1);
 
@@ -121,7 +133,7 @@ impl Latency {
 
     /// The time that so many of a hundred are at or below; zero where there is none.
     pub fn percentile(&self, percent: f64) -> Duration {
-        Duration::from_micros(self.0.value_at_percentile(percent)).min(self.max())
+        Duration::from_micros(self.0.value_at_percentile(percent))
     }
 
     /// How many are at or below a time.
@@ -131,10 +143,6 @@ impl Latency {
 
     pub fn max(&self) -> Duration {
         Duration::from_micros(self.0.max())
-    }
-
-    pub fn mean(&self) -> Duration {
-        Duration::from_secs_f64(self.0.mean() / 1e6)
     }
 }
 
@@ -162,7 +170,7 @@ impl fmt::Display for Outcome {
 impl NotDriven {
     /// Whether a latency can be told at a percentile where the generator was so late.
     pub fn unless_late(percent: f64, lag: Duration, latency: Duration) -> Result<(), Self> {
-        let bound = LAG_ALLOWED.max(latency.mul_f64(LAG_ALLOWED_PART));
+        let bound = LAG_ALLOWED.min(latency.mul_f64(LAG_ALLOWED_PART_MOST)).max(latency.mul_f64(LAG_ALLOWED_PART));
         if lag <= bound { Ok(()) } else { Err(Self::Late { percent, lag, bound, latency }) }
     }
 }
@@ -176,26 +184,26 @@ impl Answers {
     }
 }
 
+impl Second {
+    /// A percentile that is kept of it (50, 99, 100), if there are good answers and the generator was not late itself.
+    pub fn told(&self, percent: f64) -> Result<Duration, NotDriven> {
+        let (lag, time) = match percent {
+            50.0 => (self.lag_p50, self.p50),
+            99.0 => (self.lag_p99, self.p99),
+            _ => (self.lag_max, self.max),
+        };
+        if self.good == 0 {
+            Err(NotDriven::NoAnswers)
+        } else {
+            NotDriven::unless_late(percent, lag, time).map(|()| time)
+        }
+    }
+}
+
 impl Outcome {
     /// Of a run that has just begun.
     pub fn new(kinds: Vec<String>, duration: Duration) -> Self {
-        Self {
-            kinds,
-            due: 0,
-            sent: 0,
-            unsent: 0,
-            dropped: 0,
-            unanswered: 0,
-            unreadable: 0,
-            skipped: 0,
-            good_meanwhile: 0,
-            closed: 0,
-            answered: BTreeMap::new(),
-            lag: Latency::default(),
-            duration,
-            seconds: Vec::new(),
-            generator_cpu: Duration::ZERO,
-        }
+        Self { kinds, duration, ..Self::default() }
     }
 
     /// Takes in what another thread had of the same run; the seconds are put together elsewhere.
@@ -207,6 +215,7 @@ impl Outcome {
         self.unanswered += other.unanswered;
         self.unreadable += other.unreadable;
         self.skipped += other.skipped;
+        self.late += other.late;
         self.good_meanwhile += other.good_meanwhile;
         self.closed += other.closed;
         self.generator_cpu += other.generator_cpu;
@@ -249,7 +258,10 @@ impl Outcome {
 
     /// Whether rates and shares can be told: nearly all that was due was looked at in time.
     pub fn driven(&self) -> Result<(), NotDriven> {
-        let in_time = self.lag.count_within(LOOKED_AT_WITHIN);
+        if self.due == 0 {
+            return Err(NotDriven::NoAnswers);
+        }
+        let in_time = self.lag.count_within(LOOKED_AT_WITHIN).min(self.due - self.late);
         let is_driven = self.skipped == 0 && in_time as f64 >= self.due as f64 * LOOKED_AT_PART;
         if is_driven { Ok(()) } else { Err(NotDriven::Behind { in_time, due: self.due }) }
     }
@@ -260,8 +272,14 @@ impl Outcome {
     /// its reading shows in it just as often.
     pub fn trusted(&self, latency: &Latency, percent: f64) -> Result<Duration, NotDriven> {
         self.driven()?;
-        if latency.count() == 0 {
+        let count = latency.count();
+        if count == 0 {
             return Err(NotDriven::NoAnswers);
+        }
+        // The longest is called so, and half of few are half of them. A share such as 0.99 is not exact.
+        let beyond = count as f64 * (1.0 - percent / 100.0);
+        if percent > 50.0 && percent < 100.0 && beyond < 0.999 {
+            return Err(NotDriven::TooFew { percent, count });
         }
         let told = latency.percentile(percent);
         NotDriven::unless_late(percent, self.lag.percentile(percent), told).map(|()| told)
@@ -307,6 +325,36 @@ mod tests {
         }
         let outcome = outcome(0, MS, MS);
         assert_eq!(outcome.trusted(&Latency::default(), 50.0), Err(NotDriven::NoAnswers));
+        assert_eq!(outcome.driven(), Err(NotDriven::NoAnswers));
+    }
+
+    #[test]
+    fn figure_of_half_a_millisecond_is_not_told_where_the_generator_was_as_late() {
+        for (lag, is_told) in [(MS * 3 / 10, false), (MS / 10, true)] {
+            assert_eq!(NotDriven::unless_late(50.0, lag, MS * 3 / 10).is_ok(), is_told, "{lag:?}");
+        }
+    }
+
+    #[test]
+    fn percentile_is_told_where_an_answer_lies_beyond_it() {
+        for (count, percent, is_told) in [
+            (1, 50.0, true),
+            (1, 100.0, true),
+            (99, 99.0, false),
+            (100, 99.0, true),
+            (999, 99.9, false),
+            (1000, 99.9, true),
+        ] {
+            let outcome = outcome(count, MS, MS / 100);
+            assert_eq!(outcome.trusted(&outcome.good().from_due, percent).is_ok(), is_told, "{count} {percent}");
+        }
+    }
+
+    #[test]
+    fn rate_of_a_short_run_is_not_told_where_part_of_it_was_looked_at_when_it_was_over() {
+        for (late, is_told) in [(10, true), (11, false)] {
+            assert_eq!(Outcome { late, ..outcome(1000, MS, MS) }.driven().is_ok(), is_told, "{late}");
+        }
     }
 
     #[test]

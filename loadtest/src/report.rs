@@ -43,10 +43,93 @@ pub struct Report<'a> {
     pub watched: &'a [Series],
 }
 
+/// What a run comes to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Conclusion {
+    Holds,
+    /// A limit, or a figure of the service that grew; or no rate held.
+    Missed,
+    /// Nobody can tell, and why.
+    NotDriven(String),
+}
+
 impl Report<'_> {
+    /// What the run comes to: the exit status, the JSON and the page all say it.
+    pub fn conclusion(&self) -> Conclusion {
+        let is_missed = self.limits.iter().any(|judged| !judged.holds && judged.not_driven.is_none());
+        if is_missed || self.watched.iter().any(|series| series.trend.is_some()) {
+            return Conclusion::Missed;
+        }
+        match self.not_driven() {
+            Some(why) => Conclusion::NotDriven(why),
+            None if self.search.is_some_and(|search| search.highest.is_none()) => Conclusion::Missed,
+            None => Conclusion::Holds,
+        }
+    }
+
+    fn not_driven(&self) -> Option<String> {
+        if self.search.is_some_and(|search| search.limited_by_generator) {
+            return Some("the generator gave way before the service did, whose highest rate is not known".to_owned());
+        }
+        // A search has passed over what was not driven.
+        let run = self.search.map_or_else(|| self.outcome.driven().err(), |_| None);
+        let limit = self.limits.iter().find_map(|judged| judged.not_driven.clone());
+        run.or(limit).map(|why| why.to_string())
+    }
+
     /// When it began, to the second: RFC 3339 in UTC.
     fn date(&self) -> String {
         let seconds = self.started_at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         Timestamp::from_millis(i64::try_from(seconds * 1_000).unwrap_or_default()).to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::example::Example;
+    use super::*;
+
+    type Change = fn(&mut Example);
+
+    #[test]
+    fn run_comes_to_what_its_search_its_limits_and_its_figures_say() {
+        let changed = |change: Change| {
+            let mut example = Example::mixed();
+            example.limits.clear();
+            example.watched.clear();
+            let search = Search { limited_by_generator: false, ..example.search.take().unwrap_or_default() };
+            example.search = Some(search);
+            change(&mut example);
+            let report = example.report();
+            (report.conclusion(), json(&report)["holds"].as_bool(), html(&report))
+        };
+        let limited = |example: &mut Example| {
+            example.search.iter_mut().for_each(|search| search.limited_by_generator = true);
+        };
+        let none = |example: &mut Example| example.search.iter_mut().for_each(|search| search.highest = None);
+        let cases: [(Change, Option<bool>, &str); 6] = [
+            (|_| {}, Some(true), "no limits stated"),
+            (|example| example.limits = Example::mixed().limits, Some(false), "1 of 2 limits missed"),
+            (|example| example.watched = Example::mixed().watched, Some(false), "1 not steady"),
+            (none, Some(false), "no rate held"),
+            (limited, None, "pill missed\">not driven"),
+            (
+                |example| {
+                    example.search = None;
+                    example.outcome = Example::behind().outcome;
+                },
+                None,
+                "pill missed\">not driven",
+            ),
+        ];
+        for (number, (change, holds, pill)) in cases.into_iter().enumerate() {
+            let (conclusion, told, page) = changed(change);
+            let is_told = match conclusion {
+                Conclusion::Holds => Some(true),
+                Conclusion::Missed => Some(false),
+                Conclusion::NotDriven(_) => None,
+            };
+            assert_eq!((is_told, told, page.contains(pill)), (holds, holds, true), "case {number}");
+        }
     }
 }

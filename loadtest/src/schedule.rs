@@ -7,6 +7,9 @@ use serde::Deserialize;
 
 use crate::random::{self, Random};
 
+/// The stream of draws that decide when requests are due.
+const ARRIVAL_STREAM: u64 = 33;
+
 /// How requests follow each other.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -112,7 +115,7 @@ impl Schedule {
     pub fn arrivals(&self) -> Arrivals<'_> {
         Arrivals {
             schedule: self,
-            random: random::stream(self.seed, 1, 0),
+            random: random::stream(self.seed, ARRIVAL_STREAM, 0),
             expected: 0.0,
             phase: 0,
             phase_begin: Duration::ZERO,

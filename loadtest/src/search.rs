@@ -1,10 +1,10 @@
 //! The highest rate at which a service stays within its limits: by steps, or along a ramp.
 //!
 //! Steps are held one after the other, each higher than the last, until one misses; then a few more halve what is between the last that
-//! held and it. A ramp is one run whose rate grows evenly, looked at by its seconds: quicker, and rougher: a queue that has begun to grow shows
-//! late, and the p99 of a second with few requests is the longest of them. Which rate is next is decided by values alone; what drives is a function.
+//! held and it. A ramp is one run whose rate grows evenly, looked at by its seconds: quicker, and rougher, since the p99 of a second with few
+//! requests is the longest of them. Which rate is next is decided by values alone; what drives is a function.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -15,8 +15,11 @@ use crate::outcome::{NotDriven, Outcome, Second};
 /// Of what is offered, less what may fail, this part has to be answered while it is offered, or a queue is growing that a short step ends
 /// before its end.
 const KEPT_UP: f64 = 0.95;
-/// So many seconds in a row that miss are the end of a ramp.
+/// So many seconds in a row that miss, or that say nothing, are the end of a ramp.
 const MISSES: usize = 3;
+/// Of a second, the generator may be so late that what comes in the next one instead does not make it miss: what `KEPT_UP` leaves.
+const SECOND: Duration = Duration::from_secs(1);
+const LATE_IN_SECOND: Duration = Duration::from_millis(50);
 
 /// What was tried, in order, and what was found.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -31,14 +34,15 @@ pub struct Search {
 /// A rate that was held for a while.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
-    /// Offered, and answered as meant, in requests a second.
+    /// Offered, and answered as meant while it was, in requests a second.
     pub offered: f64,
     pub good: f64,
-    pub p50: Duration,
-    pub p99: Duration,
+    pub p50: Result<Duration, NotDriven>,
+    pub p99: Result<Duration, NotDriven>,
     pub error_rate: f64,
     pub holds: bool,
-    /// Why its figures are not told: the generator's own lateness is in them. A step can hold all the same.
+    /// Why it says nothing of the service: it did not hold, and the generator may be why. Limits that are kept to with the generator's own
+    /// lateness in the times are kept to, though the times are not told.
     pub not_driven: Option<NotDriven>,
 }
 
@@ -60,7 +64,7 @@ pub struct Steps {
     pub up_to: f64,
     /// How often what is between the last that held and the first that missed is halved.
     pub halvings: usize,
-    /// How often a rate is tried until it holds, once at least: a pause of the machine fails a try, a limit of the service all of them.
+    /// A rate that does not hold is tried so often, at least once: a pause of the machine fails one try, a limit of the service all.
     pub tries: usize,
 }
 
@@ -75,25 +79,31 @@ pub enum Growth {
 #[derive(Debug)]
 pub struct Breach {
     goal: Goal,
+    state: Mutex<Breached>,
+}
+
+#[derive(Debug, Default)]
+struct Breached {
     /// When it was over its goal first, and has been since.
-    since: Mutex<Option<Duration>>,
+    since: Option<Duration>,
+    /// What had been due when it was last looked at.
+    due: u64,
 }
 
 impl Search {
-    /// Holds one rate after the other; `drive` offers a rate for as long as a step is to take.
+    /// Holds one rate after the other; `drive` offers a rate for as long as a step is to take. One that was interrupted ends the search with
+    /// what was found by then. Of several tries of a rate the last is told, or the last that says anything of the service.
     pub fn by_steps(steps: &Steps, goal: &Goal, mut drive: impl FnMut(f64) -> io::Result<Outcome>) -> io::Result<Self> {
         let (mut search, mut tried) = (Self::default(), Vec::new());
         while let Some(rate) = steps.next(&tried) {
-            let mut step = Step::of(&drive(rate)?, goal);
-            for _ in 1..steps.tries {
-                if step.holds {
-                    break;
-                }
-                step = Step::of(&drive(rate)?, goal);
-            }
+            let step = match Step::tried(steps.tries, goal, || drive(rate)) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => break,
+                step => step?,
+            };
             tried.push((rate, step.holds));
-            search.limited_by_generator = step.is_of_generator(goal);
             search.steps.push(step);
+            // Above a rate that the service missed, the generator is of no concern.
+            search.limited_by_generator = search.steps.iter().all(Step::says_no_miss) && !search.has_held_last();
             if search.limited_by_generator {
                 break;
             }
@@ -105,12 +115,16 @@ impl Search {
     /// Looks at a run whose rate has grown, second by second.
     pub fn along_ramp(outcome: &Outcome, goal: &Goal) -> Self {
         let mut search = Self::default();
-        let mut missed = 0;
+        let (mut missed, mut not_driven) = (0, 0);
         for second in outcome.seconds.iter().filter(|second| !second.is_warm_up && second.due > 0) {
             let step = Step::of_second(second, goal);
-            missed = if step.holds { 0 } else { missed + 1 };
-            search.limited_by_generator = step.is_of_generator(goal);
+            (missed, not_driven) = match (&step.not_driven, step.holds) {
+                (Some(_), _) => (missed, not_driven + 1),
+                (None, true) => (0, 0),
+                (None, false) => (missed + 1, 0),
+            };
             search.steps.push(step);
+            search.limited_by_generator = not_driven == MISSES;
             if missed == MISSES || search.limited_by_generator {
                 break;
             }
@@ -120,9 +134,8 @@ impl Search {
         search
     }
 
-    /// The most that was answered as meant in a second, whatever else held: what the service gets through at its limit.
-    pub fn peak(&self) -> Option<f64> {
-        self.steps.iter().filter(|step| step.not_driven.is_none()).map(|step| step.good).max_by(f64::total_cmp)
+    fn has_held_last(&self) -> bool {
+        self.steps.last().is_some_and(|step| step.holds)
     }
 }
 
@@ -154,57 +167,82 @@ impl Step {
         let step = Self {
             offered: outcome.offered(),
             good: outcome.rate(),
-            p50: times.percentile(50.0),
-            p99: times.percentile(99.0),
+            p50: outcome.trusted(&times, 50.0),
+            p99: outcome.trusted(&times, 99.0),
             error_rate: outcome.error_rate(),
             holds: false,
             not_driven: outcome.driven().err(),
         };
-        let told = goal.p99.map_or(Ok(()), |_| outcome.trusted(&times, 99.0).map(drop));
-        step.judged(told, goal)
+        step.judged(goal, times.percentile(99.0), outcome.lag.percentile(99.0))
     }
 
     fn of_second(second: &Second, goal: &Goal) -> Self {
-        let (offered, good) = (second.due as f64, second.good as f64);
-        let error_rate = 1.0 - good / offered;
-        let step = Self { offered, good, p50: second.p50, p99: second.p99, error_rate, holds: false, not_driven: None };
-        step.judged(NotDriven::unless_late(99.0, second.lag_p99, second.p99), goal)
-    }
-
-    /// Whether it missed, and nobody knows if the service did: what is refused or fails is the service's doing however late it was asked.
-    fn is_of_generator(&self, goal: &Goal) -> bool {
-        let is_behind = matches!(self.not_driven, Some(NotDriven::Behind { .. }));
-        !self.holds && self.not_driven.is_some() && (is_behind || self.error_rate <= goal.error_rate)
-    }
-
-    fn judged(mut self, told: Result<(), NotDriven>, goal: &Goal) -> Self {
-        // A service that answers nothing as meant has given way itself.
-        if self.not_driven.is_none() {
-            self.not_driven = told.err().filter(|why| *why != NotDriven::NoAnswers);
+        let (offered, good) = (second.due as f64, second.came_in as f64);
+        let mut step = Self {
+            offered,
+            good,
+            p50: second.told(50.0),
+            p99: second.told(99.0),
+            error_rate: 1.0 - second.good as f64 / offered,
+            holds: false,
+            not_driven: None,
+        };
+        step = step.judged(goal, second.p99, second.lag_p99);
+        if !step.holds && second.lag_p99 > LATE_IN_SECOND {
+            let (lag, bound) = (second.lag_p99, LATE_IN_SECOND);
+            step.not_driven = Some(NotDriven::Late { percent: 99.0, lag, bound, latency: SECOND });
         }
-        // The generator's own lateness is in these times: a limit that they keep to is kept to, though they are not told.
+        step
+    }
+
+    /// A rate once, and again as long as it does not hold.
+    fn tried(tries: usize, goal: &Goal, mut drive: impl FnMut() -> io::Result<Outcome>) -> io::Result<Self> {
+        let mut told = Self::of(&drive()?, goal);
+        for _ in 1..tries {
+            if told.holds {
+                break;
+            }
+            let step = Self::of(&drive()?, goal);
+            if step.not_driven.is_none() || told.not_driven.is_some() {
+                told = step;
+            }
+        }
+        Ok(told)
+    }
+
+    /// Whether the service missed nothing at it, as far as can be told.
+    fn says_no_miss(&self) -> bool {
+        self.holds || self.not_driven.is_some()
+    }
+
+    fn judged(mut self, goal: &Goal, p99: Duration, lag_p99: Duration) -> Self {
         let keeps_up = self.good >= self.offered * (1.0 - goal.error_rate) * KEPT_UP;
-        self.holds = !matches!(self.not_driven, Some(NotDriven::Behind { .. }))
-            && self.good > 0.0
-            && keeps_up
-            && self.error_rate <= goal.error_rate
-            && goal.p99.is_none_or(|limit| self.p99 <= limit);
+        let is_served = self.good > 0.0 && keeps_up && self.error_rate <= goal.error_rate;
+        let missed = goal.p99.filter(|limit| p99 > *limit);
+        // What is refused or fails is the service's doing however late it was asked; a time is the generator's, too.
+        if let Some(limit) = missed.filter(|_| is_served && self.not_driven.is_none()) {
+            self.not_driven = NotDriven::unless_late(99.0, lag_p99, limit).err();
+        }
+        self.holds = self.not_driven.is_none() && is_served && missed.is_none();
         self
     }
 }
 
 impl Breach {
     pub fn of(goal: Goal) -> Self {
-        Self { goal, since: Mutex::default() }
+        Self { goal, state: Mutex::default() }
     }
 
-    /// Whether the p99 has been over its limit for some seconds on end, or nothing has come for as long.
+    /// Whether, warm-up aside, the p99 has been over its limit for some seconds on end, or nothing of what was due has come for as long.
     pub fn is_lasting(&self, progress: &Progress) -> bool {
         let p99 = progress.latency_p99;
-        let is_over = self.goal.p99.is_some_and(|limit| p99 > limit || (p99.is_zero() && progress.due > 0));
-        let mut since = self.since.lock();
-        *since = is_over.then(|| since.unwrap_or(progress.elapsed));
-        since.is_some_and(|since| progress.elapsed.saturating_sub(since) >= Duration::from_secs(MISSES as u64))
+        let mut state = self.state.lock();
+        let has_grown = progress.due > std::mem::replace(&mut state.due, progress.due);
+        // Where nothing is due nothing comes, and what has begun to fail goes on.
+        let is_silent = p99.is_zero() && (has_grown || state.since.is_some());
+        let is_over = self.goal.p99.is_some_and(|limit| p99 > limit || is_silent) && !progress.is_warm_up;
+        state.since = is_over.then(|| state.since.unwrap_or(progress.elapsed));
+        state.since.is_some_and(|since| progress.elapsed.saturating_sub(since) >= Duration::from_secs(MISSES as u64))
     }
 }
 

@@ -63,14 +63,17 @@ fn drive(server: &Server) -> Outcome {
 
 /// What a search and a watch would add; the page has to show them beside a run.
 fn search() -> Search {
-    let step = |offered: f64, p99: u64, not_driven| Step {
-        offered,
-        good: offered.min(5_200.0),
-        p50: Duration::from_micros(300 + offered as u64 / 10),
-        p99: Duration::from_millis(p99),
-        error_rate: if p99 > 50 { 0.02 } else { 0.0 },
-        holds: p99 <= 50,
-        not_driven,
+    let step = |offered: f64, p99: u64, not_driven: Option<NotDriven>| {
+        let told = |time| not_driven.clone().map_or(Ok(time), Err);
+        Step {
+            offered,
+            good: offered.min(5_200.0),
+            p50: told(Duration::from_micros(300 + offered as u64 / 10)),
+            p99: told(Duration::from_millis(p99)),
+            error_rate: if p99 > 50 { 0.02 } else { 0.0 },
+            holds: p99 <= 50,
+            not_driven,
+        }
     };
     let behind = NotDriven::Behind { in_time: 9_000, due: 16_000 };
     let steps = [(1_000.0, 2), (2_000.0, 3), (4_000.0, 9), (8_000.0, 900), (5_000.0, 30), (6_000.0, 400)];
@@ -157,6 +160,7 @@ fn page_of_a_real_run_is_read_on_a_phone_and_a_desk_in_light_and_dark() {
         limit: limit.into(),
         measured: "as it was".into(),
         holds,
+        not_driven: None,
     });
     let target = format!("http://{}", server.authority());
     let report = Report {

@@ -79,18 +79,25 @@ impl<'a> Session<'a> {
 
     fn steps(&self, steps: &Steps, hold: Duration, warm_up: Duration) -> io::Result<(Outcome, Option<Search>)> {
         let mut outcomes: Vec<(f64, Outcome)> = Vec::new();
+        // Each try asks for other things, which the service cannot have kept from the one before.
+        let mut seeds = self.scenario.seed..;
         let search = Search::by_steps(steps, &self.goal(), |rate| {
             let step = Load::Steady { rate, duration: hold, warm_up };
-            let schedule = step.schedule(self.scenario.arrivals, self.scenario.seed);
-            let outcome = self.drive(&schedule, None)?;
+            let seed = seeds.next().unwrap_or_default();
+            let outcome = self.drive(&step.schedule(self.scenario.arrivals, seed), None)?;
             if self.stop.load(Ordering::Relaxed) {
-                return Err(io::Error::new(io::ErrorKind::Interrupted, "stopped before the search was over"));
+                eprintln!("stopped before the search was over");
+                return Err(io::ErrorKind::Interrupted.into());
             }
             outcomes.push((rate, outcome.clone()));
             Ok(outcome)
         })?;
-        let held = outcomes.iter().position(|(rate, _)| Some(*rate) == search.highest);
-        let told = held.unwrap_or(outcomes.len().saturating_sub(1));
+        if outcomes.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::Interrupted, "no step was over"));
+        }
+        // Of several tries of a rate it is the last that held.
+        let held = outcomes.iter().rposition(|(rate, _)| Some(*rate) == search.highest);
+        let told = held.unwrap_or(outcomes.len() - 1);
         let (_, outcome) = outcomes.swap_remove(told);
         Ok((outcome, Some(search)))
     }

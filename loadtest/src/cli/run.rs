@@ -13,8 +13,8 @@ use super::measure::{Measured, Session};
 use super::{Ended, share};
 use crate::duration;
 use crate::limits::Limits;
-use crate::report::{self, Report};
-use crate::scenario::{Scenario, Target};
+use crate::report::{self, Conclusion, Report};
+use crate::scenario::{Load, Scenario, Target};
 use crate::traffic::answers::Answers;
 use crate::traffic::mixed::Files;
 
@@ -98,7 +98,10 @@ impl Run {
         let started_at = SystemTime::now();
         let session = Session::new(&scenario, &files, answers.clone(), self.quiet)?;
         let Measured { outcome, search, watched } = session.measure()?;
-        let judged = scenario.limits.judge(&outcome);
+        let judged = match &search {
+            Some(search) if matches!(scenario.load, Load::Ramp { .. }) => scenario.limits.judge_ramp(search),
+            _ => scenario.limits.judge(&outcome),
+        };
         let report = Report {
             name: &scenario.name,
             scenario: &scenario.text,
@@ -112,7 +115,7 @@ impl Run {
         };
         print!("{}", report::table(&report));
         outputs.write(&report, answers.as_deref())?;
-        Ok(ended(&scenario, &report))
+        Ok(ended(&report))
     }
 
     /// The scenario with what the command line says otherwise.
@@ -137,6 +140,9 @@ impl Run {
             return Err("each of the `--threads` needs one of the `--connections`".into());
         }
         scenario.limits = self.limits.limits().or(std::mem::take(&mut scenario.limits));
+        if matches!(scenario.load, Load::Ramp { .. }) && scenario.limits.go_beyond_a_ramp() {
+            return Err("a ramp is judged by `p99` and `error_rate`; shape `steps` takes the other limits, too".into());
+        }
         Ok(scenario)
     }
 }
@@ -198,20 +204,15 @@ fn command() -> String {
     std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
 }
 
-/// How a run ended; what the figures could not be driven for is said beside them.
-fn ended(scenario: &Scenario, report: &Report<'_>) -> Ended {
-    if let Err(not_driven) = scenario.limits.driven(report.outcome) {
-        eprintln!("not driven: {not_driven}");
-        return Ended::NotDriven;
+fn ended(report: &Report<'_>) -> Ended {
+    match report.conclusion() {
+        Conclusion::Holds => Ended::Well,
+        Conclusion::Missed => Ended::Missed,
+        Conclusion::NotDriven(why) => {
+            eprintln!("not driven: {why}");
+            Ended::NotDriven
+        }
     }
-    if report.search.is_some_and(|search| search.limited_by_generator) {
-        eprintln!("not driven: the generator gave way before the service did, whose highest rate is not known");
-        return Ended::NotDriven;
-    }
-    let is_found = report.search.is_none_or(|search| search.highest.is_some());
-    let holds = report.limits.iter().all(|judged| judged.holds);
-    let is_steady = report.watched.iter().all(|series| series.trend.is_none());
-    if is_found && holds && is_steady { Ended::Well } else { Ended::Missed }
 }
 
 /// A file's scenario, or that of a name.

@@ -9,6 +9,8 @@ use std::str;
 /// Longer heads, and longer bodies, are not read.
 const HEAD_MAX: usize = 64 << 10;
 const BODY_MAX: usize = 16 << 20;
+/// A body in chunks with all that stands around them.
+const RAW_MAX: usize = BODY_MAX + BODY_MAX / 4;
 /// The line before a chunk: its size and what else may stand there.
 const CHUNK_LINE_MAX: usize = 1 << 10;
 
@@ -112,6 +114,7 @@ impl Progress {
             // An interim answer: the real one comes behind it.
             if (100..200).contains(&head.status) {
                 self.start = self.looked_at;
+                bounded(self.start, HEAD_MAX)?;
             } else {
                 self.head = Some(head);
             }
@@ -140,7 +143,9 @@ impl Progress {
                 };
                 return Ok(Some(begin + 2 + end));
             }
-            bounded(chunks.len() + size, BODY_MAX)?;
+            bounded(chunks.len().saturating_add(size), BODY_MAX)?;
+            // What stands beside the chunks is kept until the end, too.
+            bounded(bytes.len() - self.start, RAW_MAX)?;
             let Some(chunk) = bytes.get(begin..begin + size + 2) else { return Ok(None) };
             let Some(chunk) = chunk.strip_suffix(b"\r\n") else { return Err(Unreadable) };
             chunks.extend_from_slice(chunk);

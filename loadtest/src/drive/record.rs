@@ -4,6 +4,7 @@
 //! times a second, so that an hour's run keeps figures, and not histograms, of its seconds.
 
 use std::collections::VecDeque;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -40,6 +41,8 @@ pub(super) enum Loss {
 pub(super) struct Shared {
     pub(super) seconds: Mutex<Seconds>,
     pub(super) live: Mutex<Live>,
+    /// A thread has: the others need not go on.
+    pub(super) has_failed: AtomicBool,
 }
 
 /// What is told meanwhile: counts since the begin, times since they were last taken.
@@ -64,6 +67,8 @@ pub(super) struct Record<'a> {
     /// The phase that was last asked for: time only goes on.
     phase: usize,
     phase_end: Duration,
+    /// When the arrival is due that is looked at next; what is behind it is looked at later.
+    pub(super) next_due: Duration,
     /// When no more was offered.
     offered_until: Option<Instant>,
 }
@@ -83,6 +88,7 @@ impl<'a> Record<'a> {
             live: Live::default(),
             phase: 0,
             phase_end: drive.schedule.phases.first().map_or(Duration::ZERO, |phase| phase.duration),
+            next_due: Duration::ZERO,
             offered_until: None,
         }
     }
@@ -100,6 +106,7 @@ impl<'a> Record<'a> {
         let lag = now.saturating_duration_since(due.at);
         if !is_warm_up {
             self.outcome.due += 1;
+            self.outcome.late += u64::from(!self.is_measured(now));
             self.outcome.lag.record(lag);
         }
         self.live.counts.due += 1;
@@ -140,6 +147,10 @@ impl<'a> Record<'a> {
             answers.from_sent.record(now.saturating_duration_since(*sent_at));
         }
         self.outcome.good_meanwhile += u64::from(is_good && self.is_measured(now));
+        if is_good {
+            // Beyond the last second that is told it is told of none.
+            self.second(now.saturating_duration_since(self.begin).as_secs() as usize, |open| open.figures.came_in += 1);
+        }
         let counts = &mut self.live.counts;
         *match verdict {
             Verdict::Good => &mut counts.good,
@@ -162,9 +173,9 @@ impl<'a> Record<'a> {
         self.outcome.duration = self.schedule.measured_until(now.saturating_duration_since(self.begin));
     }
 
-    /// Hands over what is settled.
+    /// Hands over what is settled: never the second of an arrival that has not been looked at, however late that is.
     pub(super) fn hand_over(&mut self, now: Instant) {
-        let elapsed = now.saturating_duration_since(self.begin);
+        let elapsed = now.saturating_duration_since(self.begin).min(self.next_due);
         let settled = elapsed.saturating_sub(self.settled_after).as_secs() as usize;
         self.hand_over_until(settled);
         if self.is_watched {
@@ -183,7 +194,9 @@ impl<'a> Record<'a> {
             let mut seconds = self.shared.seconds.lock();
             for second in self.first..end {
                 let mut open = self.open.pop_front().unwrap_or_default();
-                open.figures.is_warm_up = self.schedule.is_warm_up_at(Duration::from_secs(second as u64));
+                // A second in which warm-up ends is what most of it is.
+                let middle = Duration::from_secs(second as u64) + Duration::from_millis(500);
+                open.figures.is_warm_up = self.schedule.is_warm_up_at(middle);
                 seconds.add(second, open);
             }
             self.first = end;
@@ -218,7 +231,7 @@ impl<'a> Record<'a> {
 
 impl Shared {
     pub(super) fn new(threads: usize) -> Self {
-        Self { seconds: Mutex::new(Seconds::new(threads)), live: Mutex::default() }
+        Self { seconds: Mutex::new(Seconds::new(threads)), live: Mutex::default(), has_failed: AtomicBool::new(false) }
     }
 }
 

@@ -74,14 +74,15 @@ impl Open {
         self.figures.good += other.figures.good;
         self.figures.refused += other.figures.refused;
         self.figures.failed += other.figures.failed;
+        self.figures.came_in += other.figures.came_in;
         self.times.add(&other.times);
         self.lag.add(&other.lag);
     }
 
     fn settle(self) -> Second {
         let [p50, p99] = [50.0, 99.0].map(|percent| self.times.percentile(percent));
-        let (lag_p99, lag_max) = (self.lag.percentile(99.0), self.lag.max());
-        Second { p50, p99, max: self.times.max(), lag_p99, lag_max, ..self.figures }
+        let [lag_p50, lag_p99] = [50.0, 99.0].map(|percent| self.lag.percentile(percent));
+        Second { p50, p99, max: self.times.max(), lag_p50, lag_p99, lag_max: self.lag.max(), ..self.figures }
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
@@ -28,6 +28,8 @@ const READ_BUFFER: usize = 64 << 10;
 
 pub(super) struct Worker<'a> {
     drive: &'a Drive<'a>,
+    /// Another thread has: there is nothing to be told any more.
+    has_failed: &'a AtomicBool,
     /// Which of the threads it is.
     number: usize,
     poll: Poll,
@@ -45,6 +47,8 @@ pub(super) struct Worker<'a> {
     request: Vec<u8>,
     buffer: Vec<u8>,
     next_round: Instant,
+    /// What had been spent on a core when the first request was due that is in the figures.
+    cpu: Option<Duration>,
     record: Record<'a>,
 }
 
@@ -57,6 +61,7 @@ impl<'a> Worker<'a> {
         let connections = (0..share(drive.connections)).map(open).collect::<io::Result<Vec<_>>>()?;
         Ok(Self {
             drive,
+            has_failed: &shared.has_failed,
             number,
             free: (0..connections.len()).collect(),
             closed: VecDeque::new(),
@@ -69,19 +74,20 @@ impl<'a> Worker<'a> {
             request: Vec::new(),
             buffer: vec![0; READ_BUFFER],
             next_round: Instant::now(),
+            cpu: None,
             record: Record::new(drive, shared),
         })
     }
 
     /// Offers its share, and waits until everything is answered or patience is at its end.
     pub(super) fn run(mut self, begin: Instant) -> io::Result<Outcome> {
-        let cpu = thread_cpu();
         self.record.begin(begin);
         let offered_until = self.offer(begin)?;
+        let cpu = self.cpu.map_or(Duration::ZERO, |before| thread_cpu().saturating_sub(before));
         let end = offered_until + self.drive.patience;
         loop {
             let now = Instant::now();
-            if now >= end || !self.is_busy() {
+            if now >= end || !self.is_busy() || self.has_failed.load(Ordering::Relaxed) {
                 break;
             }
             self.receive(now, end)?;
@@ -92,7 +98,7 @@ impl<'a> Worker<'a> {
             }
         }
         self.waiting.iter().for_each(|due| self.record.lost(Loss::Unsent, due));
-        self.record.outcome.generator_cpu = thread_cpu().saturating_sub(cpu);
+        self.record.outcome.generator_cpu = cpu;
         Ok(self.record.end())
     }
 
@@ -100,14 +106,19 @@ impl<'a> Worker<'a> {
     fn offer(&mut self, begin: Instant) -> io::Result<Instant> {
         let (threads, number) = (self.drive.threads as u64, self.number as u64);
         for arrival in self.drive.schedule.arrivals().filter(|arrival| arrival.number % threads == number) {
+            self.record.next_due = arrival.due;
             if !self.read_until(begin + arrival.due)? {
                 return Ok(Instant::now());
             }
             let now = Instant::now();
             let due = self.record.due(arrival, now);
+            if !due.is_warm_up && self.cpu.is_none() {
+                self.cpu = Some(thread_cpu());
+            }
             self.take(due, now);
             self.in_a_row += 1;
         }
+        self.record.next_due = Duration::MAX;
         // Load is offered until the end of the schedule, though nothing is due in its last moments.
         self.read_until(begin + self.drive.schedule.duration())?;
         Ok(Instant::now())
@@ -130,7 +141,7 @@ impl<'a> Worker<'a> {
     }
 
     fn is_stopped(&self) -> bool {
-        self.drive.stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
+        self.has_failed.load(Ordering::Relaxed) || self.drive.stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
     }
 
     fn is_busy(&self) -> bool {
@@ -151,7 +162,7 @@ impl<'a> Worker<'a> {
 
     fn send(&mut self, place: usize, due: Due, now: Instant) {
         self.request.clear();
-        let sent = self.drive.traffic.write(self.drive.first + due.number, &mut self.request);
+        let sent = self.drive.traffic.write(due.number, &mut self.request);
         self.record.sent(&due);
         let connection = &mut self.connections[place];
         connection.state = State::Busy(Pending { sent, due, sent_at: Instant::now() });

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::charts::{Axis, Band, Chart, Line, Points, Span, Stretch};
-use super::figures::{Window, time_of};
+use super::figures::{Told, Window};
 use super::format;
 use super::scale::Scale;
 use crate::outcome::{Latency, Outcome};
@@ -163,13 +163,13 @@ pub(super) fn steps(search: &Search) -> Chart {
 
 /// Times beside what was offered.
 pub(super) fn step_latency(search: &Search) -> Chart {
-    let line = |name, colour, time: fn(&Step) -> Duration| Line {
+    let line = |name, colour, time: fn(&Step) -> &Told<Duration>| Line {
         name,
         colour,
-        points: by_rate(search, |step| time_of(step, time(step)).ok().map(millis)),
+        points: by_rate(search, |step| time(step).as_ref().ok().copied().map(millis)),
         is_dotted: true,
     };
-    let lines = vec![line("p50", "series-1", |step| step.p50), line("p99", "series-2", |step| step.p99)];
+    let lines = vec![line("p50", "series-1", |step| &step.p50), line("p99", "series-2", |step| &step.p99)];
     let highest = highest_offered(search);
     Chart {
         id: "step-latency".into(),

@@ -104,8 +104,8 @@ impl Example {
     /// The generator was late, now and then.
     pub(super) fn late() -> Self {
         let mut example = Self::new(&["score"]);
-        example.answer(0, Verdict::Good, 200, 970, ms(2), ms(2));
-        for _ in 0..30 {
+        example.answer(0, Verdict::Good, 200, 1_940, ms(2), ms(2));
+        for _ in 0..60 {
             example.outcome.due += 1;
             example.outcome.lag.record(ms(12));
         }
@@ -143,28 +143,33 @@ fn second(number: u64) -> Second {
         good: 300,
         refused: 6,
         failed: 4,
+        came_in: 300,
         p50: ms(2),
         p99: ms(if number == 7 { 90 } else { 6 }),
         max: ms(100),
+        lag_p50: Duration::from_micros(20),
         lag_p99: if number == 5 { ms(20) } else { Duration::from_micros(20) },
         lag_max: if number == 5 { ms(40) } else { Duration::from_micros(40) },
     }
 }
 
 fn judged(limit: &str, measured: &str, holds: bool) -> Judged {
-    Judged { limit: limit.into(), measured: measured.into(), holds }
+    Judged { limit: limit.into(), measured: measured.into(), holds, not_driven: None }
 }
 
 /// Three rates that held, one that did not, and one that the generator gave way at.
 fn search() -> Search {
-    let step = |offered: f64, p99, not_driven: Option<NotDriven>| Step {
-        offered,
-        good: offered.min(3_500.0),
-        p50: ms(1),
-        p99,
-        error_rate: 0.0,
-        holds: p99 <= ms(20) && not_driven.is_none(),
-        not_driven,
+    let step = |offered: f64, p99, not_driven: Option<NotDriven>| {
+        let told = |time| not_driven.clone().map_or(Ok(time), Err);
+        Step {
+            offered,
+            good: offered.min(3_500.0),
+            p50: told(ms(1)),
+            p99: told(p99),
+            error_rate: 0.0,
+            holds: p99 <= ms(20) && not_driven.is_none(),
+            not_driven,
+        }
     };
     let behind = NotDriven::Behind { in_time: 3_000, due: 8_000 };
     let steps = vec![

@@ -86,16 +86,9 @@ pub(super) struct Times {
 }
 
 impl Times {
-    /// Of a second of that run. How late the generator was at p50 is known of the whole run alone, which speaks for its seconds.
-    pub(super) fn of(second: &Second, all: &Row) -> Self {
-        let told = |percent, lag, time| {
-            (second.good > 0 && NotDriven::unless_late(percent, lag, time).is_ok()).then_some(time)
-        };
-        Self {
-            p50: (second.good > 0 && all.from_due[0].is_ok()).then_some(second.p50),
-            p99: told(99.0, second.lag_p99, second.p99),
-            max: told(100.0, second.lag_max, second.max),
-        }
+    pub(super) fn of(second: &Second) -> Self {
+        let [p50, p99, max] = [50.0, 99.0, 100.0].map(|percent| second.told(percent).ok());
+        Self { p50, p99, max }
     }
 }
 
@@ -103,7 +96,7 @@ impl Figures {
     pub(super) fn of(report: &Report) -> Self {
         let outcome = report.outcome;
         let count = |verdict| outcome.of(None, Some(verdict)).from_due.count();
-        let driven = if outcome.due == 0 { Err(NotDriven::NoAnswers) } else { outcome.driven() };
+        let driven = outcome.driven();
         let rows = rows(outcome);
         let not_driven = rows.iter().flat_map(|row| &row.from_due).filter_map(|told| told.as_ref().err());
         let reasons = reasons(not_driven.chain(driven.as_ref().err()));
@@ -145,7 +138,7 @@ fn reasons<'a>(all: impl Iterator<Item = &'a NotDriven>) -> Vec<String> {
         let percent = match reason {
             NotDriven::Late { percent, .. } => Some(*percent),
             NotDriven::Behind { .. } => None,
-            NotDriven::NoAnswers => return false,
+            NotDriven::NoAnswers | NotDriven::TooFew { .. } => return false,
         };
         let is_first = !percents.contains(&percent);
         percents.push(percent);
@@ -181,6 +174,7 @@ pub(super) fn worded<T: Copy>(told: &Told<T>, word: impl Fn(T) -> String) -> Str
     match told {
         Ok(figure) => word(*figure),
         Err(NotDriven::NoAnswers) => "–".into(),
+        Err(NotDriven::TooFew { .. }) => "too few".into(),
         Err(NotDriven::Late { .. } | NotDriven::Behind { .. }) => "not driven".into(),
     }
 }
@@ -188,11 +182,6 @@ pub(super) fn worded<T: Copy>(told: &Told<T>, word: impl Fn(T) -> String) -> Str
 /// A figure of a step, unless it says nothing of the service.
 pub(super) fn told<T>(step: &Step, figure: T) -> Told<T> {
     step.not_driven.clone().map_or(Ok(figure), Err)
-}
-
-/// A time of a step; zero stands for no good answer.
-pub(super) fn time_of(step: &Step, time: Duration) -> Told<Duration> {
-    told(step, time).and_then(|time| if time.is_zero() { Err(NotDriven::NoAnswers) } else { Ok(time) })
 }
 
 /// Whether a step holds, if it says anything of the service.
@@ -214,17 +203,17 @@ pub(super) fn highest(search: &Search) -> String {
 }
 
 /// The seconds of a run in so many windows at most, all but the last of the same length.
-pub(super) fn windows(outcome: &Outcome, all: &Row, most: usize) -> Vec<Window> {
+pub(super) fn windows(outcome: &Outcome, most: usize) -> Vec<Window> {
     let length = outcome.seconds.len().div_ceil(most.max(1)).max(1);
     let chunks = outcome.seconds.chunks(length).enumerate();
-    chunks.map(|(number, seconds)| Window::of(number * length, seconds, all)).collect()
+    chunks.map(|(number, seconds)| Window::of(number * length, seconds)).collect()
 }
 
 impl Window {
-    fn of(from: usize, seconds: &[Second], all: &Row) -> Self {
+    fn of(from: usize, seconds: &[Second]) -> Self {
         let mean = |count: fn(&Second) -> u64| seconds.iter().map(count).sum::<u64>() as f64 / seconds.len() as f64;
         let lag = |time: fn(&Second) -> Duration| seconds.iter().map(time).max().unwrap_or_default();
-        let times: Vec<_> = seconds.iter().map(|second| Times::of(second, all)).collect();
+        let times: Vec<_> = seconds.iter().map(Times::of).collect();
         Self {
             from,
             to: from + seconds.len(),
@@ -302,16 +291,15 @@ mod tests {
                 ..Second::default()
             })
             .collect();
-        let all = Row::of(&example.outcome, "all", &example.outcome.good());
-        let windows = windows(&example.outcome, &all, 4);
+        let windows = windows(&example.outcome, 4);
         let spans: Vec<_> = windows.iter().map(|window| (window.from, window.to, window.due)).collect();
         assert_eq!(spans, [(0, 3, 101.0), (3, 6, 104.0), (6, 9, 107.0), (9, 10, 109.0)]);
         let p99: Vec<_> = windows.iter().map(|window| window.p99).collect();
         assert_eq!(p99, [Some(ms(2)), Some(ms(4)), Some(ms(8)), None], "that of the late second is not told");
         let late: Vec<_> = windows.iter().map(|window| (window.is_warm_up, window.is_late)).collect();
         assert_eq!(late, [(true, false), (false, true), (false, false), (false, false)]);
-        assert_eq!(windows[1].p50, Some(ms(1)), "it is the run that is late or not at p50");
+        assert_eq!(windows[1].p50, Some(ms(1)), "that second was late at p99, not at p50");
         let empty = Example::new(&[]).outcome;
-        assert!(super::windows(&empty, &all, 4).is_empty());
+        assert!(super::windows(&empty, 4).is_empty());
     }
 }

@@ -4,10 +4,10 @@
 //! in its head lets nothing run or load even so.
 
 use super::figures::{
-    Figures, P99, PERCENTILES, Row, Told, Window, cores, held, highest, time_of, told, verdict, windows, worded,
+    Figures, P99, PERCENTILES, Row, Told, Window, cores, held, highest, told, verdict, windows, worded,
 };
 use super::markup::{escaped, is_figure, rows_of, section, terms_of};
-use super::{Report, draw, format};
+use super::{Conclusion, Report, draw, format};
 use crate::machine::Machine;
 use crate::outcome::Outcome;
 use crate::search::Search;
@@ -29,7 +29,7 @@ pub fn html(report: &Report) -> String {
         limits(report),
         search(report.search),
         latency(report.outcome, &figures),
-        over_time(report.outcome, &figures),
+        over_time(report.outcome),
         answers(report.outcome),
         generator(report.outcome),
         watched(report.watched),
@@ -51,6 +51,13 @@ const FOOTER: &str = "<footer class=\"quiet\"><p>When requests are due is fixed 
 
 fn head(report: &Report, figures: &Figures) -> String {
     let verdict = match (figures.missed, figures.trends) {
+        _ if report.outcome.due == 0 => "<span class=\"pill missed\">nothing was due</span>".to_owned(),
+        _ if matches!(report.conclusion(), Conclusion::NotDriven(_)) => {
+            "<span class=\"pill missed\">not driven</span>".to_owned()
+        }
+        (0, 0) if report.conclusion() == Conclusion::Missed => {
+            "<span class=\"pill missed\">no rate held</span>".to_owned()
+        }
         (0, 0) if report.limits.is_empty() => "<span class=\"pill\">no limits stated</span>".to_owned(),
         (0, 0) => "<span class=\"pill holds\">limits hold</span>".to_owned(),
         (0, grown) => format!("<span class=\"pill missed\">{grown} not steady</span>"),
@@ -116,8 +123,8 @@ fn search(search: Option<&Search>) -> String {
         vec![
             format::rate(step.offered),
             worded(&told(step, step.good), format::rate),
-            worded(&time_of(step, step.p50), format::time),
-            worded(&time_of(step, step.p99), format::time),
+            worded(&step.p50, format::time),
+            worded(&step.p99, format::time),
             worded(&told(step, step.error_rate), format::share),
             verdict(step).into(),
         ]
@@ -164,13 +171,13 @@ fn latency(outcome: &Outcome, figures: &Figures) -> String {
     section("latency-section", "Latency of good answers", &html)
 }
 
-fn over_time(outcome: &Outcome, figures: &Figures) -> String {
-    let all = windows(outcome, figures.all(), CHART_WINDOWS);
+fn over_time(outcome: &Outcome) -> String {
+    let all = windows(outcome, CHART_WINDOWS);
     if all.is_empty() {
         return String::new();
     }
     let time = |time: Option<std::time::Duration>| time.map_or("–".into(), format::time);
-    let rows = windows(outcome, figures.all(), TABLE_WINDOWS).into_iter().map(|window: Window| {
+    let rows = windows(outcome, TABLE_WINDOWS).into_iter().map(|window: Window| {
         let notes = [(window.is_warm_up, "warm-up"), (window.is_late, "p99 not driven")];
         let notes: Vec<_> = notes.into_iter().filter(|(is_so, _)| *is_so).map(|(_, note)| note).collect();
         vec![
@@ -355,7 +362,7 @@ mod tests {
     fn run_without_answers_is_a_page_too() {
         for example in [Example::new(&["score"]), Example::new(&[])] {
             let page = html(&example.report());
-            assert!(page.contains("No answer was good.") && page.contains("no limits stated"), "{page}");
+            assert!(page.contains("No answer was good.") && page.contains("nothing was due"), "{page}");
             assert_eq!(times(&page, "NaN") + times(&page, "inf") + times(&page, "not driven"), 0, "{page}");
         }
     }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json as value};
 
-use super::Report;
-use super::figures::{Figures, PERCENTILES, Row, Times, Told, time_of, told};
+use super::figures::{Figures, PERCENTILES, Row, Times, Told, told};
+use super::{Conclusion, Report};
 use crate::machine::Machine;
 use crate::outcome::Second;
 use crate::search::Search;
@@ -22,7 +22,10 @@ pub const KEYS: [(&str, &str); 66] = [
     ("machine.memory_bytes", "of the machine"),
     ("machine.kernel", "name and release"),
     ("duration_s", "how long load was offered, warm-up aside"),
-    ("holds", "whether all limits hold and all that is watched is steady"),
+    (
+        "holds",
+        "whether all limits hold, a rate was found and all that is watched is steady; `null` where the generator leaves nothing to be told",
+    ),
     ("not_driven[]", "why figures are `null`"),
     ("due", "requests that were due"),
     ("sent", "with or without an answer"),
@@ -91,7 +94,11 @@ pub fn json(report: &Report) -> Value {
         "started_at": report.date(),
         "machine": Machine::here(),
         "duration_s": outcome.duration.as_secs_f64(),
-        "holds": figures.missed == 0 && figures.trends == 0,
+        "holds": match report.conclusion() {
+            Conclusion::Holds => Some(true),
+            Conclusion::Missed => Some(false),
+            Conclusion::NotDriven(_) => None,
+        },
         "not_driven": figures.reasons,
         "due": outcome.due,
         "sent": outcome.sent,
@@ -118,7 +125,7 @@ pub fn json(report: &Report) -> Value {
         "watched": report.watched.iter().map(|series| {
             value!({ "name": series.name, "unit": series.unit, "points": series.points, "trend": series.trend })
         }).collect::<Vec<_>>(),
-        "seconds": outcome.seconds.iter().map(|of| second(of, figures.all())).collect::<Vec<_>>(),
+        "seconds": outcome.seconds.iter().map(second).collect::<Vec<_>>(),
     });
     add_times(&mut all, figures.all());
     all
@@ -163,8 +170,8 @@ fn search(search: &Search) -> Value {
         value!({
             "offered_per_s": step.offered,
             "good_per_s": told(step, step.good).ok(),
-            "latency_ms_p50": time_of(step, step.p50).ok().map(millis),
-            "latency_ms_p99": time_of(step, step.p99).ok().map(millis),
+            "latency_ms_p50": step.p50.as_ref().ok().copied().map(millis),
+            "latency_ms_p99": step.p99.as_ref().ok().copied().map(millis),
             "error_rate": told(step, step.error_rate).ok(),
             "holds": step.holds,
             "not_driven": step.not_driven.as_ref().map(ToString::to_string),
@@ -177,8 +184,8 @@ fn search(search: &Search) -> Value {
     })
 }
 
-fn second(second: &Second, all: &Row) -> Value {
-    let times = Times::of(second, all);
+fn second(second: &Second) -> Value {
+    let times = Times::of(second);
     value!({
         "is_warm_up": second.is_warm_up,
         "due": second.due,

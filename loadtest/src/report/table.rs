@@ -1,6 +1,6 @@
 //! A run told in a terminal of a hundred columns.
 
-use super::figures::{Figures, P99, PERCENTILES, Row, cores, held, highest, time_of, told, verdict, worded};
+use super::figures::{Figures, P99, PERCENTILES, Row, cores, held, highest, told, verdict, worded};
 use super::{Report, format};
 use crate::machine::Machine;
 use crate::outcome::Outcome;
@@ -135,8 +135,8 @@ fn search(search: Option<&Search>) -> String {
             String::new(),
             format::rate(step.offered),
             worded(&told(step, step.good), format::rate),
-            worded(&time_of(step, step.p50), format::time),
-            worded(&time_of(step, step.p99), format::time),
+            worded(&step.p50, format::time),
+            worded(&step.p99, format::time),
             worded(&told(step, step.error_rate), format::share),
             verdict(step).into(),
         ]);
@@ -232,7 +232,7 @@ mod tests {
             ("requests", &["requests", "due", "sent", "answered", "unsent"]),
             ("due 306/s", &["due 306/s over 10 s · good 300/s · errors 1.96 %"]),
             ("score   ", &["score", "good", "200", "2,000", "65.4 %", "2,000", "2.00 ms", "6.00 ms"]),
-            ("events      failed", &["events", "failed", "500", "7", "0.229 %", "7", "3.00 ms", "3.00 ms"]),
+            ("events      failed", &["events", "failed", "500", "7", "0.229 %", "7", "3.00 ms", "too few"]),
             ("all", &["all", "3,000", "2.00 ms", "2.00 ms", "6.00 ms", "30.0 ms", "30.0 ms"]),
             ("3,000/s     3", &["3,000/s", "3,000/s", "1.00 ms", "6.00 ms", "0 %", "holds"]),
             ("4,000/s", &["4,000/s", "3,500/s", "1.00 ms", "200 ms", "0 %", "MISSED"]),
@@ -263,7 +263,10 @@ mod tests {
     #[test]
     fn what_was_not_driven_is_no_number() {
         let text = table(&Example::late().report());
-        assert_eq!(line(&text, "score    "), ["score", "good", "200", "970", "97.0 %", "970", "2.00 ms", "not driven"]);
+        assert_eq!(
+            line(&text, "score    "),
+            ["score", "good", "200", "1,940", "97.0 %", "1,940", "2.00 ms", "not driven"]
+        );
         assert!(text.contains("  not driven: the generator was 12.0ms late itself at p99"), "{text}");
         let text = table(&Example::behind().report());
         assert_eq!(line(&text, "due 20"), ["due 20.0/s over 10 s · good not driven · errors not driven"]);

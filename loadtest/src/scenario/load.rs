@@ -52,6 +52,8 @@ const RATES: std::ops::RangeInclusive<f64> = 0.001..=10_000_000.0;
 
 /// Between the last rate that held and the first that did not: an eighth of the way from one to the other.
 const HALVINGS: u64 = 3;
+/// A rate that does not hold is tried once more.
+const TRIES: usize = 2;
 
 /// Bursts in one run: each is two phases.
 const BURSTS_MOST: f64 = 10_000.0;
@@ -175,7 +177,7 @@ pub(super) fn read(reader: &mut Reader<'_>, file: Section<'_>, once: bool) -> Op
             let (from, up_to, hold) = (rate(reader, "from"), rate(reader, "up_to"), length(reader, "hold"));
             let growth = growth(reader, section);
             let halvings = reader.count(section, "halvings", 0..=10).unwrap_or(HALVINGS) as usize;
-            let steps = Steps { from: from?, growth: growth?, up_to: up_to?, halvings, tries: 1 };
+            let steps = Steps { from: from?, growth: growth?, up_to: up_to?, halvings, tries: TRIES };
             Load::Steps { steps, hold: hold?, warm_up }
         }
         Shape::Burst => {

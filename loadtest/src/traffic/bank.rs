@@ -195,7 +195,8 @@ impl Clients {
                     out.extend_from_slice(br#"","#);
                 }
                 out.extend_from_slice(br#""application":"#);
-                person.write_application(index, out);
+                // One that another run has asked about, or another step of a search, is no new one to the service.
+                person.write_application(self.ids.wrapping_add(index), out);
                 out.push(b'}');
             }
         }

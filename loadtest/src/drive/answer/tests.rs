@@ -116,6 +116,7 @@ fn what_is_no_answer_is_unreadable() {
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nabcd\r\n",
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nffffffff\r\n",
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nffffffffffffffff\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\nffffffffffffffff\r\n",
     ];
     for text in heads {
         assert_eq!(take(&mut Reader::default(), text.as_bytes()), Err(Unreadable), "{text}");
@@ -136,5 +137,17 @@ fn heads_bodies_and_lines_before_chunks_are_bounded() {
         assert_eq!(take(&mut reader, begin.as_bytes()), Ok(None));
         let taken = (0..).take_while(|_| take(&mut reader, &piece) == Ok(None)).count();
         assert!(taken * piece.len() <= most, "{begin}: {taken} pieces");
+    }
+}
+
+#[test]
+fn interim_answers_and_what_stands_beside_chunks_are_bounded() {
+    let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    let chunk = format!("1;{}\r\na\r\n", "x".repeat(1000));
+    for (begin, again, most) in [("", "HTTP/1.1 100 Continue\r\n\r\n", HEAD_MAX), (head, &chunk, RAW_MAX)] {
+        let (mut reader, piece) = (Reader::default(), again.repeat(1000));
+        assert!(begin.is_empty() || take(&mut reader, begin.as_bytes()) == Ok(None));
+        let taken = (0..).take_while(|_| take(&mut reader, piece.as_bytes()) == Ok(None)).count();
+        assert!(taken * piece.len() <= most, "{again}: {taken} pieces");
     }
 }
