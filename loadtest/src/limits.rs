@@ -192,6 +192,17 @@ mod tests {
     }
 
     #[test]
+    fn ramp_is_held_to_what_was_found_along_it_and_not_to_its_end() {
+        let limits = Limits { p99: Some(Duration::from_millis(5)), error_rate: Some(0.0), ..Limits::default() };
+        for (highest, holds, measured) in [(Some(500.0), true, "up to 500.0/s"), (None, false, "at no rate")] {
+            let judged = limits.judge_ramp(&Search { highest, ..Search::default() });
+            let is_told = |judged: &Judged| judged.holds == holds && judged.measured == measured;
+            assert!(judged.len() == 2 && judged.iter().all(is_told), "{judged:?}");
+        }
+        assert!(!limits.go_beyond_a_ramp() && Limits { rate: Some(1.0), ..limits }.go_beyond_a_ramp());
+    }
+
+    #[test]
     fn what_the_command_line_says_goes_before_the_file() {
         let (flag, file) = (Some(Duration::from_millis(1)), Some(Duration::from_millis(2)));
         let flags = Limits { p99: flag, ..Limits::default() };

@@ -1,4 +1,4 @@
-//! What is sent: each request is made from its number, so that it is the same in every run of a seed, whoever makes it.
+//! What is sent: each request is made from its number, so that it is the same whoever makes it.
 
 pub mod answers;
 pub mod bank;

@@ -105,6 +105,10 @@ fn what_is_given_wrong_ends_with_2_before_anything_is_sent() {
     let directory = Directory::new("loadtest-wrong");
     let wrong = directory.write("wrong.toml", "name = \"w\"\n[load]\nshape = \"stedy\"\n");
     let wrong = wrong.to_str().unwrap();
+    let ramp =
+        "name = \"r\"\n[load]\nshape = \"ramp\"\nfrom = 1\nto = 9\nduration = \"1s\"\n[[traffic]]\nkind = \"score\"\n";
+    let ramp = directory.write("ramp.toml", ramp);
+    let ramp = ramp.to_str().unwrap();
     let right = "http://127.0.0.1:1";
     for (scenario, target, arguments, message) in [
         (wrong, right, vec![], "wrong.toml:3:9: unknown shape `stedy`; did you mean `steady`?"),
@@ -117,6 +121,7 @@ fn what_is_given_wrong_ends_with_2_before_anything_is_sent() {
         ("score", right, vec!["--max-error-rate", "2"], "a share is a number from 0 to 1"),
         ("score", right, vec!["--json", "/none/figures.json"], "cannot write `/none/figures.json`"),
         ("steps", right, vec!["--rate", "5"], "`--rate` is for one rate"),
+        (ramp, right, vec!["--max-p50", "1ms"], "a ramp is judged by `p99` and `error_rate`"),
         ("other-scorer", right, vec![], "cannot read `applications.ndjson`"),
     ] {
         let finished = run(scenario, target, &arguments);

@@ -80,11 +80,11 @@ impl<'a> Session<'a> {
     fn steps(&self, steps: &Steps, hold: Duration, warm_up: Duration) -> io::Result<(Outcome, Option<Search>)> {
         let mut outcomes: Vec<(f64, Outcome)> = Vec::new();
         // Each try asks for other things, which the service cannot have kept from the one before.
-        let mut seeds = self.scenario.seed..;
+        let mut seed = self.scenario.seed;
         let search = Search::by_steps(steps, &self.goal(), |rate| {
             let step = Load::Steady { rate, duration: hold, warm_up };
-            let seed = seeds.next().unwrap_or_default();
             let outcome = self.drive(&step.schedule(self.scenario.arrivals, seed), None)?;
+            seed = seed.wrapping_add(1);
             if self.stop.load(Ordering::Relaxed) {
                 eprintln!("stopped before the search was over");
                 return Err(io::ErrorKind::Interrupted.into());

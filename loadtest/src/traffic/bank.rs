@@ -78,7 +78,7 @@ enum Role {
 }
 
 impl Clients {
-    /// `started_at` makes the ids of a run its own.
+    /// `started_at` makes the ids and the applications of a run its own.
     pub fn new(
         people: &People,
         clock: Option<Timestamp>,

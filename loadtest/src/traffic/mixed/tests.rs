@@ -178,15 +178,16 @@ fn few_people_are_met_often_by_the_law_of_zipf() {
 }
 
 #[test]
-fn no_id_is_sent_twice_by_two_runs_or_two_kinds() {
+fn no_id_and_no_application_is_sent_twice_by_two_runs_or_two_kinds() {
     let scenario = scenario("[[traffic]]\nkind = \"score\"\n[[traffic]]\nkind = \"batch\"\nsize = 50");
     let files = Files::load(&scenario).unwrap();
-    let mut ids = std::collections::HashSet::new();
+    let (mut ids, mut applications) = (std::collections::HashSet::new(), std::collections::HashSet::new());
     for start in ["2026-06-20T12:00:00Z", "2026-06-20T12:00:02Z"] {
         let traffic = Mixed::new(&scenario, &files, &scenario.schedule(None), Timestamp::parse(start).unwrap());
         for number in 0..2_000 {
             for line in body(&traffic, number).1.lines() {
                 let id = line.split("\"application_id\":\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+                assert!(applications.insert(line.replace(&id, "")), "{line}");
                 assert!(ids.insert(id), "{line}");
             }
         }
