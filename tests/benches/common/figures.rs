@@ -33,7 +33,7 @@ pub(crate) fn write(name: &str, settings: &Value, figures: Value) -> Value {
     figures["about"] = json!({
         "date": date(),
         "commit": commit(),
-        "machine": Machine::here(),
+        "machine": Machine { cores: cores(), ..Machine::here() },
         "settings": settings,
     });
     save(name, &figures);
@@ -76,6 +76,12 @@ fn folder() -> PathBuf {
 fn date() -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_millis(since.as_secs() as i64 * 1_000).to_string()
+}
+
+/// All of the machine: this process may keep to one of them.
+fn cores() -> usize {
+    let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    cpus.lines().filter(|line| line.starts_with("processor")).count()
 }
 
 /// The commit, and whether files differ from it; nothing where there is no git.
