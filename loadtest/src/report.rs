@@ -110,7 +110,7 @@ mod tests {
         let cases: [(Change, Option<bool>, &str); 6] = [
             (|_| {}, Some(true), "no limits stated"),
             (|example| example.limits = Example::mixed().limits, Some(false), "1 of 2 limits missed"),
-            (|example| example.watched = Example::mixed().watched, Some(false), "1 grew"),
+            (|example| example.watched = Example::mixed().watched, Some(false), "1 not steady"),
             (none, Some(false), "no rate held"),
             (limited, None, "pill missed\">not driven"),
             (

@@ -6,8 +6,9 @@
 //! readings, over the time that was watched and relative to the level at its beginning. **It goes on**: the slope of the second half alone
 //! would get there, too, at half the pace; what has risen and stands is full, not leaking.
 //!
-//! The test takes readings for independent, and those of memory are not: one second is much like the next, and what is dropped now and then
-//! rises in between. So long series are taken together to [`WINDOWS`] medians first. What rises and falls back fewer than four times in the
+//! The test takes readings for independent, and only of such noise it errs as seldom as [`CHANCE_MOST`] says. Those of memory are not: one
+//! second is much like the next, and what is dropped now and then rises in between. So long series are taken together to [`WINDOWS`]
+//! medians first, which makes it err less often, and how often is not known; the other two conditions do the rest. What rises and falls back fewer than four times in the
 //! watched span can still look like growth: watch for longer.
 
 use std::fmt;
@@ -16,7 +17,7 @@ use std::fmt;
 pub const READINGS_LEAST: usize = 8;
 /// Windows that a series is taken together to.
 const WINDOWS: usize = 24;
-/// How seldom chance alone may look like this.
+/// How seldom chance alone may look like this, where readings are independent of each other.
 const CHANCE_MOST: f64 = 0.01;
 
 /// What a series does.

@@ -50,7 +50,7 @@ pub struct Watch {
     pub page: String,
     #[serde(deserialize_with = "interval")]
     pub every: Duration,
-    /// How long it takes until all that is bounded is full; half of the run where it is not said.
+    /// How long it takes until all that is bounded is full; half of the whole run where it is not said.
     #[serde(deserialize_with = "settling")]
     pub settle: Option<Duration>,
     /// How much the p99 of good answers may grow over the run; without, it is not judged.
@@ -95,6 +95,8 @@ const P99_TOLERANCE: f64 = 0.5;
 
 /// So often at most: the page of a busy service takes it a millisecond.
 const EVERY_LEAST: Duration = Duration::from_millis(100);
+/// A machine that stands still for a moment has not stopped seeing.
+const UNSEEN_LEAST: Duration = Duration::from_secs(2);
 /// Readings kept of a series; beyond, every second one goes and it is read half as often.
 const READINGS_MOST: usize = 4096;
 
@@ -151,7 +153,7 @@ impl Watch {
                 due = (due + every).max(Instant::now());
             }
         });
-        Ok(Watching { watch: self, stop, thread })
+        Ok(Watching { watch: self, begin, stop, thread })
     }
 }
 
@@ -159,6 +161,7 @@ impl Watch {
 #[derive(Debug)]
 pub struct Watching {
     watch: Watch,
+    begin: Instant,
     stop: Sender<()>,
     thread: JoinHandle<Readings>,
 }
@@ -174,29 +177,50 @@ struct Readings {
 impl Watching {
     /// Ends it, and judges what was read; beside it the p99 of the run's answers.
     pub fn end(self, outcome: &Outcome) -> Vec<Series> {
+        let length = self.begin.elapsed();
         drop(self.stop);
         // A thread that panicked has read nothing.
         let readings = self.thread.join().unwrap_or_else(|_| Readings {
             points: vec![Vec::new(); self.watch.series.len()],
             problem: Some("the watch ended with a defect".to_owned()),
         });
-        let watch = &self.watch;
-        let series = watch.series.iter().zip(&readings.points);
-        let judged = series.map(|(figure, points)| Series {
-            name: figure.name.clone(),
-            unit: figure.unit.clone(),
-            points: points.clone(),
-            trend: figure.tolerance.and_then(|tolerance| match &readings.problem {
-                Some(problem) if points.is_empty() => Some(problem.clone()),
-                _ if points.is_empty() => Some(format!("`{}` is not on the page", figure.metric)),
-                _ => failure(points, watch.settle, tolerance),
-            }),
-        });
-        judged.chain([watch.p99_over_time(outcome)]).collect()
+        self.watch.judged(readings, length, outcome)
     }
 }
 
 impl Watch {
+    /// What was read in a run of that length, and why it fails.
+    fn judged(&self, readings: Readings, length: Duration, outcome: &Outcome) -> Vec<Series> {
+        let Readings { points, problem } = readings;
+        let judge = |figure: &Figure, points: &[(f64, f64)]| {
+            let tolerance = figure.tolerance?;
+            let unread = || problem.clone().unwrap_or_else(|| format!("`{}` is not on the page", figure.metric));
+            match points.last() {
+                None => Some(unread()),
+                Some((last_s, _)) if length.as_secs_f64() - last_s > self.unseen_most(length).as_secs_f64() => {
+                    Some(format!("not seen after {last_s:.0} s: {}", unread()))
+                }
+                Some(_) => failure(points, self.settled_s(length), tolerance),
+            }
+        };
+        let series = self.series.iter().zip(points).map(|(figure, points)| Series {
+            name: figure.name.clone(),
+            unit: figure.unit.clone(),
+            trend: judge(figure, &points),
+            points,
+        });
+        series.chain([self.p99_over_time(outcome)]).collect()
+    }
+
+    fn settled_s(&self, length: Duration) -> f64 {
+        self.settle.unwrap_or(length / 2).as_secs_f64()
+    }
+
+    /// How long before the end of a run the last reading may be: what happened since is not known.
+    fn unseen_most(&self, length: Duration) -> Duration {
+        (3 * self.every).max(length / 10).max(UNSEEN_LEAST)
+    }
+
     /// The p99 by the second, of those in which it was the service's: the generator's own pauses say nothing about it.
     fn p99_over_time(&self, outcome: &Outcome) -> Series {
         let measured = outcome.seconds.iter().enumerate().filter(|(_, second)| !second.is_warm_up && second.good > 0);
@@ -204,7 +228,8 @@ impl Watch {
             measured.partition(|(_, second)| NotDriven::unless_late(99.0, second.lag_p99, second.p99).is_ok());
         let point = |(time, second): &(usize, &Second)| (*time as f64, second.p99.as_secs_f64() * 1e3);
         let points: Vec<_> = driven.iter().map(point).collect();
-        let judge = |tolerance| match failure(&points, self.settle, tolerance) {
+        let settled_s = self.settled_s(Duration::from_secs(outcome.seconds.len() as u64));
+        let judge = |tolerance| match failure(&points, settled_s, tolerance) {
             Some(_) if late.len() > driven.len() => {
                 let all = late.len() + driven.len();
                 Some(format!("not told: the generator was late itself in {} of {all} seconds", late.len()))
@@ -217,12 +242,12 @@ impl Watch {
 }
 
 /// Why a series fails, if it does.
-fn failure(points: &[(f64, f64)], settle: Option<Duration>, tolerance: Tolerance) -> Option<String> {
-    let last_s = points.last().map_or(0.0, |point| point.0);
-    let settled_s = settle.map_or(last_s / 2.0, |settle| settle.as_secs_f64());
+fn failure(points: &[(f64, f64)], settled_s: f64, tolerance: Tolerance) -> Option<String> {
+    // In decimal places that somebody has written.
+    let percent = (tolerance.0 * 1e8).round() / 1e6;
     match Trend::of(points, settled_s, tolerance.0) {
         Trend::Steady => None,
-        grows @ Trend::Grows { .. } => Some(format!("{grows}, {} % are tolerated", tolerance.0 * 100.0)),
+        grows @ Trend::Grows { .. } => Some(format!("{grows}, {percent} % are tolerated")),
         too_short @ Trend::TooShort { .. } => Some(too_short.to_string()),
     }
 }

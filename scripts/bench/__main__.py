@@ -2,22 +2,25 @@
 
 `python3 scripts/bench` runs all of them in short form, `python3 scripts/bench engine http` these two, `--repeats 3`
 each so often, `--full` at full length. A benchmark that fails or takes too long is named, makes the exit status 1 and
-stops no other. A worse figure is told and fails nothing unless `--strict` is given: machines are shared, and timings
-move. What was printed is in target/bench/log/NAME.txt, the figures in target/bench/NAME.json, this table in
-target/bench/bench.json, all runs in target/bench/history.ndjson.
+stops no other. A worse figure is told and fails nothing: machines are shared, and timings move. With `--strict` the
+exit status is 1 where a ratio of two measures of one run is worse than its last 20 runs on this machine; other figures,
+and ratios with fewer runs, are never judged: among so many, one is nearly always outside by chance. What was printed is
+in target/bench/log/NAME.txt, the figures in target/bench/NAME.json, this table in target/bench/bench.json, all runs in
+target/bench/history.ndjson.
 """
 
 import argparse
 import difflib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 
 import report
 import run
-from history import History, machine
+from history import BAND_RUNS, History, machine
 from tables import BENCHES, Bench
 
 #: Three benchmarks share a file of figures: what one scored request costs, from the engine to the wire.
@@ -26,9 +29,7 @@ SCORING = ("engine", "inference", "http")
 
 def main() -> int:
     options = arguments()
-    wanted, skipped = chosen(options.names)
-    for bench in skipped:
-        print(f"{bench.name} is left out: {bench.source} is not there")
+    wanted = [bench for bench in BENCHES if not options.names or bench.name in options.names]
     load, history = os.getloadavg()[0], History(run.FOLDER / "history.ndjson")
     sizes = {bench.name: run.sizes(bench, options.full) for bench in wanted}
     faults = built(wanted, options.full)
@@ -47,7 +48,9 @@ def main() -> int:
     scoring = {name: value for part in SCORING for name, value in report.medians(taken.get(part, [])).items()}
     if scoring:
         write("scoring", scoring)
-    worse = [row.figure.name for rows in blocks.values() for row in rows if row.verdict == "worse"]
+    worse = [row.figure.name for rows in blocks.values() for row in rows if report.fails(row)]
+    if options.strict and worse:
+        print(f"worse than {BAND_RUNS} runs before: {', '.join(worse)}", file=sys.stderr)
     # A run of the size that bars are stated for has all of their figures.
     whole = {name: rows for name, rows in blocks.items() if options.full and not sizes[name]}
     return int(complained(faults, whole) or (options.strict and bool(worse)))
@@ -70,7 +73,9 @@ def arguments() -> argparse.Namespace:
         "--repeats", type=int, default=1, metavar="N", help="runs of each, in turns; the table shows medians"
     )
     parser.add_argument("--full", action="store_true", help="full length, with all output")
-    parser.add_argument("--strict", action="store_true", help="exit status 1 where a figure is worse than its band")
+    parser.add_argument(
+        "--strict", action="store_true", help="exit status 1 where a ratio is worse than the 20 runs before"
+    )
     options = parser.parse_args()
     names = [bench.name for bench in BENCHES]
     for name in options.names:
@@ -80,13 +85,6 @@ def arguments() -> argparse.Namespace:
     if not 1 <= options.repeats <= 100:
         parser.error(f"`--repeats` is {options.repeats}: 1 to 100 would be right")
     return options
-
-
-def chosen(names: list[str]) -> tuple[list[Bench], list[Bench]]:
-    """What is run, and what is left out since there is none yet."""
-    wanted = [bench for bench in BENCHES if not names or bench.name in names]
-    there = [bench for bench in wanted if bench.source is None or (run.ROOT / bench.source).exists()]
-    return there, [bench for bench in wanted if bench not in there]
 
 
 def built(wanted: list[Bench], full: bool) -> dict[str, str]:
@@ -155,6 +153,9 @@ def write(name: str, content: dict) -> None:
 
 
 if __name__ == "__main__":
+    # What a benchmark has started ends with this, however it is ended.
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
         sys.exit(main())
     except KeyboardInterrupt:

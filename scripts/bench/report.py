@@ -3,7 +3,7 @@
 import statistics
 from typing import NamedTuple
 
-from history import Band, band, verdict
+from history import BAND_RUNS, Band, band, verdict
 from tables import FIGURES, Figure, Figures
 
 LEGEND = """
@@ -35,6 +35,12 @@ def row(figure: Figure, now: Figures, earlier: list[Figures], known: Figures, fu
     lay = band(before)
     said = verdict(value, lay, figure.better) if value is not None else "not measured at this size"
     return Row(figure, value, holds(figure, value, known, full), before[-1] if before else None, lay, said)
+
+
+def fails(row: Row) -> bool:
+    """Whether a worse figure is believed. Where all is noise, one of 66 figures is worse in five of six runs after
+    five, and one of the 16 ratios in one of forty after as many as make a whole band."""
+    return row.verdict == "worse" and row.figure.kind == "ratio" and row.band.runs == BAND_RUNS
 
 
 def holds(figure: Figure, value: float | None, known: Figures, full: bool) -> str:

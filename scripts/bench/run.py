@@ -16,7 +16,7 @@ from tables import Bench, Figures
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 FOLDER = ROOT / "target" / "bench"
 #: What the benchmarks of the whole service start; they would build it themselves, and that would be measured.
-SERVICE = ["cargo", "build", "--quiet", "--workspace", "--bin", "cauce", "--profile", "release"]
+SERVICE = ("--workspace", "--bin", "cauce")
 
 
 class Outcome(NamedTuple):
@@ -41,7 +41,9 @@ def build(bench: Bench, show: bool) -> str:
     log(bench).parent.mkdir(parents=True, exist_ok=True)
     log(bench).write_text("")
     commands = [cargo(*target, "--no-run") for target in bench.targets]
-    commands += [SERVICE] if any(package == "cauce-tests" for package, _ in bench.targets) else []
+    starts = [SERVICE] if any(package == "cauce-tests" for package, _ in bench.targets) else []
+    starts += [bench.starts] if bench.starts else []
+    commands += [["cargo", "build", "--quiet", "--profile", "release", *what] for what in starts]
     ended = [execute(command, log(bench), {}, None, show) for command in commands]
     return next((f"did not compile: {fault}" for fault in ended if fault), "")
 

@@ -15,8 +15,8 @@ class Bench(NamedTuple):
     limit_s: int
     #: Variables that set its size and the sizes of a short run; None where that has no other than a long one.
     sizes: Mapping[str, str | None] = MappingProxyType({})
-    #: A benchmark whose source is not there yet is left out.
-    source: str | None = None
+    #: What it starts beside the service, as cargo builds it.
+    starts: tuple[str, ...] = ()
     #: The name of its file of figures, where that is not its own.
     file: str | None = None
 
@@ -55,8 +55,15 @@ BENCHES = [
         (("cauce-tests", "loadtest"),),
         120,
         {"SECONDS": "2", "TURNS": "1"},
-        source="tests/benches/loadtest",
+        starts=("--package", "cauce-loadtest", "--example", "bare"),
         file="workloads",
+    ),
+    Bench(
+        "simulate",
+        (("cauce-tests", "simulate"),),
+        25,
+        {"PEOPLE": "5000", "TURNS": None},
+        starts=("--workspace", "--bin", "cauce-loadtest"),
     ),
 ]
 
@@ -186,6 +193,7 @@ FIGURES = {
     "loadtest": [
         Figure("bare_peak_per_s", "/s", "higher", kind="limit"),
         Figure("service_peak_per_s", "/s", "higher"),
+        at_most("service_peak_is_of_generator", "", 0),
         Figure(**over("service_over_bare", "service_peak_per_s", "bare_peak_per_s"), better="higher"),
         Figure("generator_ceiling_per_s", "/s", "higher"),
         at_least(**over("generator_over_service", "generator_ceiling_per_s", "service_peak_per_s"), least=2),
@@ -194,4 +202,5 @@ FIGURES = {
         *(Figure(f"{kind}_peak_per_s", "/s", "higher") for kind in ("repeats", "batch", "mixed")),
         *(Figure(f"{kind}_p99_ms_at_50", "ms", "lower") for kind in ("repeats", "batch", "mixed")),
     ],
+    "simulate": [at_least("simulate_events_per_s", "/s", 200_000)],
 }

@@ -1,8 +1,11 @@
 """What can go wrong without a benchmark: bands, verdicts, what is compared, and runs that fail or take too long."""
 
 import json
+import os
 import pathlib
 import random
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -56,6 +59,26 @@ def test_verdict_knows_which_way_is_better(value, better, verdict):
 def test_figure_with_few_runs_before_it_is_not_judged():
     assert history.verdict(1.0, history.band([]), "lower") == "new"
     assert history.verdict(9.0, history.band([1.0] * 4), "lower") == "too few runs"
+
+
+def strict_row(kind, runs, value):
+    before = [{"f": 100.0 + number % 5} for number in range(runs)]
+    return report.row(Figure("f", "", "lower", kind=kind), {"f": value}, before, {}, False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "runs", "value", "fails"),
+    [
+        ("ratio", history.BAND_RUNS, 200.0, True),
+        ("ratio", history.BAND_RUNS, 102.0, False),
+        ("ratio", history.BAND_RUNS, 50.0, False),
+        ("ratio", history.ENOUGH_RUNS, 200.0, False),
+        ("ratio", 0, 200.0, False),
+        ("", history.BAND_RUNS, 200.0, False),
+    ],
+)
+def test_only_ratio_worse_than_a_whole_band_fails_a_strict_run(kind, runs, value, fails):
+    assert report.fails(strict_row(kind, runs, value)) == fails
 
 
 @pytest.mark.parametrize(("runs", "most"), [(5, 0.07), (7, 0.05), (10, 0.02), (20, 0.01)])
@@ -232,6 +255,24 @@ def test_what_a_command_started_ends_with_it(tmp_path):
     run.execute(["sh", "-c", f"(sleep 1; touch {mark}) & exit 1"], tmp_path / "log", {}, None, False)
     time.sleep(1.5)
     assert not mark.exists()
+
+
+def test_terminated_run_ends_what_it_has_started(tmp_path):
+    # The real command, with a compiler that never ends.
+    cargo = tmp_path / "cargo"
+    cargo.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 600\n")
+    cargo.chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    tool = shutil.copytree(TOOL, tmp_path / "scripts" / "bench")
+    process = subprocess.Popen([sys.executable, tool, "engine"], env=os.environ | {"PATH": path})
+    started = tmp_path / "pid"
+    while not (started.exists() and started.read_text().strip()):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.terminate()
+    assert process.wait(60) == 128 + signal.SIGTERM
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(started.read_text()), 0)
 
 
 def test_output_goes_to_the_log_and_in_full_to_the_terminal(tmp_path, capsys):

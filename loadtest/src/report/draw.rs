@@ -184,18 +184,17 @@ pub(super) fn step_latency(search: &Search) -> Chart {
     }
 }
 
-/// A figure of the service over time.
-pub(super) fn watched(number: usize, series: &Series) -> Chart {
+/// A figure of the service over time; of more points than that, the highest of each few: a peak stays to be seen.
+pub(super) fn watched(number: usize, series: &Series, most: usize) -> Chart {
     // An axis has one unit for all its marks.
     let (unit, divisor) = match series.unit.as_str() {
         "B" | "bytes" => ("MiB", 1_048_576.0),
         unit => (unit, 1.0),
     };
-    let points: Vec<_> = series
-        .points
-        .iter()
-        .map(|(at, value)| (*at, Some(value / divisor).filter(|value| value.is_finite())))
-        .collect();
+    let few = series.points.chunks(series.points.len().div_ceil(most).max(1));
+    let highest = few.filter_map(|few| few.iter().max_by(|one, other| one.1.total_cmp(&other.1)));
+    let points: Vec<_> =
+        highest.map(|(at, value)| (*at, Some(value / divisor).filter(|value| value.is_finite()))).collect();
     let values = || points.iter().filter_map(|(_, value)| *value);
     let (lowest, highest) = (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
     let scale = if lowest > highest { Scale::from_zero(0.0) } else { Scale::between(lowest, highest) };
@@ -268,4 +267,28 @@ fn clock(seconds: f64) -> String {
 fn percent(share: f64) -> String {
     // As many digits as it has nines.
     format!("{} %", format::tick(share * 100.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_series_is_drawn_by_the_highest_of_each_few_readings() {
+        let value = |second: u32| if second == 20_001 { 9.0 } else { 1.0 };
+        let points: Vec<_> = (0..36_000).map(|second| (f64::from(second), value(second))).collect();
+        let mut series = Series { name: "latency p99".into(), unit: "ms".into(), points, trend: None };
+        let drawn = watched(1, &series, 240).lines.remove(0).points;
+        assert_eq!(drawn.len(), 240);
+        assert!(drawn.contains(&(20_001.0, Some(9.0))));
+        series.points.truncate(3);
+        assert_eq!(watched(1, &series, 240).lines.remove(0).points.len(), 3);
+        series.points.clear();
+        assert!(watched(1, &series, 240).lines.remove(0).points.is_empty());
+    }
+
+    #[test]
+    fn generator_of_a_run_that_took_no_time_kept_no_number_of_cores_busy() {
+        assert_eq!(format::digits(super::super::figures::cores(&Outcome::default())), "–");
+    }
 }

@@ -35,8 +35,17 @@ pub(super) struct Figures {
     pub(super) reasons: Vec<String>,
     /// Of the limits.
     pub(super) missed: usize,
-    /// What grew.
+    /// What is watched and not steady, or was not seen.
     pub(super) trends: usize,
+}
+
+/// Cores that the generator has kept busy; no number of a run that took no time.
+pub(super) fn cores(outcome: &Outcome) -> f64 {
+    if outcome.duration.is_zero() {
+        f64::NAN
+    } else {
+        outcome.generator_cpu.as_secs_f64() / outcome.duration.as_secs_f64()
+    }
 }
 
 /// Times of good answers of one kind.

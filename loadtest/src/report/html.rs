@@ -3,7 +3,9 @@
 //! Texts that come from outside (the scenario, the target, the command, names of kinds and of figures) are escaped by [`super::markup`]; the policy
 //! in its head lets nothing run or load even so.
 
-use super::figures::{Figures, P99, PERCENTILES, Row, Told, Window, held, highest, told, verdict, windows, worded};
+use super::figures::{
+    Figures, P99, PERCENTILES, Row, Told, Window, cores, held, highest, told, verdict, windows, worded,
+};
 use super::markup::{escaped, is_figure, rows_of, section, terms_of};
 use super::{Conclusion, Report, draw, format};
 use crate::machine::Machine;
@@ -58,7 +60,7 @@ fn head(report: &Report, figures: &Figures) -> String {
         }
         (0, 0) if report.limits.is_empty() => "<span class=\"pill\">no limits stated</span>".to_owned(),
         (0, 0) => "<span class=\"pill holds\">limits hold</span>".to_owned(),
-        (0, grown) => format!("<span class=\"pill missed\">{grown} grew</span>"),
+        (0, grown) => format!("<span class=\"pill missed\">{grown} not steady</span>"),
         (missed, _) => format!("<span class=\"pill missed\">{missed} of {} limits missed</span>", report.limits.len()),
     };
     let driven =
@@ -234,13 +236,12 @@ fn answers(outcome: &Outcome) -> String {
 
 fn generator(outcome: &Outcome) -> String {
     let lag = |percent| format::time(outcome.lag.percentile(percent));
-    let cores = outcome.generator_cpu.as_secs_f64() / outcome.duration.as_secs_f64().max(f64::MIN_POSITIVE);
     let terms = [
         ("late itself, p50", lag(50.0)),
         ("late itself, p99", lag(99.0)),
         ("late itself, at most", lag(100.0)),
         ("CPU time", format::time(outcome.generator_cpu)),
-        ("cores", format::digits(cores)),
+        ("cores", format::digits(cores(outcome))),
     ];
     section("generator", "The generator", &terms_of(&terms))
 }
@@ -256,8 +257,11 @@ fn watched(watched: &[Series]) -> String {
         vec![series.name.clone(), of(series.points.first()), of(series.points.last()), trend]
     });
     let table = rows_of("First and last values", "lrrl", &["", "first", "last", "trend"], rows.collect());
-    let charts: String =
-        watched.iter().enumerate().map(|(number, series)| draw::watched(number, series).html()).collect();
+    let charts: String = watched
+        .iter()
+        .enumerate()
+        .map(|(number, series)| draw::watched(number, series, CHART_WINDOWS).html())
+        .collect();
     section("watched", "The service meanwhile", &format!("<div class=\"pair\">{charts}</div>\n{table}"))
 }
 

@@ -24,7 +24,7 @@ pub const KEYS: [(&str, &str); 66] = [
     ("duration_s", "how long load was offered, warm-up aside"),
     (
         "holds",
-        "whether all limits hold, a rate was found and nothing grew; `null` where the generator leaves nothing to be told",
+        "whether all limits hold, a rate was found and all that is watched is steady; `null` where the generator leaves nothing to be told",
     ),
     ("not_driven[]", "why figures are `null`"),
     ("due", "requests that were due"),

@@ -1,6 +1,6 @@
 //! A run told in a terminal of a hundred columns.
 
-use super::figures::{Figures, P99, PERCENTILES, Row, held, highest, told, verdict, worded};
+use super::figures::{Figures, P99, PERCENTILES, Row, cores, held, highest, told, verdict, worded};
 use super::{Report, format};
 use crate::machine::Machine;
 use crate::outcome::Outcome;
@@ -112,14 +112,13 @@ fn latency(figures: &Figures) -> String {
 
 fn generator(outcome: &Outcome, figures: &Figures) -> String {
     let lag = |percent| format::time(outcome.lag.percentile(percent));
-    let cores = outcome.generator_cpu.as_secs_f64() / outcome.duration.as_secs_f64().max(f64::MIN_POSITIVE);
     let mut text = format!(
         "generator   late itself by {} at p50, {} at p99, {} at most; {} of CPU, {} cores\n",
         lag(50.0),
         lag(99.0),
         lag(100.0),
         format::time(outcome.generator_cpu),
-        format::digits(cores)
+        format::digits(cores(outcome))
     );
     for reason in &figures.reasons {
         text += &format!("  not driven: {reason}\n");

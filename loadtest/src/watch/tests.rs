@@ -106,6 +106,36 @@ fn service_that_is_slow_for_once_costs_a_reading_and_not_the_watch() {
 }
 
 #[test]
+fn run_that_was_not_seen_to_its_end_fails() {
+    let watch = watch(&HANDLES.replace("settle = \"1ms\"", "").replace("100ms", "5s"));
+    // (second of the last reading, length of the run, what is said)
+    for (last, length, expected) in [
+        (600, 600, None),
+        // Three pauses and a tenth of the run.
+        (185, 200, None),
+        (540, 600, None),
+        (530, 600, Some("not seen after 530 s: the page says 503")),
+        (10, 600, Some("not seen after 10 s: the page says 503")),
+        // Half of the run is left out, not of what was seen of it.
+        (95, 105, None),
+        (75, 82, Some("too short to tell: 7 readings since it settled, 8 are needed")),
+    ] {
+        let points: Vec<_> = (0..=last).step_by(5).map(|second| (f64::from(second), 7.0)).collect();
+        let problem = Some("the page says 503".to_owned());
+        let readings = Readings { points: vec![points, Vec::new(), Vec::new()], problem };
+        let series = watch.judged(readings, Duration::from_secs(length), &Outcome::default());
+        assert_eq!(series[0].trend.as_deref(), expected, "{last} of {length}");
+    }
+}
+
+#[test]
+fn tolerance_is_told_as_it_was_written() {
+    let points: Vec<_> = (0..20).map(|second| (f64::from(second), f64::from(second) + 1.0)).collect();
+    let said = failure(&points, 0.0, Tolerance::try_from("7%".to_owned()).unwrap()).unwrap();
+    assert!(said.ends_with(", 7 % are tolerated"), "{said}");
+}
+
+#[test]
 fn p99_is_a_series_of_its_own_without_the_seconds_that_the_generator_was_late_in() {
     // (how late it was at p99 in every third second and in the others, what is said)
     let (in_time, late) = (Duration::from_micros(100), Duration::from_millis(20));

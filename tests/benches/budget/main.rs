@@ -11,6 +11,7 @@
 /// What a score from the cache costs.
 mod cache;
 #[path = "../common/mod.rs"]
+#[allow(dead_code, reason = "it is made for all benchmarks")]
 mod common;
 /// Bundles that are swapped under load.
 mod reload;
@@ -28,12 +29,12 @@ use std::time::{Duration, Instant};
 use cache::metric;
 use cauce_loadtest::outcome::{Latency, Outcome};
 use cauce_loadtest::traffic::{Prepared, Verdict};
-use common::{keep_to, number, offer};
+use common::{figures, keep_to, median, millis, number, offer, some};
 use reload::Bundles;
 use serde_json::json;
+use support::Server;
 use support::client::request;
 use support::history::{JSON, NOW, Random, application_of};
-use support::{Server, repository};
 
 const PEOPLE: u64 = 10_000;
 /// Clients that keep the service busy and make no queue.
@@ -44,7 +45,8 @@ const NOT_RECOVERED_S: f64 = 99.0;
 const BUDGET_MS: f64 = 50.0;
 
 fn main() {
-    let (seconds, connections) = (number("SECONDS", 60), number("CONNECTIONS", 400) as usize);
+    let (seconds, connections) = (some("SECONDS", 60), some("CONNECTIONS", 400) as usize);
+    let (slow_clients, reloads) = (number("SLOW", 2_000), some("RELOADS", 100));
     let bundles = Bundles::new();
     let bundle = bundles.first.to_str().expect("a path of this repository").to_owned();
     keep_to(std::process::id(), 1);
@@ -70,14 +72,15 @@ fn main() {
         memory_after >> 20
     );
     let recovery = bench.recovery(peak / 2.0, &scored(&normal));
-    let slow = bench.beside_slow_clients(peak / 2.0, number("SLOW", 2_000) as usize);
-    let reloaded = bench.beside_reloads(&bundles, peak / 2.0, number("RELOADS", 100));
+    let slow = bench.beside_slow_clients(peak / 2.0, slow_clients as usize);
+    let reloaded = bench.beside_reloads(&bundles, peak / 2.0, reloads);
     let (admitted, refused) = (scored(&over), over.of(None, Some(Verdict::Refused)).from_sent);
-    report(&json!({
+    let settings = json!({"seconds": seconds, "connections": connections, "slow": slow_clients, "reloads": reloads});
+    let measured = json!({
         "overload_goodput_ratio": admitted.count() as f64 / seconds as f64 / peak,
-        "admitted_p99_ms": millis(admitted.percentile(99.0)),
+        "admitted_p99_ms": p99_ms(&over, &admitted),
         "budget_ms": BUDGET_MS,
-        "refused_p99_ms": millis(refused.percentile(99.0)),
+        "refused_p99_ms": p99_ms(&over, &refused),
         "recovery_s": recovery.map_or(NOT_RECOVERED_S, |recovery| recovery.as_secs_f64()),
         "over_budget": metric(&server, "cauce_over_budget_total"),
         "dropped_connections": over.dropped + normal.dropped + reloaded.dropped,
@@ -86,14 +89,9 @@ fn main() {
         "reload_failed": reloaded.failed,
         "reload_p99_ratio": reloaded.p99_ratio,
         "slow_clients_p99_ratio": slow,
-    }));
+    });
+    figures::write("budget", &settings, measured);
     assert_eq!(server.stop(), Some(0));
-}
-
-fn report(figures: &serde_json::Value) {
-    let directory = repository().join("target/bench");
-    fs::create_dir_all(&directory).expect("the target directory can be written");
-    fs::write(directory.join("budget.json"), format!("{figures:#}\n")).expect("it can be written");
 }
 
 /// What swaps under load did.
@@ -102,7 +100,8 @@ struct Reloaded {
     /// Swaps that were refused, and requests that did not get a score.
     failed: u64,
     dropped: u64,
-    p99_ratio: f64,
+    /// None where the generator was late itself.
+    p99_ratio: Option<f64>,
 }
 
 #[derive(Clone, Copy)]
@@ -116,17 +115,15 @@ impl Bench<'_> {
     /// The most that is answered with a score in a second: a few clients ask without a pause, so few that nothing has to be refused. The
     /// median of three.
     fn peak(&self) -> f64 {
-        let mut answered: Vec<f64> = (0..3)
+        let answered = (0..3)
             .map(|_| {
                 let few = Bench { connections: BUSY_CLIENTS, seconds: self.seconds.min(5), ..*self };
                 let outcome = few.offer(100_000.0, few.seconds);
-                let p99 = millis(scored(&outcome).percentile(99.0));
-                println!("{BUSY_CLIENTS} busy clients: {:.0} scored a second, p99 {p99:.2} ms", outcome.rate());
+                println!("{BUSY_CLIENTS} busy clients: {:.0} scored a second", outcome.rate());
                 outcome.rate()
             })
             .collect();
-        answered.sort_by(f64::total_cmp);
-        answered[1]
+        median(answered)
     }
 
     fn offer(&self, rate: f64, seconds: u64) -> Outcome {
@@ -168,20 +165,19 @@ impl Bench<'_> {
         });
         // Whatever became of a request that was sent, but for a score.
         let unscored = |outcome: &Outcome| outcome.sent - scored(outcome).count();
-        let p99 = |outcome: &Outcome| scored(outcome).percentile(99.0).as_secs_f64();
+        let p99 = |outcome: &Outcome| p99_ms(outcome, &scored(outcome));
         load.iter().for_each(|outcome| println!("{outcome}"));
-        let mut during: Vec<f64> = load.iter().map(p99).collect();
-        during.sort_by(f64::total_cmp);
+        let during = median(load.iter().filter_map(p99).collect());
         Reloaded {
             reloads,
             failed: refused + load.iter().map(unscored).sum::<u64>(),
             dropped: load.iter().map(|outcome| outcome.dropped).sum(),
-            p99_ratio: during[during.len() / 2] / p99(&before),
+            p99_ratio: p99(&before).map(|before| during / before),
         }
     }
 
     /// The p99 beside so many connections that send a byte a second, over that beside as many that send theirs to nobody, in turns: what
-    /// sending takes of the machine is in both.
+    /// sending takes of the machine is in both. No number where the generator was late itself in all of them.
     fn beside_slow_clients(&self, rate: f64, count: usize) -> f64 {
         let nobody = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let address = nobody.local_addr().expect("it is bound").to_string();
@@ -189,20 +185,16 @@ impl Bench<'_> {
         thread::spawn(move || nobody.incoming().collect::<Vec<_>>());
         let mut idle = connect(&address, count);
         let mut slow = connect(self.server.authority(), count);
-        let mut ratios: Vec<f64> = (0..5)
-            .map(|_| {
-                let alone = self.beside(rate, &mut idle);
-                let beside = self.beside(rate, &mut slow);
-                println!("p99 {alone:.2} ms, beside {count} slow clients {beside:.2} ms");
-                beside / alone
-            })
-            .collect();
-        ratios.sort_by(f64::total_cmp);
-        ratios[2]
+        let ratio = |_| {
+            let [alone, beside] = [&mut idle, &mut slow].map(|clients| self.beside(rate, clients));
+            println!("p99 {alone:.2?} ms, beside {count} slow clients {beside:.2?} ms");
+            Some(beside? / alone?)
+        };
+        median((0..5).filter_map(ratio).collect())
     }
 
     /// The p99 in milliseconds while each of these sends a byte a second.
-    fn beside(&self, rate: f64, slow: &mut [TcpStream]) -> f64 {
+    fn beside(&self, rate: f64, slow: &mut [TcpStream]) -> Option<f64> {
         let stop = AtomicBool::new(false);
         let outcome = thread::scope(|scope| {
             scope.spawn(|| {
@@ -224,7 +216,7 @@ impl Bench<'_> {
             stop.store(true, Ordering::Relaxed);
             outcome
         });
-        millis(scored(&outcome).percentile(99.0))
+        p99_ms(&outcome, &scored(&outcome))
     }
 }
 
@@ -240,8 +232,9 @@ fn answered(outcome: &Outcome) -> u64 {
     outcome.of(None, None).from_sent.count()
 }
 
-fn millis(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e3
+/// None where the generator was late itself, which is said.
+fn p99_ms(outcome: &Outcome, latency: &Latency) -> Option<f64> {
+    millis(outcome, latency, 99.0).inspect_err(|reason| println!("p99 not told: {reason}")).ok()
 }
 
 fn resident_bytes(server: &Server) -> u64 {

@@ -5,7 +5,8 @@
 //! All answer with the same model for the same applications: the trees of the bundle, for LightGBM in its own format, and the rows of
 //! features that Cauce itself makes of people's histories. The others are *given* these rows. What it takes to have them (histories from
 //! events, windows, a durable log) is in Cauce's figures only, as are deadlines, metrics and the ledger of decisions. Every row is asked of
-//! everyone once before any load, and again under it; all answers have to agree within 1e-5, or this fails.
+//! Cauce, FastAPI and Flask once before any load, and of the latter two again under it; all answers have to agree within 1e-5, or this
+//! fails. Under load Cauce is asked for applications that are new, and the bare handler computes nothing.
 //!
 //! Each has one worker and all of its threads and processes on the first core, one system at a time; the generator keeps to the second,
 //! where there are two. The peak is the highest rate at which everything is answered and 99 % within 50 ms; the figures stand at half of
@@ -36,11 +37,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use common::{keep_to, number};
+use common::{figures, keep_to, some};
 use measure::{Bench, Peak, Subject};
 use rows::{Applications, Prepared, Requests, Rows, post_histories};
+use serde_json::json;
 use support::history::{BUNDLE, NOW};
-use support::{Directory, Server, repository};
+use support::{Directory, Server, build, repository};
 use system::{System, keep_family_to};
 use table::Comparison;
 
@@ -48,12 +50,16 @@ use table::Comparison;
 const DIFFERENCE_MAX: f64 = 1e-5;
 /// Four times what Flask's cache holds: by turns, none of them is found there.
 const ROWS: u64 = 4_000;
+/// At full length.
+const SECONDS: u64 = 10;
+const PEOPLE: u64 = 20_000;
 const PYTHON: &str = ".venv-baselines/bin/python";
 
 fn main() -> ExitCode {
+    let (seconds, people) = (some("SECONDS", SECONDS), some("PEOPLE", PEOPLE).max(ROWS));
     let compare = Compare {
-        bench: Bench { duration: Duration::from_secs(number("SECONDS", 10)), place: Cell::new(0) },
-        people: number("PEOPLE", 20_000).max(ROWS),
+        bench: Bench { duration: Duration::from_secs(seconds), place: Cell::new(0) },
+        people,
         directory: Directory::new("bench-compare"),
     };
     keep_to(std::process::id(), 1);
@@ -64,7 +70,11 @@ fn main() -> ExitCode {
     compare.flask(&mut comparison, &rows);
     let difference = rows.difference();
     comparison.tell(rows.count(), difference);
-    comparison.write(&repository().join("target/bench/compare.json"), difference);
+    let settings = json!({"seconds": seconds, "people": people});
+    let written = figures::write("compare", &settings, comparison.figures(difference));
+    if seconds >= SECONDS && people >= PEOPLE {
+        figures::write_loadtest("compare", &written);
+    }
     if difference <= DIFFERENCE_MAX {
         return ExitCode::SUCCESS;
     }
@@ -101,7 +111,8 @@ impl Compare {
         let path = self.directory.path("answer.json");
         fs::write(&path, answer).expect("the directory can be written");
         let system = System::start("bare", &self.directory, |address| {
-            let mut command = Command::new(bare());
+            let mut command =
+                Command::new(build(&["--package", "cauce-loadtest", "--example", "bare"], "examples/bare"));
             command.arg(address.to_string()).arg(&path);
             command
         });
@@ -143,15 +154,17 @@ impl Compare {
     /// Gives the peak.
     fn measure(&self, comparison: &mut Comparison, key: &str, name: &str, subject: &Subject<'_>) -> Peak {
         let peak = self.bench.peak(subject);
-        let figures = self.bench.at(subject, peak.per_s / 2.0, false);
-        assert!(figures.kept == 0.0, "{name}: {:.1} % of answers come from a cache", figures.kept * 100.0);
+        let figures = peak.per_s.and_then(|per_s| self.bench.at(subject, per_s / 2.0, false));
+        let kept = figures.as_ref().map_or(0.0, |figures| figures.kept);
+        assert!(kept == 0.0, "{name}: {:.1} % of answers come from a cache", kept * 100.0);
         comparison.add(key, name, Some(peak), figures);
         peak
     }
 
     fn measure_repeats(&self, comparison: &mut Comparison, key: &str, name: &str, subject: &Subject<'_>, peak: Peak) {
-        let figures = self.bench.at(subject, peak.per_s / 2.0, true);
-        comparison.add(key, &format!("{name}, {:.0} % repeats", figures.kept * 100.0), None, figures);
+        let figures = peak.per_s.and_then(|per_s| self.bench.at(subject, per_s / 2.0, true));
+        let kept = figures.as_ref().map_or(0.0, |figures| figures.kept);
+        comparison.add(key, &format!("{name}, {:.0} % repeats", kept * 100.0), None, figures);
     }
 
     /// The trees of the bundle as LightGBM reads them.
@@ -183,14 +196,4 @@ fn python(server: &str, model: &Path) -> Command {
         .env("MODEL", model)
         .env("PYTHONDONTWRITEBYTECODE", "1");
     command
-}
-
-/// The bare handler's program, built with the profile of this one.
-fn bare() -> PathBuf {
-    let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
-    let mut command = Command::new(env!("CARGO"));
-    command.args(["build", "--quiet", "--package", "cauce-loadtest", "--example", "bare", "--profile", profile]);
-    let built = command.current_dir(repository()).status();
-    assert!(built.is_ok_and(|status| status.success()), "the bare handler is built");
-    support::binary().with_file_name("examples").join("bare")
 }

@@ -6,24 +6,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cauce_loadtest::drive::Drive;
-use cauce_loadtest::outcome::{Latency, Outcome};
+use cauce_loadtest::outcome::Outcome;
 use cauce_loadtest::schedule::{Pace, Phase, Schedule};
-use cauce_loadtest::search::{Growth, Steps};
+use cauce_loadtest::search::{Goal, Growth, Search, Steps};
 
+use crate::common::millis;
 use crate::rows::{Asked, Requests};
 use crate::system::{cpu_time, resident_mib};
 
 const CONNECTIONS: usize = 64;
-/// A rate is kept up with if so much of a hundred is answered in that time, and everything is answered.
-const PEAK_PERCENT: f64 = 99.0;
+/// A rate is kept up with if everything is answered, and 99 % of it in that time.
 const PEAK_LATENCY: Duration = Duration::from_millis(50);
+const GOAL: Goal = Goal { p99: Some(PEAK_LATENCY), error_rate: 0.0 };
 /// A rate has failed when it failed so often: a shared machine stands still for a moment now and then.
 const TRIES: usize = 2;
-/// How often the gap between a rate that is kept up with and one that is not is halved: to 4 %.
+/// How often the gap between a rate that is kept up with and its double is halved: to 3 to 6 % of the peak.
 const HALVINGS: usize = 4;
 const RATE_MAX: f64 = 200_000.0;
-/// A percentile is told if so many answers took longer than it on average.
-const ANSWERS_BEYOND: f64 = 1.0;
 
 /// A system that runs, and how it is asked.
 pub(crate) struct Subject<'a> {
@@ -34,10 +33,10 @@ pub(crate) struct Subject<'a> {
     pub(crate) requests: &'a dyn Requests,
 }
 
-/// The highest rate that a system keeps up with.
+/// The highest rate that a system keeps up with, if it does with any.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peak {
-    pub(crate) per_s: f64,
+    pub(crate) per_s: Option<f64>,
     /// Whether it was the generator that did not keep up above it.
     pub(crate) is_of_generator: bool,
 }
@@ -71,39 +70,20 @@ struct Offered {
 impl Bench {
     /// Doubles the rate until it is too high, then halves the gap.
     pub(crate) fn peak(&self, subject: &Subject<'_>) -> Peak {
-        let growth = Growth::Factor(2.0);
-        let steps = Steps { from: subject.first_rate, growth, up_to: RATE_MAX, halvings: HALVINGS, tries: 1 };
-        let (mut tried, mut is_of_generator) = (Vec::new(), false);
-        while let Some(rate) = steps.next(&tried) {
-            let kept = self.keeps_up(subject, rate);
-            if kept != Kept::Up {
-                is_of_generator = kept == Kept::NotDriven;
-            }
-            tried.push((rate, kept == Kept::Up));
-        }
-        let held = tried.iter().filter(|(_, held)| *held).map(|(rate, _)| *rate);
-        Peak { per_s: held.fold(0.0, f64::max), is_of_generator }
+        let (from, growth) = (subject.first_rate, Growth::Factor(2.0));
+        let steps = Steps { from, growth, up_to: RATE_MAX, halvings: HALVINGS, tries: TRIES };
+        let offer = |rate| Ok(self.offer(subject, rate, self.duration / 4, false).outcome);
+        let search = Search::by_steps(&steps, &GOAL, offer).expect("nothing ends it");
+        Peak { per_s: search.highest, is_of_generator: search.limited_by_generator }
     }
 
-    fn keeps_up(&self, subject: &Subject<'_>, rate: f64) -> Kept {
-        let mut found = Kept::NotDriven;
-        for _ in 0..TRIES {
-            let offered = self.offer(subject, rate, self.duration / 4, false);
-            found = offered.keeps_up();
-            if found == Kept::Up {
-                break;
-            }
-        }
-        found
-    }
-
-    /// Everything at one rate, with every request new or four of five repeated.
-    pub(crate) fn at(&self, subject: &Subject<'_>, rate: f64, repeats: bool) -> Figures {
+    /// Everything at one rate, with every request new or four of five repeated. None where nothing is answered.
+    pub(crate) fn at(&self, subject: &Subject<'_>, rate: f64, repeats: bool) -> Option<Figures> {
         let offered = self.offer(subject, rate, self.duration, repeats);
         let good = offered.outcome.good().from_due;
-        let answers = good.count().max(1) as f64;
-        let told = |percent| offered.told(&good, percent).map(|time| time.as_secs_f64() * 1e3);
-        Figures {
+        let answers = good.count() as f64;
+        let told = |percent| millis(&offered.outcome, &good, percent).ok();
+        (good.count() > 0).then(|| Figures {
             rate_per_s: offered.outcome.rate(),
             p50_ms: told(50.0),
             p99_ms: told(99.0),
@@ -112,7 +92,7 @@ impl Bench {
             memory_mib: resident_mib(subject.process),
             errors: offered.outcome.due - good.count(),
             kept: offered.kept as f64 / answers,
-        }
+        })
     }
 
     fn offer(&self, subject: &Subject<'_>, rate: f64, duration: Duration, repeats: bool) -> Offered {
@@ -127,35 +107,5 @@ impl Bench {
         let outcome = drive.run().expect("a generator on this machine runs");
         let cpu = cpu_time(subject.process).saturating_sub(before);
         Offered { outcome, cpu, kept: traffic.kept.load(Ordering::Relaxed) }
-    }
-}
-
-/// Whether a rate was kept up with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kept {
-    Up,
-    /// The system did not.
-    Behind,
-    /// The generator did not.
-    NotDriven,
-}
-
-impl Offered {
-    fn keeps_up(&self) -> Kept {
-        let good = self.outcome.good().from_due;
-        // How late the generator was is in a latency that counts from when a request was due.
-        if good.count() == self.outcome.due && good.percentile(PEAK_PERCENT) <= PEAK_LATENCY {
-            Kept::Up
-        } else if self.outcome.lag.percentile(PEAK_PERCENT) > PEAK_LATENCY / 10 {
-            Kept::NotDriven
-        } else {
-            Kept::Behind
-        }
-    }
-
-    /// A percentile, if it is that of the system and not of the generator, and of enough answers.
-    fn told(&self, latency: &Latency, percent: f64) -> Option<Duration> {
-        let is_enough = latency.count() as f64 * (1.0 - percent / 100.0) >= ANSWERS_BEYOND;
-        self.outcome.trusted(latency, percent).ok().filter(|_| is_enough)
     }
 }

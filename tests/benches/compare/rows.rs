@@ -15,6 +15,8 @@ use crate::support::repository;
 const BATCH: usize = 1_000;
 /// Of so many requests with repetitions among them, one is new.
 const NEW_ONE_IN: u64 = 5;
+/// An application that is not scored by the model, since the machine stood still and its time was over, is asked again so often.
+const TRIES: u64 = 5;
 /// A repetition is of one of so many …
 const RECENT: u64 = 100;
 /// … that were new before these, so that it has been answered.
@@ -111,11 +113,15 @@ impl Rows {
         let names = features();
         let mut client = Client::connect(server.authority()).expect("it listens");
         let mut row = |person: u64| {
-            let body = application_of(&mut Random(!person), person, "row").to_string();
-            let reply = client.post("/v1/score?vector=true", JSON, &body).expect("it answers").json();
+            let application = |number| application_of(&mut Random(!person), person, &format!("row-{number}"));
+            let mut answers = (0..TRIES).map(|number| {
+                let body = application(number).to_string();
+                client.post("/v1/score?vector=true", JSON, &body).expect("it answers").json()
+            });
+            let reply = answers.find(|reply| reply["mode"] == "full").expect("an application is scored by the model");
             let (values, probability) = (reply["vector"].as_array(), reply["probability_of_default"].as_f64());
-            let (Some(values), Some(probability), true) = (values, probability, reply["mode"] == "full") else {
-                panic!("an application is scored by the model: {reply}");
+            let (Some(values), Some(probability)) = (values, probability) else {
+                panic!("a score has its vector: {reply}");
             };
             assert_eq!(values.len(), names.len(), "a vector has a value for each feature");
             let row: Map<String, Value> = names.iter().cloned().zip(values.iter().cloned()).collect();

@@ -11,6 +11,9 @@
 //! Sketch: an event of a batch costs 3 µs to parse, 0.6 to apply and 0.2 KiB of log, so two cores take 250 k/s less what the
 //! client takes; an event that comes just after a sync began waits for two; a million timelines of 200 bytes are read in a second.
 
+#[path = "../common/mod.rs"]
+#[allow(dead_code, reason = "it is made for all benchmarks")]
+mod common;
 /// Requests made of templates.
 mod events;
 /// Requests at a steady rate, and how long each took.
@@ -25,17 +28,19 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use cauce_loadtest::outcome::Latency;
+use common::{figures, median, number};
 use events::{EACH, Load};
-use pace::{Pace, median, ms, sure_ms, told};
-use serde_json::{Value, json};
+use pace::{Steady, Times};
+use serde_json::json;
 use support::client::Client;
 use support::crash::{Crash, Report};
 use support::history::{BUNDLE, NOW};
-use support::{Directory, Server, files, repository};
+use support::{Directory, Server, files};
 
 const BATCH: u64 = 1_000;
 const CONNECTIONS: u64 = 4;
+/// Of acknowledgement and `fdatasync`, at full length.
+const TURNS: u64 = 10;
 /// From so many people on, what they take is told: below, most of it is what a service takes that has none.
 const PEOPLE_TOLD: u64 = 500_000;
 /// No checkpoint but those that are asked for.
@@ -63,24 +68,22 @@ fn main() {
     let (ack, sync) = acknowledgement(&server, &data, people);
     let ratio = scoring_ratio(&server, &load);
 
-    report(&json!({
+    let settings = json!({"rounds": rounds, "people": people, "turns": number("TURNS", TURNS)});
+    let measured = json!({
         "crash_rounds": crashes.rounds,
         "acknowledged_lost": crashes.acknowledged_lost,
         "applied_twice": crashes.applied_twice,
         "batch_events_per_s": rate,
-        "ack_p50_ms": sure_ms(&ack, 50.0),
-        "ack_p99_ms": sure_ms(&ack, 99.0),
-        "fdatasync_p50_ms": sure_ms(&sync, 50.0),
+        "ack_p50_ms": ack.sure_ms(50.0),
+        "ack_p99_ms": ack.sure_ms(99.0),
+        "fdatasync_p50_ms": sync.sure_ms(50.0),
         "restart_s": restart_s,
         "people": people,
         "bytes_per_person": memory.map(|memory| memory / people as f64),
         "disk_bytes_per_event": state.map(|state| state / events),
         "scoring_p99_ratio_in_checkpoint": ratio,
-    }));
-}
-
-fn number(variable: &str, default: u64) -> u64 {
-    std::env::var(variable).map_or(default, |value| value.parse().expect("a whole number"))
+    });
+    figures::write("durable", &settings, measured);
 }
 
 fn start(data: &Directory, settings: &[&str]) -> Server {
@@ -112,7 +115,7 @@ fn ingest(server: &Server, load: &Load) -> (f64, f64) {
 
 /// Seconds from a start after SIGKILL to ready, the median of three. The first kill comes in the middle of the ingest, with all that came
 /// after the last checkpoint still to be applied; that one is told and not counted.
-fn restart(server: Server, data: &Directory) -> Option<f64> {
+fn restart(server: Server, data: &Directory) -> f64 {
     let (behind, server) = start_after_kill(server, data);
     let log = server.log();
     let applied = log.lines().find_map(|line| line.split("replayed=").nth(1)).unwrap_or("nothing").to_owned();
@@ -151,12 +154,12 @@ fn settled_bytes(directory: &Path) -> f64 {
 
 /// Single events under load, in turns with the machine's own syncs, and with requests that need no disk: what those take at the same
 /// pace is not durability's doing. All count from when they were due, so that a pause of the disk is felt alike.
-fn acknowledgement(server: &Server, data: &Directory, people: u64) -> (Latency, Latency) {
-    let pace = Pace { per_second: 1_000.0, connections: 32, expected: 201 };
-    let (mut acknowledged, mut syncs, mut plain) = (Latency::default(), Latency::default(), Latency::default());
-    for round in 0..=number("TURNS", 10) {
+fn acknowledgement(server: &Server, data: &Directory, people: u64) -> (Times, Times) {
+    let pace = Steady { per_second: 1_000.0, connections: 32, expected: 201 };
+    let (mut acknowledged, mut syncs, mut plain) = (Times::default(), Times::default(), Times::default());
+    for round in 0..=number("TURNS", TURNS) {
         let probe = sync_alone(&data.path("probe"), Duration::from_secs(1));
-        let live = Pace { expected: 200, ..pace }.run(server.authority(), Duration::from_secs(1), |_| events::live());
+        let live = Steady { expected: 200, ..pace }.run(server.authority(), Duration::from_secs(1), |_| events::live());
         let posted = pace.run(server.authority(), Duration::from_secs(2), |number| {
             events::single(number * 7919 % people, round << 32 | number)
         });
@@ -167,32 +170,31 @@ fn acknowledgement(server: &Server, data: &Directory, people: u64) -> (Latency, 
             acknowledged.add(&posted);
         }
     }
-    let [single, sync, live] = [&acknowledged, &syncs, &plain].map(told);
-    println!("single events: {single}; fdatasync: {sync}; `GET /livez` at the same pace: {live}");
-    let times = |percent| ms(&acknowledged, percent) / ms(&syncs, percent);
+    println!("single events: {acknowledged}; fdatasync: {syncs}; `GET /livez` at the same pace: {plain}");
+    let times = |percent| acknowledged.ms(percent) / syncs.ms(percent);
     println!("acknowledged in {:.1} × fdatasync at p50, {:.1} × at p99 (aim: 2.5)", times(50.0), times(99.0));
     (acknowledged, syncs)
 }
 
-/// Appends 4 KiB and syncs, at a steady pace for so long.
-fn sync_alone(path: &Path, span: Duration) -> Latency {
+/// Appends 4 KiB and syncs, at a steady pace for so long. One that begins late waited for the one before it: that is the disk's doing.
+fn sync_alone(path: &Path, span: Duration) -> Times {
     let mut file = File::options().create(true).append(true).open(path).expect("the directory is writable");
     let (begin, gap) = (Instant::now(), Duration::from_millis(5));
     let due = (0..).map(|number| begin + gap * number).take_while(|due| due.duration_since(begin) < span);
-    let mut taken = Latency::default();
+    let mut times = Times::default();
     for due in due {
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         file.write_all(&[7; 4096]).expect("there is space");
         file.sync_data().expect("the disk is well");
-        taken.record(due.elapsed());
+        times.taken.record(due.elapsed());
     }
-    taken
+    times
 }
 
 /// p99 of scoring while everybody is written to disk, over p99 just before; the median of three, less those in which too few were
 /// scored meanwhile.
-fn scoring_ratio(server: &Server, load: &Load) -> Option<f64> {
-    let pace = Pace { per_second: 500.0, connections: 8, expected: 200 };
+fn scoring_ratio(server: &Server, load: &Load) -> f64 {
+    let pace = Steady { per_second: 500.0, connections: 8, expected: 200 };
     let mut ratios = Vec::new();
     for turn in 0..3 {
         // One more event of everybody, so that everybody has to be written.
@@ -200,9 +202,8 @@ fn scoring_ratio(server: &Server, load: &Load) -> Option<f64> {
         let score = |offset: u64| move |number: u64| events::score(number * 7919 % load.people(), offset + number);
         let before = pace.run(server.authority(), Duration::from_secs(5), score(turn << 32));
         let (during, took) = pace.run_beside(server.authority(), score(turn << 32 | 1 << 31), || checkpoint(server));
-        let [said, said_before] = [&during, &before].map(told);
-        println!("checkpoint of everybody: {:.1} s; scoring: {said}; before: {said_before}", took.as_secs_f64());
-        ratios.extend(sure_ms(&during, 99.0).map(|during| during / ms(&before, 99.0)));
+        println!("checkpoint of everybody: {:.1} s; scoring: {during}; before: {before}", took.as_secs_f64());
+        ratios.extend(during.sure_ms(99.0).zip(before.sure_ms(99.0)).map(|(during, before)| during / before));
     }
     median(ratios)
 }
@@ -211,12 +212,6 @@ fn checkpoint(server: &Server) {
     let mut client = Client::connect(server.authority()).expect("the server listens");
     let reply = client.post("/v1/admin/checkpoint", "application/json", "").expect("the server answers");
     assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(reply.body));
-}
-
-fn report(figures: &Value) {
-    let folder = repository().join("target/bench");
-    fs::create_dir_all(&folder).expect("target is writable");
-    fs::write(folder.join("durable.json"), format!("{figures:#}\n")).expect("target is writable");
 }
 
 /// What the files of a directory take of the disk.

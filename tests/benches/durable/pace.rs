@@ -1,12 +1,13 @@
 //! Requests at a steady rate whatever the answers take, so that a pause of the server is felt by all that were due in it.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use cauce_loadtest::drive::Drive;
-use cauce_loadtest::outcome::Latency;
-use cauce_loadtest::schedule::{Pace as Gaps, Phase, Schedule};
+use cauce_loadtest::outcome::{Latency, NotDriven};
+use cauce_loadtest::schedule::{Pace, Phase, Schedule};
 use cauce_loadtest::traffic::{Sent, Traffic, Verdict};
 
 /// So many measures have to lie beyond a quantile that is told.
@@ -14,10 +15,17 @@ const BEYOND: f64 = 4.9;
 
 /// How fast, over how many connections, and how it has to be answered.
 #[derive(Clone, Copy)]
-pub(super) struct Pace {
+pub(super) struct Steady {
     pub(super) per_second: f64,
     pub(super) connections: usize,
     pub(super) expected: u16,
+}
+
+/// How long something took from when it was due, and how late who asked was itself.
+#[derive(Default)]
+pub(super) struct Times {
+    pub(super) taken: Latency,
+    pub(super) lag: Latency,
 }
 
 /// Longer than any work that is waited for.
@@ -44,9 +52,9 @@ impl<F: Fn(u64) -> Vec<u8> + Sync> Traffic for Made<F> {
     }
 }
 
-impl Pace {
+impl Steady {
     /// Sends for so long what `make` makes of each number; how long answers took from when their requests were due.
-    pub(super) fn run(self, authority: &str, span: Duration, make: impl Fn(u64) -> Vec<u8> + Sync) -> Latency {
+    pub(super) fn run(self, authority: &str, span: Duration, make: impl Fn(u64) -> Vec<u8> + Sync) -> Times {
         self.drive(authority, span, make, None)
     }
 
@@ -56,7 +64,7 @@ impl Pace {
         authority: &str,
         make: impl Fn(u64) -> Vec<u8> + Sync + Send,
         work: impl FnOnce(),
-    ) -> (Latency, Duration) {
+    ) -> (Times, Duration) {
         let (begin, done) = (Instant::now(), AtomicBool::new(false));
         thread::scope(|scope| {
             let driven = scope.spawn(|| self.drive(authority, HOUR, make, Some(&done)));
@@ -73,36 +81,42 @@ impl Pace {
         span: Duration,
         make: impl Fn(u64) -> Vec<u8> + Sync,
         stop: Option<&AtomicBool>,
-    ) -> Latency {
+    ) -> Times {
         let traffic = Made { make, expected: self.expected };
-        let schedule = Schedule { phases: vec![Phase::steady(self.per_second, span)], pace: Gaps::Constant, seed: 1 };
+        let schedule = Schedule { phases: vec![Phase::steady(self.per_second, span)], pace: Pace::Constant, seed: 1 };
         let target = authority.parse().expect("the server has told its address");
         let drive = Drive { connections: self.connections, stop, ..Drive::to(target, &traffic, &schedule) };
         let outcome = drive.run().expect("the server takes connections");
         // On a machine that was elsewhere for a moment, the service refuses a few.
-        let (good, due) = (outcome.good().from_due.count(), outcome.due);
-        assert!(good >= due - due / 50, "nearly every request is answered as it has to be: {outcome}");
-        outcome.good().from_due
+        let (taken, due) = (outcome.good().from_due, outcome.due);
+        assert!(taken.count() >= due - due / 50, "nearly every request is answered as it has to be: {outcome}");
+        Times { taken, lag: outcome.lag }
     }
 }
 
-/// The percentile in milliseconds, where enough were measured to tell it: a few that lie beyond it.
-pub(super) fn sure_ms(latency: &Latency, percent: f64) -> Option<f64> {
-    let beyond = latency.count() as f64 * (1.0 - percent / 100.0);
-    (beyond >= BEYOND).then(|| ms(latency, percent))
+impl Times {
+    pub(super) fn add(&mut self, other: &Self) {
+        self.taken.add(&other.taken);
+        self.lag.add(&other.lag);
+    }
+
+    /// The percentile in milliseconds, where enough were measured to tell it (a few that lie beyond it) and who measured was not late.
+    pub(super) fn sure_ms(&self, percent: f64) -> Option<f64> {
+        let beyond = self.taken.count() as f64 * (1.0 - percent / 100.0);
+        let (lag, taken) = (self.lag.percentile(percent), self.taken.percentile(percent));
+        let is_driven = NotDriven::unless_late(percent, lag, taken).is_ok();
+        (beyond >= BEYOND && is_driven).then(|| self.ms(percent))
+    }
+
+    /// The percentile in milliseconds, whatever it is worth.
+    pub(super) fn ms(&self, percent: f64) -> f64 {
+        self.taken.percentile(percent).as_secs_f64() * 1e3
+    }
 }
 
-/// The percentile in milliseconds.
-pub(super) fn ms(latency: &Latency, percent: f64) -> f64 {
-    latency.percentile(percent).as_secs_f64() * 1e3
-}
-
-pub(super) fn told(latency: &Latency) -> String {
-    format!("p50 {:.2} ms, p99 {:.2} ms of {}", ms(latency, 50.0), ms(latency, 99.0), latency.count())
-}
-
-/// Nothing of nothing.
-pub(super) fn median(mut figures: Vec<f64>) -> Option<f64> {
-    figures.sort_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied()
+impl fmt::Display for Times {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (p50, p99, lag) = (self.ms(50.0), self.ms(99.0), self.lag.percentile(99.0).as_secs_f64() * 1e3);
+        write!(f, "p50 {p50:.2} ms, p99 {p99:.2} ms of {}, late by {lag:.2} ms at p99", self.taken.count())
+    }
 }

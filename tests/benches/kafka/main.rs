@@ -8,6 +8,9 @@
 //! 400 k/s; an event costs 3 µs to parse and 0.6 to apply, and nothing is written for it, so 0.6 of that is in reach. An
 //! application costs 12 µs in a batch of the model, 2 to read its vector, 2 to write its score.
 
+#[path = "../common/mod.rs"]
+#[allow(dead_code, reason = "it is made for all benchmarks")]
+mod common;
 /// From produced to seen.
 mod latency;
 #[path = "../../support/mod.rs"]
@@ -16,19 +19,21 @@ mod support;
 /// Events applied and applications scored in a second, and what bounds both.
 mod throughput;
 
-use std::fs;
-
-use serde_json::{Value, json};
+use common::{figures, number, some};
+use serde_json::json;
 use support::kafka::chaos::{Plan, Report, run};
-use support::repository;
 
 fn main() {
-    let chaos = chaos(number("KILLS", 50));
+    let (kills, events, applications) = (number("KILLS", 50), some("EVENTS", 1_000_000), some("APPLICATIONS", 200_000));
+    let (turns, seconds) = (some("TURNS", 3), some("SECONDS", 20));
+    let chaos = chaos(kills);
     let of = |figure: fn(&Report) -> u64| chaos.as_ref().map(figure);
-    let rates =
-        throughput::measure(number("EVENTS", 1_000_000), number("APPLICATIONS", 200_000), number("TURNS", 3).max(1));
-    let (p50, p99) = latency::measure(&rates, number("SECONDS", 20));
-    report(&json!({
+    let rates = throughput::measure(events, applications, turns);
+    let (p50, p99) = latency::measure(&rates, seconds);
+    let settings = json!({
+        "kills": kills, "events": events, "applications": applications, "turns": turns, "seconds": seconds,
+    });
+    let measured = json!({
         "kills": of(|chaos| chaos.kills),
         "lost": of(|chaos| chaos.lost + chaos.different),
         "duplicated": of(|chaos| chaos.duplicated),
@@ -41,11 +46,8 @@ fn main() {
         "batch_inference_per_s": rates.inference,
         "end_to_end_p50_ms": p50,
         "end_to_end_p99_ms": p99,
-    }));
-}
-
-fn number(variable: &str, default: u64) -> u64 {
-    std::env::var(variable).map_or(default, |value| value.parse().expect("a whole number"))
+    });
+    figures::write("kafka", &settings, measured);
 }
 
 /// `KILLS=0` leaves it out, and its figures.
@@ -75,10 +77,4 @@ fn chaos(kills: u64) -> Option<Report> {
     );
     assert!(report.faults.is_empty(), "{:#?}", report.faults);
     Some(report)
-}
-
-fn report(figures: &Value) {
-    let folder = repository().join("target/bench");
-    fs::create_dir_all(&folder).expect("target is writable");
-    fs::write(folder.join("kafka.json"), format!("{figures:#}\n")).expect("target is writable");
 }

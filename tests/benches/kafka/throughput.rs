@@ -13,6 +13,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Message, Offset, TopicPartitionList};
 use serde_json::{Value, json};
 
+use super::common::median;
 use super::support::history::{BUNDLE, DAY_MS, JSON, Random, application_of, event, instant};
 use super::support::kafka::Broker;
 use super::support::kafka::chaos::now_ms;
@@ -212,9 +213,4 @@ fn inference_of_one(bundle: &Bundle, rows: &[f32]) -> f64 {
         }
     }
     done as f64 / begin.elapsed().as_secs_f64()
-}
-
-fn median(mut rates: Vec<f64>) -> f64 {
-    rates.sort_by(f64::total_cmp);
-    rates[rates.len() / 2]
 }

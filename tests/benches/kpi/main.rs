@@ -14,6 +14,7 @@
 //! times at 20 µs, a scrape is about 1 ms: 0.2 % of a core.
 
 #[path = "../common/mod.rs"]
+#[allow(dead_code, reason = "it is made for all benchmarks")]
 mod common;
 #[path = "../../support/mod.rs"]
 #[allow(dead_code, unused_imports, clippy::unwrap_used, reason = "it is made for the tests, which use all of it")]
@@ -27,7 +28,7 @@ use std::thread;
 use std::time::Duration;
 
 use cauce_loadtest::traffic::Prepared;
-use common::{keep_to, median, number, offer};
+use common::{figures, keep_to, median, number, offer, some};
 use serde_json::{Map, Value, json};
 use support::client::request;
 use support::history::{BUNDLE, JSON, NOW, Random, application_of};
@@ -39,8 +40,8 @@ const PEOPLE: u64 = 10_000;
 const BUSY_CLIENTS: usize = 24;
 
 fn main() {
-    let (pairs, clients) = (number("PAIRS", 60), number("CLIENTS", 10) as usize);
-    let turns = Turns { duration: Duration::from_secs(number("SECONDS", 1)), traffic: requests() };
+    let (pairs, clients, seconds) = (some("PAIRS", 60), number("CLIENTS", 10) as usize, some("SECONDS", 1));
+    let turns = Turns { duration: Duration::from_secs(seconds), traffic: requests() };
     keep_to(std::process::id(), 1);
     let (watched, alone) = (start(&[]), start(&["--set", "kpi.window=0s"]));
     // What is done once, and what the first people cost, is in no figure.
@@ -76,13 +77,17 @@ fn main() {
         );
     }
     let interval = interval(&mut throughput);
-    report([
-        ("throughput_ratio", json!(median(throughput))),
-        ("throughput_ratio_low", json!(interval.map(|(low, _)| low))),
-        ("throughput_ratio_high", json!(interval.map(|(_, high)| high))),
-        ("cpu_ratio", json!(median(cpu))),
-        ("dashboard_clients", json!(shown)),
-    ]);
+    let settings = json!({"pairs": pairs, "clients": clients, "seconds": seconds});
+    report(
+        &settings,
+        [
+            ("throughput_ratio", json!(median(throughput))),
+            ("throughput_ratio_low", json!(interval.map(|(low, _)| low))),
+            ("throughput_ratio_high", json!(interval.map(|(_, high)| high))),
+            ("cpu_ratio", json!(median(cpu))),
+            ("dashboard_clients", json!(shown)),
+        ],
+    );
     for server in [watched, alone] {
         signal(&server, "CONT");
         assert_eq!(server.stop(), Some(0));
@@ -189,11 +194,9 @@ fn cpu_time(server: &Server) -> Duration {
 }
 
 /// Beside what other parts have measured of KPIs.
-fn report<const N: usize>(figures: [(&str, Value); N]) {
-    let path = repository().join("target/bench/kpi.json");
-    fs::create_dir_all(path.parent().expect("it has a directory")).expect("the target directory can be written");
-    let kept = fs::read(&path).ok().and_then(|text| serde_json::from_slice::<Map<String, Value>>(&text).ok());
-    let mut all = kept.unwrap_or_default();
+fn report<const N: usize>(settings: &Value, figures: [(&str, Value); N]) {
+    let kept = fs::read(repository().join("target/bench/kpi.json")).ok();
+    let mut all: Map<String, Value> = kept.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
     all.extend(figures.map(|(name, value)| (name.to_owned(), value)));
-    fs::write(path, format!("{:#}\n", Value::Object(all))).expect("it can be written");
+    figures::write("kpi", settings, Value::Object(all));
 }
