@@ -91,7 +91,9 @@ struct Compare {
 impl Compare {
     /// Cauce, and what it says: rows with their probabilities, and one answer as it is sent.
     fn service(&self, comparison: &mut Comparison) -> (Rows, Vec<u8>) {
-        let server = Server::start(["--bundle", BUNDLE, "--clock", NOW, "--workers", "1"]);
+        // The others refuse nothing: beyond what they can do they queue, and so does it here, up to the same limit.
+        let arguments = ["--bundle", BUNDLE, "--clock", NOW, "--workers", "1", "--set", "admission.delay=10s"];
+        let server = Server::start(arguments);
         keep_family_to(server.process_id(), 0);
         post_histories(&server, self.people);
         let (rows, answer) = (Rows::new(&server, ROWS), rows::answer(&server));
