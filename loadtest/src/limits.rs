@@ -63,7 +63,7 @@ impl Limits {
         let driven = |figure: f64| outcome.driven().map(|()| figure);
         let error_rate = self.error_rate.map(|most| {
             let limit = format!("error rate ≤ {most}");
-            judged(limit, driven(outcome.error_rate()), |rate| *rate <= most, |rate| format!("{rate:.6}"))
+            judged(limit, driven(lost), |rate| *rate <= most, |rate| format!("{rate:.6}"))
         });
         let rate = self.rate.map(|least| {
             let limit = format!("good answers ≥ {least}/s");

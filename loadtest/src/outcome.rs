@@ -229,12 +229,13 @@ impl Outcome {
     /// Answers of a kind (or of all) with that verdict (or any).
     pub fn of(&self, kind: Option<usize>, verdict: Option<Verdict>) -> Answers {
         let mut all = Answers::default();
-        for ((of, is, _), answers) in &self.answered {
-            if kind.is_none_or(|kind| kind == *of) && verdict.is_none_or(|verdict| verdict == *is) {
-                all.add(answers);
-            }
-        }
+        self.each_of(kind, verdict).for_each(|answers| all.add(answers));
         all
+    }
+
+    fn each_of(&self, kind: Option<usize>, verdict: Option<Verdict>) -> impl Iterator<Item = &Answers> {
+        let is_of = move |of, is| kind.is_none_or(|kind| kind == of) && verdict.is_none_or(|verdict| verdict == is);
+        self.answered.iter().filter(move |((of, is, _), _)| is_of(*of, *is)).map(|(_, answers)| answers)
     }
 
     /// Good answers.
@@ -287,7 +288,9 @@ impl Outcome {
 
     /// What was not answered as meant, over what was due: from 0 to 1.
     pub fn error_rate(&self) -> f64 {
-        if self.due == 0 { 0.0 } else { 1.0 - self.good().from_due.count() as f64 / self.due as f64 }
+        // Counted where they lie: a share needs no histograms added up.
+        let good: u64 = self.each_of(None, Some(Verdict::Good)).map(|answers| answers.from_due.count()).sum();
+        if self.due == 0 { 0.0 } else { 1.0 - good as f64 / self.due as f64 }
     }
 }
 

@@ -184,9 +184,18 @@ pub(super) fn told<T>(step: &Step, figure: T) -> Told<T> {
     step.not_driven.clone().map_or(Ok(figure), Err)
 }
 
-/// Whether a step holds, if it says anything of the service.
-pub(super) fn verdict(step: &Step) -> &'static str {
-    if step.not_driven.is_some() { "–" } else { held(step.holds) }
+/// A step in words: the rate that was offered, good answers a second, p50, p99, errors, and whether it holds, if it says anything of the
+/// service.
+pub(super) fn step_words(step: &Step) -> [String; 6] {
+    let verdict = if step.not_driven.is_some() { "–" } else { held(step.holds) };
+    [
+        format::rate(step.offered),
+        worded(&told(step, step.good), format::rate),
+        worded(&step.p50, format::time),
+        worded(&step.p99, format::time),
+        worded(&told(step, step.error_rate), format::share),
+        verdict.into(),
+    ]
 }
 
 pub(super) fn held(holds: bool) -> &'static str {

@@ -3,9 +3,7 @@
 //! Texts that come from outside (the scenario, the target, the command, names of kinds and of figures) are escaped by [`super::markup`]; the policy
 //! in its head lets nothing run or load even so.
 
-use super::figures::{
-    Figures, P99, PERCENTILES, Row, Told, Window, cores, held, highest, told, verdict, windows, worded,
-};
+use super::figures::{Figures, P99, PERCENTILES, Row, Told, Window, cores, held, highest, step_words, windows, worded};
 use super::markup::{escaped, is_figure, rows_of, section, terms_of};
 use super::{Conclusion, Report, draw, format};
 use crate::machine::Machine;
@@ -119,16 +117,7 @@ fn limits(report: &Report) -> String {
 
 fn search(search: Option<&Search>) -> String {
     let Some(search) = search.filter(|search| !search.steps.is_empty()) else { return String::new() };
-    let rows = search.steps.iter().map(|step| {
-        vec![
-            format::rate(step.offered),
-            worded(&told(step, step.good), format::rate),
-            worded(&step.p50, format::time),
-            worded(&step.p99, format::time),
-            worded(&told(step, step.error_rate), format::share),
-            verdict(step).into(),
-        ]
-    });
+    let rows = search.steps.iter().map(|step| step_words(step).to_vec());
     let reasons = search.steps.iter().filter_map(|step| Some((step.offered, step.not_driven.as_ref()?)));
     let reasons = reasons.map(|(rate, reason)| {
         format!(

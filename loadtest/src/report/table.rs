@@ -1,6 +1,6 @@
 //! A run told in a terminal of a hundred columns.
 
-use super::figures::{Figures, P99, PERCENTILES, Row, cores, held, highest, told, verdict, worded};
+use super::figures::{Figures, P99, PERCENTILES, Row, cores, held, highest, step_words, worded};
 use super::{Report, format};
 use crate::machine::Machine;
 use crate::outcome::Outcome;
@@ -131,15 +131,7 @@ fn search(search: Option<&Search>) -> String {
     let mut rows = vec![heads(&["search", "offered", "good", "p50", "p99", "errors", ""])];
     let mut reasons = String::new();
     for step in &search.steps {
-        rows.push(vec![
-            String::new(),
-            format::rate(step.offered),
-            worded(&told(step, step.good), format::rate),
-            worded(&step.p50, format::time),
-            worded(&step.p99, format::time),
-            worded(&told(step, step.error_rate), format::share),
-            verdict(step).into(),
-        ]);
+        rows.push([String::new()].into_iter().chain(step_words(step)).collect());
         if let Some(reason) = &step.not_driven {
             reasons += &format!("  not driven at {}: {reason}\n", format::rate(step.offered));
         }

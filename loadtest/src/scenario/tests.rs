@@ -1,3 +1,5 @@
+//! Scenarios that are wrong and what is said of them, and what right ones mean.
+
 use super::*;
 
 /// A scenario that is right, with a line changed or added.

@@ -1,3 +1,5 @@
+//! A made-up bank: the same for the same seed, valid by the shipped specification, and plausible in what it shows.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

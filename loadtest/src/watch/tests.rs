@@ -1,3 +1,5 @@
+//! Pages of a real little server, and what is said of a service whose figures grow, stay, or cannot be read.
+
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;

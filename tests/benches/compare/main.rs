@@ -16,6 +16,9 @@
 //!
 //! Sketch, in CPU time a request: bare 15 µs, Cauce 70, FastAPI 400, Flask 2,000 to 5,000, most of it the making of the row.
 
+/// The handler that does nothing else.
+#[path = "../common/bare.rs"]
+mod bare;
 #[path = "../common/mod.rs"]
 #[allow(dead_code, reason = "it is made for all benchmarks")]
 mod common;
@@ -32,17 +35,17 @@ mod system;
 mod table;
 
 use std::cell::Cell;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
+use bare::Bare;
 use common::{figures, keep_to, some};
 use measure::{Bench, Peak, Subject};
 use rows::{Applications, Prepared, Requests, Rows, post_histories};
 use serde_json::json;
 use support::history::{BUNDLE, NOW};
-use support::{Directory, Server, build, repository};
+use support::{Directory, Server, repository};
 use system::{System, keep_family_to};
 use table::Comparison;
 
@@ -110,16 +113,10 @@ impl Compare {
     }
 
     fn bare(&self, comparison: &mut Comparison, answer: &[u8]) {
-        let path = self.directory.path("answer.json");
-        fs::write(&path, answer).expect("the directory can be written");
-        let system = System::start("bare", &self.directory, |address| {
-            let mut command =
-                Command::new(build(&["--package", "cauce-loadtest", "--example", "bare"], "examples/bare"));
-            command.arg(address.to_string()).arg(&path);
-            command
-        });
-        keep_family_to(system.process_id(), 0);
-        self.measure(comparison, "bare", "bare actix-web handler", &of(&system, 4_000.0, &Prepared::new(ROWS)));
+        let bare = Bare::start(answer);
+        let requests = &Prepared::new(ROWS);
+        let subject = Subject { process: bare.process_id(), address: bare.address, first_rate: 4_000.0, requests };
+        self.measure(comparison, "bare", "bare actix-web handler", &subject);
     }
 
     fn fastapi(&self, comparison: &mut Comparison, rows: &Rows) {

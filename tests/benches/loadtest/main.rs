@@ -10,6 +10,8 @@
 //! peak is 12,000 to 15,000/s, and the generator would see four times that.
 
 /// The handler that Cauce is held against.
+#[path = "../common/bare.rs"]
+#[allow(dead_code, reason = "it is made for all benchmarks")]
 mod bare;
 #[path = "../common/mod.rs"]
 #[allow(dead_code, reason = "it is made for all benchmarks")]

@@ -1,3 +1,5 @@
+//! What is sent, over many numbers: the same bytes for the same seed, the shares that were asked for, and answers judged.
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 

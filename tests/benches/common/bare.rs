@@ -34,6 +34,10 @@ impl Bare {
         keep_to(process.id(), 0);
         Self { process, address: address.expect("an address") }
     }
+
+    pub(crate) fn process_id(&self) -> u32 {
+        self.process.id()
+    }
 }
 
 impl Drop for Bare {
